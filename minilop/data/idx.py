@@ -1,0 +1,181 @@
+"""Reader of IDX files, the format of MNIST and Fashion-MNIST.
+
+    bytes 0-3        00 00, the type of an element (08: unsigned byte), the number of dimensions
+    4 for each       its size, unsigned, most significant byte first
+    the rest         the elements in C order
+
+The format is described by Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits" (1998);
+Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, 2017, arXiv:1708.07747) has the same files with other pictures. Sizes and
+checksums below are those of the unpacked files: packing again changes a .gz and its checksum, not what it holds.
+"""
+
+import gzip
+import math
+import os
+import zlib
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minilop.data.errors import DataError
+
+LARGEST = 2**31  # bytes; a header that announces more than 2 GiB is taken for damage, not for data
+MOST_DIMENSIONS = 8  # likewise; pictures have three, and NumPy stops at 32 or 64
+PIECE = 2**20  # bytes read at a time, so that a header cannot make us ask for memory that the file does not fill
+
+
+class OfficialFile(NamedTuple):
+    name: str
+    size: int  # bytes, unpacked
+    md5: str  # of the unpacked bytes; told to the user, not enforced, since a subset is welcome too
+
+
+class Source(NamedTuple):
+    title: str
+    addresses: tuple[str, ...]
+    places: tuple[str, ...]  # where to look, below the user's folder or absolute; the most specific first
+    images: OfficialFile
+    labels: OfficialFile
+
+
+SOURCES = {
+    "mnist": Source(
+        "MNIST",
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        ("mnist", "MNIST/raw", "."),  # ours, torchvision's, the folder itself
+        OfficialFile("train-images-idx3-ubyte", 47_040_016, "6bbc9ace898e44ae57da46a324031adb"),
+        OfficialFile("train-labels-idx1-ubyte", 60_008, "a25bea736e30d166cdddb491f175f624"),
+    ),
+    "fashion_mnist": Source(
+        "Fashion-MNIST",
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        ("fashion_mnist", "FashionMNIST/raw", ".", "/usr/share/datasets/fashion-mnist"),  # the last is Debian's
+        OfficialFile("train-images-idx3-ubyte", 47_040_016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+        OfficialFile("train-labels-idx1-ubyte", 60_008, "9018921c3c673c538a1fc5bad174d6f9"),
+    ),
+}
+
+
+def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+    """The array in an IDX file of unsigned bytes, packed with gzip or not (the content decides, not the name).
+
+    Raises DataError where the file cannot be opened, is not such a file, is damaged, or holds fewer or more bytes than
+    its header announces. Never reads further than one byte beyond that announcement.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not packed:
+                return _read(file, path)
+            with gzip.open(file, "rb") as unpacked:
+                return _read(unpacked, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise DataError(f"{path} is a damaged gzip file ({problem}); download it again.") from None
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise DataError(f"{path} cannot be read ({reason}); check that it is a file you may read.") from None
+
+
+def read_training_set(
+    folder: str | os.PathLike[str], dataset: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The training images (N, 28, 28), grey levels 0 to 255, and labels (N,), 0 to 9, of "mnist" or "fashion_mnist".
+
+    Looks for both files, packed or not, in FOLDER/mnist, torchvision's FOLDER/MNIST/raw and FOLDER (for Fashion-MNIST
+    in FOLDER/fashion_mnist, FOLDER/FashionMNIST/raw, FOLDER and where Debian's dataset-fashion-mnist puts it). The
+    official set has N = 60,000; a subset is read too. Raises DataError where files are missing or do not fit together.
+    """
+    if dataset not in SOURCES:
+        raise DataError(f"There is no IDX data set {dataset!r}; choose {' or '.join(SOURCES)}.")
+    source = SOURCES[dataset]
+    images_path, labels_path = _find(Path(folder), dataset, source)
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    again = f"replace it by the file {{}} of {source.addresses[0]}."
+    if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
+        shape = " x ".join(map(str, images.shape))
+        raise DataError(
+            f"{images_path} should hold images of 28 x 28 pixels (N x 28 x 28) but holds {shape}; "
+            + again.format(source.images.name)
+        )
+    if labels.shape != images.shape[:1]:
+        shape = " x ".join(f"{size:,}" for size in labels.shape)
+        raise DataError(
+            f"{labels_path} should hold {len(images):,} labels, one for each image of {images_path.name}, "
+            f"but holds {shape}; " + again.format(source.labels.name)
+        )
+    if labels.max() > 9:
+        first = int(np.argmax(labels > 9))
+        raise DataError(
+            f"{labels_path} should hold labels from 0 to 9 but label {first:,} (counted from 0) is {labels[first]}; "
+            + again.format(source.labels.name)
+        )
+    return images, labels
+
+
+def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> npt.NDArray[np.uint8]:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or not 1 <= magic[3] <= MOST_DIMENSIONS:
+        raise DataError(
+            f"{path} is not an IDX file: it should begin with the bytes 00 00 08 and a number of dimensions "
+            f"from 1 to {MOST_DIMENSIONS} but begins with {magic.hex(' ') or 'nothing'}; download it again."
+        )
+    if magic[2] != 0x08:
+        raise DataError(
+            f"{path} should hold unsigned bytes (type 08) but its header says type {magic[2]:02x}; "
+            "bring the file of unsigned bytes."
+        )
+    num_dimensions = magic[3]
+    sizes = file.read(4 * num_dimensions)
+    header = 4 + 4 * num_dimensions  # bytes
+    if len(sizes) < 4 * num_dimensions:
+        raise DataError(f"{path} ends within its header, after {4 + len(sizes)} of {header} bytes; download it again.")
+    shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
+    expected = math.prod(shape)  # bytes, since an element is one; exact, as Python's integers do not overflow
+    if math.prod(size or 1 for size in shape) > LARGEST:  # NumPy cannot make 0 x 2^32 x 2^32 either
+        raise DataError(
+            f"{path} announces {' x '.join(map(str, shape))} bytes where at most {LARGEST:,} are believed; "
+            "download it again."
+        )
+    content = bytearray()
+    while len(content) <= expected and (piece := file.read(min(PIECE, expected + 1 - len(content)))):
+        content += piece
+    if len(content) < expected:
+        raise DataError(
+            f"{path} is truncated: its header announces {header + expected:,} bytes but it ends after "
+            f"{header + len(content):,}; download it again."
+        )
+    if len(content) > expected:
+        raise DataError(
+            f"{path} goes on after the {header + expected:,} bytes that its header announces; download it again."
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _find(folder: Path, dataset: str, source: Source) -> tuple[Path, Path]:
+    """The two files, always of one place: images of one set with the labels of another would pass every check."""
+    for place in source.places:
+        images, labels = (_spelled(folder / place, official.name) for official in (source.images, source.labels))
+        if images and labels:
+            return images, labels
+    wanted = " and ".join(
+        f"{official.name}.gz ({official.size:,} bytes unpacked, md5 {official.md5})"
+        for official in (source.images, source.labels)
+    )
+    raise DataError(
+        f"{source.title} was not found in {folder}: get {wanted}, from {' or '.join(source.addresses)}, "
+        f"and put them, packed or unpacked, into {folder / dataset}."
+    )
+
+
+def _spelled(place: Path, name: str) -> Path | None:
+    """The file in `place`, whichever way it is spelled: some unpackers leave train-images.idx3-ubyte."""
+    for spelling in (name, name.replace("-idx", ".idx")):
+        for suffix in ("", ".gz"):
+            path = place / (spelling + suffix)
+            if os.path.isfile(path):  # unlike Path.is_file, False where the folder may not be looked into
+                return path
+    return None
