@@ -1,0 +1,43 @@
+"""Initial weights: uniform in (-bound, bound), the bound from the numbers of inputs and outputs of a unit.
+
+    scheme     bound
+    kaiming    gain * sqrt(3 / fan_in)                   He et al. 2015
+    lecun      sqrt(3 / fan_in)                          LeCun et al. 1998
+    xavier     gain * sqrt(6 / (fan_in + fan_out))       Glorot and Bengio 2010
+    default    sqrt(1 / fan_in)                          PyTorch's own layers, weights and biases alike
+
+`gain` makes up for what the activation after the layer takes away; elu and swish use the relu's, as in the published
+code. Biases start at zero except with `default`.
+"""
+
+import math
+from typing import Literal
+
+Scheme = Literal["kaiming", "lecun", "xavier", "default"]
+
+GAINS = {
+    "identity": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+    "elu": math.sqrt(2),
+    "swish": math.sqrt(2),
+}
+
+
+def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> float:
+    """The bound of the table above, for a layer followed by `activation`."""
+    gain = GAINS[activation]
+    if scheme == "kaiming":
+        return gain * math.sqrt(3 / fan_in)
+    if scheme == "lecun":
+        return math.sqrt(3 / fan_in)
+    if scheme == "xavier":
+        return gain * math.sqrt(6 / (fan_in + fan_out))
+    return math.sqrt(1 / fan_in)
+
+
+def bias_bound(scheme: Scheme, fan_in: int) -> float:
+    """Zero, but for the `default` scheme."""
+    return math.sqrt(1 / fan_in) if scheme == "default" else 0.0

@@ -1,0 +1,17 @@
+"""Layers: forward and backward side by side.
+
+A layer without state of its own is three functions of arrays:
+
+    outputs = layer.forward(inputs)
+    input_gradient = layer.backward(inputs, outputs, output_gradient)
+    layer.fill_gradients(inputs, output_gradient)          # only layers with parameters do something
+
+A gradient is that of the loss with respect to the array it is named after. `network.py` binds the parameters.
+"""
+
+from minilop.layers.activation import Activation
+from minilop.layers.dense import Dense
+from minilop.layers.dropout import Dropout
+from minilop.layers.pending import PendingDense
+
+__all__ = ["Activation", "Dense", "Dropout", "PendingDense"]

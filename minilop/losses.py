@@ -1,0 +1,29 @@
+"""Losses: of each example, and the gradient of their mean over the mini-batch with respect to the network's outputs.
+
+    cross_entropy   - log softmax(outputs)[label]           labels (R, B), whole numbers
+    squared_error   sum over outputs of (output - target)^2, without a factor 1/2; targets (R, O, B)
+
+Both return (losses, output_gradient): (R, B), measured before any update, and (R, O, B).
+"""
+
+from collections.abc import Callable
+
+from minilop.backend import Array, xp
+
+Loss = Callable[[Array, Array], tuple[Array, Array]]
+
+
+def cross_entropy(outputs: Array, labels: Array) -> tuple[Array, Array]:
+    """Cross-entropy of softmax(outputs). The gradient is (softmax - one-hot) / B."""
+    shifted = outputs - outputs.max(axis=-2, keepdims=True)  # (R, O, B); no exponential overflows
+    exponentials = xp.exp(shifted)
+    total = exponentials.sum(axis=-2, keepdims=True)  # (R, 1, B)
+    one_hot = xp.arange(outputs.shape[-2])[:, None] == labels[..., None, :]  # (R, O, B)
+    losses = xp.log(total[..., 0, :]) - xp.where(one_hot, shifted, 0).sum(axis=-2)  # (R, B)
+    return losses, (exponentials / total - one_hot) / outputs.shape[-1]
+
+
+def squared_error(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Squared error, summed over the outputs. The gradient is 2 (output - target) / B."""
+    error = outputs - targets  # (R, O, B)
+    return (error * error).sum(axis=-2), error * (2 / outputs.shape[-1])

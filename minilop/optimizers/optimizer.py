@@ -1,0 +1,30 @@
+"""What the optimizers share."""
+
+from minilop.backend import Array
+
+
+class Optimizer:
+    """Changes parameters by their gradients.
+
+    state           arrays like the parameters (R, P), by name; a weight whose entries are all 0 starts afresh
+    step_size, ...  every hyperparameter is a number, or an array (R, 1) with a value for each run
+    """
+
+    state: dict[str, Array]
+
+    def __init__(self, step_size: Array, weight_decay: Array):
+        self.step_size = step_size
+        self.weight_decay = weight_decay
+
+    def regularized(self, parameters: Array, gradients: Array) -> Array:
+        """The gradient of the loss plus (weight_decay / 2) times the squared length of the parameters."""
+        return gradients + self.weight_decay * parameters if is_used(self.weight_decay) else gradients
+
+    def step(self, parameters: Array, gradients: Array) -> None:
+        """One update of `parameters` (R, P), in place."""
+        raise NotImplementedError
+
+
+def is_used(hyperparameter: Array) -> bool:
+    """False for the number 0, which saves a pass over the parameters; an array is not looked into."""
+    return not isinstance(hyperparameter, (int, float)) or hyperparameter != 0
