@@ -1,0 +1,167 @@
+"""One step of learning, in phases, and the settings of a learner.
+
+    forward, loss, backward, optimizer, perturb, generate-and-test
+
+Each phase is a method that takes what it needs and may be called from outside, by whoever wants to look between two
+phases; `step` is the six of them in order. A learner is its settings: backprop is SGD with everything else turned off,
+L2 adds `weight_decay`, Shrink & Perturb adds `perturb_scale` to that, Continual Backprop is backprop with a
+`replacement_rate`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from minilop.backend import Array, to_host, xp
+from minilop.layers import Dense, PendingDense
+from minilop.layers.activation import ActivationName
+from minilop.losses import Loss
+from minilop.networks import Network, linear, mlp
+from minilop.optimizers import SGD, Adam
+from minilop.optimizers.optimizer import Optimizer, is_used
+from minilop.plasticity import ContinualBackprop, ReDo, ShrinkAndPerturb
+from minilop.plasticity.continual_backprop import ContinualBackpropSettings
+from minilop.plasticity.redo import ReDoSettings
+
+
+@dataclass(frozen=True)
+class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
+    """Everything that makes a learner; what is not named is turned off."""
+
+    network: Literal["mlp", "linear"] = "mlp"
+    activation: ActivationName = "relu"
+    step_size: float = 0.01
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.0  # sgd
+    beta_1: float = 0.9  # adam
+    beta_2: float = 0.999  # adam
+    epsilon: float = 1e-8  # adam
+    weight_decay: float = 0.0  # L2 regularization, added to the gradient
+    perturb_scale: float = 0.0  # standard deviation of Shrink & Perturb's noise
+    dropout: float = 0.0  # probability that a feature is dropped
+    # How plain SGD on one example is computed, equal but for rounding: with the gradient of all parameters; in place,
+    # without storing it; or in place with the last updates saved up (layers/pending.py), the fastest for wide layers.
+    update: Literal["gradient", "in_place", "pending"] = "gradient"
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class Learner:
+    """R networks of one kind that learn side by side.
+
+    Hyperparameters in `settings` that the optimizers and Shrink & Perturb take may be (R, 1) arrays instead of numbers.
+    """
+
+    def __init__(self, network: Network, loss: Loss, settings: LearnerSettings):
+        """Raises ValueError for settings that contradict each other."""
+        self.network = network
+        self.loss = loss
+        self.settings = settings
+        self.num_steps = 0
+        if settings.optimizer == "adam":
+            self.optimizer: Optimizer = Adam(
+                network.parameters,
+                settings.step_size,
+                settings.beta_1,
+                settings.beta_2,
+                settings.epsilon,
+                settings.weight_decay,
+            )
+        else:
+            self.optimizer = SGD(network.parameters, settings.step_size, settings.momentum, settings.weight_decay)
+        if settings.update != "gradient" and self.optimizer.state:
+            raise ValueError(f"update={settings.update} is for plain SGD; choose optimizer=sgd and momentum=0.")
+        one_for_all = all(isinstance(value, (int, float)) for value in (settings.step_size, settings.weight_decay))
+        if settings.update != "gradient" and not one_for_all:
+            raise ValueError(f"update={settings.update} takes numbers for all runs; choose update=gradient.")
+        self.shrink_and_perturb = None
+        self.continual_backprop = None
+        self.redo = None
+        if is_used(settings.perturb_scale):
+            self.shrink_and_perturb = ShrinkAndPerturb(network, settings.perturb_scale)
+        if is_used(settings.replacement_rate):
+            self.continual_backprop = ContinualBackprop(network, settings, self.optimizer)
+        if settings.redo_period:
+            self.redo = ReDo(network, settings, settings.reset_optimizer_state, self.optimizer)
+        changes_weights = self.shrink_and_perturb or self.continual_backprop or self.redo or settings.weight_decay
+        if settings.update == "pending" and changes_weights:
+            raise ValueError("update=pending is for plain SGD alone; choose update=in_place.")
+
+    def step(self, inputs: Array, targets: Array) -> tuple[Array, Array]:
+        """Learn from one mini-batch; returns the outputs (R, O, B) and losses (R, B) from before the update."""
+        values = self.forward(inputs)
+        losses, output_gradient = self.loss(values[-1], targets)
+        output_gradients = self.network.backward(values, output_gradient)
+        if self.settings.when == "before_update":
+            self.generate_and_test(values)
+        self.update(values, output_gradients)
+        self.perturb()
+        if self.settings.when == "after_update":
+            self.generate_and_test(values)
+        self.num_steps += 1
+        return values[-1], losses
+
+    def forward(self, inputs: Array) -> list[Array]:
+        """The values of all layers, with the dropout masks of this step."""
+        self.network.begin_step(self.num_steps)
+        return self.network.forward(inputs)
+
+    def update(self, values: list[Array], output_gradients: list[Array]) -> None:
+        """The optimizer's step."""
+        if self.settings.update == "gradient":
+            gradients = self.network.fill_gradients(values, output_gradients)
+            self.optimizer.step(self.network.parameters, gradients)
+        else:
+            self.network.descend(values, output_gradients, self.settings.step_size, self.settings.weight_decay)
+
+    def perturb(self) -> None:
+        """The noise of Shrink & Perturb, where it is part of the learner."""
+        if self.shrink_and_perturb:
+            self.shrink_and_perturb.step(self.num_steps)
+
+    def generate_and_test(self, values: list[Array]) -> None:
+        """Age, judge and replace units by the features of this step and the present weights."""
+        if self.continual_backprop:
+            self.continual_backprop.step(values, self.num_steps)
+        if self.redo:
+            self.redo.step(values, self.num_steps)
+
+    def arrays(self) -> dict[str, Array]:
+        """Every array that the learner carries from step to step, by name, each with the runs first."""
+        arrays = {"parameters": self.network.parameters, **self.optimizer.state}
+        if self.continual_backprop:
+            for index, state in enumerate(self.continual_backprop.state):
+                arrays.update({f"{name}.{index}": array for name, array in state.items()})
+        if self.redo:
+            arrays.update({f"activity.{index}": array for index, array in enumerate(self.redo.activity)})
+        return arrays
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of all that `restore` needs, on the host. Updates that were saved up are carried out first."""
+        self.network.flush()
+        state = {name: to_host(array).copy() for name, array in self.arrays().items()}
+        state["num_steps"] = np.array(self.num_steps)
+        if self.continual_backprop:
+            for index, budget in enumerate(self.continual_backprop.budgets):
+                state[f"replacements_due.{index}"] = budget.total.copy()
+        return state
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `state` was taken. Raises KeyError or ValueError where it does not fit this learner."""
+        for name, array in self.arrays().items():
+            if state[name].shape != array.shape:
+                raise ValueError(f"{name} has the shape {state[name].shape}, not {array.shape}")
+            array[...] = xp.asarray(state[name])
+        self.num_steps = int(state["num_steps"])
+        if self.continual_backprop:
+            for index, budget in enumerate(self.continual_backprop.budgets):
+                budget.restore(state[f"replacements_due.{index}"].copy(), state[f"age.{index}"], self.num_steps)
+
+
+def make_mlp(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
+    """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs."""
+    if settings.network == "linear":
+        return linear(sizes[0], sizes[-1], seeds, settings.dtype)
+    dense_layer = PendingDense if settings.update == "pending" else Dense
+    return mlp(sizes, settings.activation, seeds, settings.dtype, dropout=settings.dropout, dense_layer=dense_layer)

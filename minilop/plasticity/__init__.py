@@ -1,0 +1,7 @@
+"""What keeps a network plastic: Shrink & Perturb, Continual Backprop, ReDo; one file each."""
+
+from minilop.plasticity.continual_backprop import ContinualBackprop
+from minilop.plasticity.redo import ReDo
+from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
+
+__all__ = ["ContinualBackprop", "ReDo", "ShrinkAndPerturb"]

@@ -1,0 +1,69 @@
+"""What rules that replace units share: the size of their weights, their activity, and the replacement itself.
+
+Units to replace are named by two index arrays of equal length, `runs` and `units`, as NumPy's own indexing does.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from minilop.backend import Array, blocks, xp
+from minilop.networks import HiddenLayer, Network
+from minilop.optimizers.optimizer import Optimizer
+
+
+def batch_mean(values: Array) -> Array:
+    """Mean over the mini-batch, (..., B) to (...); for one example nothing needs to be summed."""
+    return values[..., 0] if values.shape[-1] == 1 else values.mean(axis=-1)
+
+
+def weight_magnitudes(weight: Array, incoming: bool, outgoing: bool) -> tuple[Array, Array]:
+    """Sums of the absolute weights (R, O, I): of each row, (R, O), and of each column, (R, I); None where not asked for.
+
+    Both come from one pass over the weight, a block of rows at a time, because a wide layer's weight is read from
+    memory more slowly than it is summed.
+    """
+    row_sums, column_sums = [], []
+    for rows in blocks(weight.shape[-2], weight.size):
+        magnitude = abs(weight[..., rows, :])
+        if incoming:
+            row_sums.append(magnitude.sum(axis=-1))
+        if outgoing:
+            column_sums.append(magnitude.sum(axis=-2))
+    joined = row_sums[0] if len(row_sums) == 1 else xp.concatenate(row_sums, axis=-1) if incoming else None
+    return joined, sum(column_sums[1:], column_sums[0]) if outgoing else None
+
+
+def replace_units(
+    layer: HiddenLayer,
+    runs: Array,
+    units: Array,
+    seeds: np.ndarray,
+    step: int,
+    fresh_weights: Literal["initial", "normal"] = "initial",
+) -> None:
+    """Give units new incoming weights and no outgoing ones.
+
+    runs, units     (K,)   which
+    seeds           (K,)   of these runs
+    fresh_weights   "initial": the law of the layer's initialization; "normal": variance 2 / fan_in
+
+    A unit's fresh weights are named by run, layer, step and unit, whichever others are replaced with it.
+    """
+    incoming, outgoing = layer.incoming, layer.outgoing
+    draw = incoming.initial_rows if fresh_weights == "initial" else incoming.normal_rows
+    incoming.weight[runs, units] = draw(seeds, units, "fresh weight", step)  # (K, I)
+    incoming.bias[runs, units] = 0
+    outgoing.weight[runs, :, units] = 0
+
+
+def reset_optimizer_state(
+    optimizer: Optimizer, network: Network, layer: HiddenLayer, runs: Array, units: Array
+) -> None:
+    """Forget momentum and moments of every weight that enters or leaves a replaced unit."""
+    for array in optimizer.state.values():
+        views = network.views(array)
+        incoming, outgoing = views[layer.incoming.index], views[layer.outgoing.index]
+        incoming["weight"][runs, units] = 0
+        incoming["bias"][runs, units] = 0
+        outgoing["weight"][runs, :, units] = 0

@@ -1,0 +1,126 @@
+"""ReDo: scores by hand, what a period is, and what stays as it is."""
+
+import numpy as np
+import pytest
+from conftest import device, host
+from numpy.testing import assert_array_equal
+
+from minilop.learner import Learner, LearnerSettings, make_mlp
+from minilop.losses import squared_error
+from minilop.networks import mlp
+from minilop.plasticity import ReDo
+from minilop.plasticity.redo import ReDoSettings, dormant_units
+
+pytestmark = pytest.mark.usefixtures("array_module")
+
+
+def redo_of(num_units, seeds=(1,), **settings):
+    network = mlp((3, num_units, 2), "relu", seeds, "float64")
+    for layer in network.dense_layers:
+        layer.bias[...] = 0.5
+    return network, ReDo(network, ReDoSettings(**settings))
+
+
+def replaced(network, before, layer=0):
+    """(R, H): the units whose incoming weights are no longer those of `before`."""
+    return (host(network.hidden[layer].incoming.weight) != before).all(axis=-1).tolist()
+
+
+def test_a_score_is_a_units_share_of_the_mean_activity_of_its_layer():
+    """score_i = |h_i| / mean_j |h_j|, replaced at tau or below: Sokar et al. (2023), eq. 1.
+
+    Mean activities 1/8, 1, 2, 7/8 have the mean 1 and so are their own scores; equal to tau is dormant.
+    """
+    activity = device([[0.125, 1.0, 2.0, 0.875], [2.0, 2.0, 2.0, 2.0]])
+    assert host(dormant_units(activity, 0.125)).tolist() == [[True, False, False, False], [False] * 4]
+    assert host(dormant_units(activity, 0.124)).tolist() == [[False] * 4, [False] * 4]
+    assert host(dormant_units(activity, 0.875)).tolist() == [[True, False, False, True], [False] * 4]
+    assert host(dormant_units(activity, 1.0)).tolist() == [[True, True, False, True], [True] * 4]
+
+
+def test_dormant_units_get_fresh_weights_no_bias_and_no_consumers():
+    """As published: fresh incoming weights by the initial law, bias 0, outgoing weights 0; all others are as before."""
+    network, rule = redo_of(4, redo_period=1, redo_threshold=0.1)
+    weight, outgoing = host(network.hidden[0].incoming.weight).copy(), host(network.hidden[0].outgoing.weight).copy()
+    features = device([[[0.0, 0.1], [-4.0, 4.0], [1.0, 1.0], [0.0, 0.0]]])  # activity 0.05, 4, 1, 0: scores below 0.04
+    rule.step([None, None, features], 0)
+    assert replaced(network, weight) == [[True, False, False, True]]
+    assert abs(host(network.hidden[0].incoming.weight)).max() < np.sqrt(2) * np.sqrt(3 / 3)  # kaiming bound
+    assert host(network.hidden[0].incoming.bias)[0, :, 0].tolist() == [0, 0.5, 0.5, 0]
+    assert_array_equal(host(network.hidden[0].outgoing.weight), outgoing * [0, 1, 1, 0])
+    assert (host(network.hidden[0].outgoing.bias) == 0.5).all()
+
+
+def test_a_silent_layer_has_no_scores_and_is_left_alone():
+    """0 / 0 in the published comparison code; the run beside it loses its dormant unit all the same."""
+    network, rule = redo_of(3, seeds=(1, 2), redo_period=1)
+    weight = host(network.hidden[0].incoming.weight).copy()
+    rule.step([None, None, device([[[0.0], [0.0], [0.0]], [[0.0], [1.0], [2.0]]])], 0)
+    assert replaced(network, weight) == [[False, False, False], [True, False, False]]
+
+
+def test_nothing_happens_before_the_end_of_a_period():
+    """A counter of steps that is checked when it reaches the period: steps 3, 6, 9, counted from 1."""
+    network, rule = redo_of(3, redo_period=3)
+    happened = []
+    for step in range(9):
+        weight = host(network.hidden[0].incoming.weight).copy()
+        rule.step([None, None, device([[[0.0], [1.0], [1.0]]])], step)
+        if any(replaced(network, weight)[0]):
+            happened.append(step + 1)
+    assert happened == [3, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"), [("mini_batch", [True, False, False]), ("period", [False, False, True])]
+)
+def test_scores_are_those_of_the_last_mini_batch_or_of_the_whole_period(scores, expected):
+    """The first unit is active but in the last step; the last one is hardly ever."""
+    network, rule = redo_of(3, redo_period=2, redo_scores=scores, redo_threshold=0.2)
+    weight = host(network.hidden[0].incoming.weight).copy()
+    rule.step([None, None, device([[[9.0], [3.0], [0.0]]])], 0)
+    rule.step([None, None, device([[[0.0], [3.0], [1.0]]])], 1)  # scores now 0, 2.2, 0.8; of the period 1.7, 1.1, 0.2
+    assert replaced(network, weight) == [expected]
+
+
+def test_a_new_period_starts_from_nothing():
+    _, rule = redo_of(2, redo_period=2, redo_scores="period")
+    for step in range(2):
+        rule.step([None, None, device([[[5.0], [5.0]]])], step)
+    assert not host(rule.activity[0]).any()
+    rule.step([None, None, device([[[5.0, 1.0], [-2.0, 0.0]]])], 2)
+    assert host(rule.activity[0]).tolist() == [[3.0, 1.0]]
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_moments_are_forgotten_where_it_is_asked_for(reset):
+    """The comparison code leaves Adam's moments as they are, the ReDo paper resets them."""
+    settings = LearnerSettings(optimizer="adam", redo_period=1, reset_optimizer_state=reset, dtype="float64")
+    learner = Learner(make_mlp((3, 4, 2), settings, [1]), squared_error, settings)
+    for array in learner.optimizer.state.values():
+        array[...] = 1
+    learner.redo.step([None, None, device([[[0.0], [1.0], [1.0], [1.0]]])], 0)
+    expected = np.ones((1, 4 * 3 + 4 + 2 * 4 + 2))
+    if reset:
+        expected[0, [0, 1, 2, 12, 16, 20]] = 0  # the first unit's row, bias and column
+    for array in learner.optimizer.state.values():
+        assert_array_equal(host(array), expected)
+
+
+def test_it_runs_as_part_of_a_learner_and_keeps_to_the_dormant():
+    """A unit that a large negative bias silences is replaced at the end of the period; the others are not."""
+    settings = LearnerSettings(redo_period=5, redo_scores="period", dtype="float64", step_size=0.0)
+    learner = Learner(make_mlp((3, 6, 2), settings, [1, 2]), squared_error, settings)
+    learner.network.hidden[0].incoming.bias[...] = 1
+    learner.network.hidden[0].incoming.bias[:, 2] = -100
+    before = host(learner.network.hidden[0].incoming.weight).copy()
+    random = np.random.default_rng(0)
+    for step in range(5):
+        assert replaced(learner.network, before) == [[False] * 6] * 2, step
+        learner.step(device(random.normal(size=(2, 3, 8))), device(np.zeros((2, 2, 8))))
+    assert replaced(learner.network, before) == [[unit == 2 for unit in range(6)]] * 2
+
+
+def test_the_runs_axis_is_needed():
+    with pytest.raises(ValueError, match=r"ReDo needs the runs axis; make the network with seeds=\[seed\]"):
+        ReDo(mlp((3, 4, 2), "relu", 1, "float64"), ReDoSettings(redo_period=1))
