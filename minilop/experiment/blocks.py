@@ -1,0 +1,89 @@
+"""Which runs are still to do, and in which blocks.
+
+A block is a number of runs of one experiment that advance side by side in one process.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minilop.experiment.archive import Warn
+from minilop.experiment.checkpoints import Partial, find_checkpoints, remove_checkpoint
+from minilop.experiment.problem import Scale
+from minilop.experiment.results import read_result
+from minilop.experiment.settings import Experiment
+
+
+@dataclass(frozen=True)
+class Block:
+    """Runs of one experiment that advance side by side."""
+
+    experiment: Experiment
+    seeds: tuple[int, ...]
+    seconds: float  # about what it still takes on one core
+    progress: float = 0.0  # what a checkpoint already holds
+
+    @property
+    def key(self) -> tuple[str, str, tuple[int, ...]]:
+        """Tells the blocks of one command apart."""
+        return self.experiment.problem, self.experiment.learner, self.seeds
+
+    def __str__(self) -> str:
+        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        return f"{self.experiment.problem} {self.experiment.learner}, {seeds}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the runs of an experiment are."""
+
+    experiment: Experiment
+    done: tuple[int, ...]  # seeds
+    partial: tuple[Partial, ...]
+    missing: tuple[int, ...]  # seeds that are neither done nor in a checkpoint
+
+    @property
+    def partial_seeds(self) -> tuple[int, ...]:
+        """Seeds on their way. A block that was killed while writing its results may have some of them done."""
+        return tuple(seed for partial in self.partial for seed in partial.seeds if seed not in self.done)
+
+
+def take_stock(experiment: Experiment, seeds: Sequence[int], folder: Path, warn: Warn) -> Standing:
+    """Look up which of `seeds` are done and which have a checkpoint that can be gone on with.
+
+    A checkpoint is of use where all its runs are still wanted, so another number of processes loses no work; it is
+    removed where all its runs are done.
+    """
+    done = {seed for seed in seeds if read_result(folder, experiment, seed, warn) is not None}
+    missing = [seed for seed in seeds if seed not in done]
+    partial = []
+    for candidate in find_checkpoints(folder, experiment, warn):
+        open_seeds = set(candidate.seeds) - done
+        if not open_seeds:
+            remove_checkpoint(folder, experiment, candidate.seeds)
+        elif open_seeds <= set(missing):
+            partial.append(candidate)
+            missing = [seed for seed in missing if seed not in open_seeds]
+    return Standing(experiment, tuple(sorted(done)), tuple(partial), tuple(missing))
+
+
+def divide(standings: Sequence[Standing], scale: Scale, processes: int) -> list[Block]:
+    """The blocks that remain of one problem's experiments, the longest first.
+
+    Checkpoints are gone on with as they are; the missing runs are spread over blocks of at most `scale.block`, which
+    are smaller where there would be fewer blocks than processes.
+    """
+    seconds_per_run = scale.seconds / scale.block
+    wanted_per_experiment = math.ceil(processes / max(1, sum(bool(standing.missing) for standing in standings)))
+    blocks = []
+    for standing in standings:
+        experiment, missing = standing.experiment, standing.missing
+        for partial in standing.partial:
+            seconds = seconds_per_run * len(partial.seeds) * (1 - partial.progress)
+            blocks.append(Block(experiment, partial.seeds, seconds, partial.progress))
+        number = max(math.ceil(len(missing) / scale.block), min(wanted_per_experiment, len(missing)))
+        for part in range(number):
+            seeds = missing[part * len(missing) // number : (part + 1) * len(missing) // number]
+            blocks.append(Block(experiment, seeds, seconds_per_run * len(seeds)))
+    return sorted(blocks, key=lambda block: block.seconds, reverse=True)

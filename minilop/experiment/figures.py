@@ -1,0 +1,156 @@
+"""The look of all figures: one colour a learner everywhere, labels on the curves, one standard error as a band.
+
+A problem's `figures` says what is drawn; here is how. Everything is drawn from a `ResultSet`, so from files alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minilop.experiment.results import LearnerResults, ResultSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:  # matplotlib is imported where a figure is made: workers import this file too, and do without
+    Axes = Figure = Any
+
+COLOURS = {
+    "backprop": "C3",
+    "l2": "C4",
+    "shrink_and_perturb": "C1",
+    "continual_backprop": "C0",
+    "adam": "C5",
+    "dropout": "C6",
+    "redo": "C8",
+    "linear": "0.45",
+}
+_OTHER_COLOURS = ("C2", "C9", "navy", "goldenrod", "teal", "black")
+LABELS = {
+    "continual_backprop": "Continual Backprop",
+    "elu": "ELU",
+    "l2": "L2",
+    "leaky_relu": "Leaky ReLU",
+    "redo": "ReDo",
+    "shrink_and_perturb": "Shrink & Perturb",
+}
+
+
+def new_figure(num_panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with its panels in rows of two."""
+    from matplotlib.figure import Figure
+
+    columns = min(2, num_panels)
+    rows = -(-num_panels // columns)
+    figure = Figure(figsize=(7.2 * columns, 4.2 * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).ravel()[:num_panels])
+
+
+def draw_curves(
+    axes: Axes,
+    results: ResultSet,
+    learners: Sequence[str],
+    measure: str,
+    positions: np.ndarray,
+    label: str,
+    qualification: str,
+    x_label: str,
+) -> None:
+    """The mean over runs of a measure (R, num_bins) against `positions` (num_bins,), for each of the learners.
+
+    The band is one standard error over the runs that have not diverged. `label` and, smaller, `qualification` stand
+    left of the axis.
+    """
+    ends = []
+    others = itertools.cycle(_OTHER_COLOURS)
+    for learner in learners:
+        if learner not in results.learners or measure not in results[learner].arrays:
+            continue
+        colour = COLOURS.get(learner) or next(others)
+        mean, error = mean_and_error(results[learner][measure])
+        axes.plot(positions, mean, color=colour, linestyle="--" if learner == "linear" else "-", linewidth=1.8)
+        axes.fill_between(positions, mean - error, mean + error, color=colour, alpha=0.22, linewidth=0)
+        finite = np.flatnonzero(np.isfinite(mean))
+        if len(finite):
+            ends.append((mean[finite[-1]], LABELS.get(learner, learner.replace("_", " ").capitalize()), colour))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+    axes.locator_params(nbins=6)
+    axes.locator_params(axis="x", integer=True)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlabel(x_label)
+    axes.set_title(f"{label}\n", loc="left", fontsize=11)
+    axes.text(0, 1.02, qualification, transform=axes.transAxes, fontsize=8.5, color="0.35")
+    _label_ends(axes, ends)
+
+
+def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over runs and one standard error (ddof 1; zero for a single run) of (R, num_bins), without diverged runs."""
+    counts = np.isfinite(values).sum(axis=0)  # (num_bins,)
+    some = np.maximum(counts, 1)
+    mean = np.where(counts > 0, np.nansum(values, axis=0) / some, np.nan)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    return mean, np.sqrt(squares / np.maximum(counts - 1, 1) / some)
+
+
+def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Write each label right of its curve's end, moved apart where they would overlap."""
+    if not ends:
+        return
+    low, high = axes.get_ylim()
+    ends.sort()
+    heights = np.array([(end - low) / (high - low) for end, _, _ in ends])
+    gap = 0.052
+    for _ in range(200):  # push neighbours apart until all are a line's height from each other
+        for index in range(len(heights) - 1):
+            overlap = gap - (heights[index + 1] - heights[index])
+            if overlap > 0:
+                heights[index] -= overlap / 2
+                heights[index + 1] += overlap / 2
+    for height, (_, text, colour) in zip(heights, ends):
+        axes.text(1.01, height, text, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+
+
+def describe_runs(results: ResultSet, learners: Sequence[str]) -> str:
+    """For the caption: how many runs each curve has, what the band is, the scale, and which runs diverged."""
+    shown: dict[str, LearnerResults] = {name: results[name] for name in learners if name in results.learners}
+    counts = sorted({each.num_runs for each in shown.values()})
+    if len(counts) == 1:
+        runs = f"{counts[0]} run{'s' if counts[0] > 1 else ''}"
+    else:
+        runs = "runs: " + ", ".join(f"{name} {each.num_runs}" for name, each in shown.items())
+    sentence = f"Mean over {runs}; band: one standard error. Scale: {results.scale}."
+    diverged = {name: int((each["diverged_at"] >= 0).sum()) for name, each in shown.items()}
+    gone = [f"{count} of {name}" for name, count in diverged.items() if count]
+    return sentence + (f" Diverged and left out from then on: {', '.join(gone)}." if gone else "")
+
+
+def add_caption(figure: Figure, text: str) -> None:
+    """A caption below the panels, wrapped to the figure's width."""
+    words, lines = text.split(), [""]
+    width = int(figure.get_figwidth() * 15.5)
+    for word in words:
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] += word + " "
+    figure.supxlabel("\n".join(line.strip() for line in lines), x=0.01, ha="left", fontsize=8.5, color="0.25")
+
+
+def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write `path`.png and `path`.pdf, each whole or not at all, with the metadata inside."""
+    for suffix, inside in (
+        (".png", {key: str(value) for key, value in metadata.items()}),
+        (".pdf", {"Keywords": json.dumps(dict(metadata)), "CreationDate": None}),
+    ):
+        target = path.with_name(path.name + suffix)
+        unfinished = path.with_name(f".{path.name}.unfinished{suffix}")
+        figure.savefig(unfinished, dpi=150, metadata=inside)
+        os.replace(unfinished, target)

@@ -1,0 +1,74 @@
+"""The texts of `--list` and `--status`."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from minilop.experiment.blocks import Standing
+from minilop.experiment.problem import Problem
+
+
+def describe(problems: Mapping[str, Problem]) -> Iterable[str]:
+    """Lines that show each problem, its learners and the settings with their value at each scale."""
+    for name, problem in problems.items():
+        scales = list(problem.SCALES.values())
+        yield f"{name}: {problem.TITLE}"
+        rows = [["", *problem.SCALES]]
+        rows += [["runs of each learner", *(str(scale.runs) for scale in scales)]]
+        rows += _settings_rows([scale.settings for scale in scales], name)
+        yield from _table(rows)
+        default = ", ".join(scales[0].default_learners)
+        yield f"  learners, of which {default} run by default, and what they change (one value: at every scale):"
+        for learner in scales[0].learners:
+            yield from _table(_settings_rows([scale.learners[learner] for scale in scales], f"{name}.{learner}", True))
+        unchanged = _defaults(next(iter(scales[0].learners.values())))
+        yield f"  settings of every learner and their defaults: {', '.join(unchanged)}"
+        yield ""
+
+
+def _settings_rows(versions: Sequence[Any], prefix: str, changed_only: bool = False) -> list[list[str]]:
+    """A row per setting with its value in each version (scale); the first column is what `--set` takes."""
+    rows = []
+    for field in dataclasses.fields(versions[0]):
+        values = [getattr(version, field.name) for version in versions]
+        if changed_only and all(value == field.default for value in values):
+            continue
+        shown = [_show(value) for value in values]
+        same = changed_only and len(set(shown)) == 1
+        rows.append([f"{prefix}.{field.name}", *(shown[:1] if same else shown)])
+    return rows or [[prefix]]
+
+
+def _defaults(settings: Any) -> list[str]:
+    fields = dataclasses.fields(settings)
+    return [
+        field.name if field.default is dataclasses.MISSING else f"{field.name}={_show(field.default)}"
+        for field in fields
+    ]
+
+
+def _show(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_show, value))
+    return str(value)
+
+
+def status(problem: str, standings: Sequence[Standing]) -> Iterable[str]:
+    """Lines that show how many runs of each learner are done, on their way and missing."""
+    yield problem
+    rows = [["learner", "done", "partial", "missing"]]
+    for standing in standings:
+        partial = str(len(standing.partial_seeds))
+        if standing.partial:
+            weights = [len(block.seeds) for block in standing.partial]
+            done = sum(block.progress * weight for block, weight in zip(standing.partial, weights, strict=True))
+            partial += f" ({done / sum(weights):.0%})"
+        rows.append([standing.experiment.learner, str(len(standing.done)), partial, str(len(standing.missing))])
+    yield from _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(max(map(len, rows)))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()

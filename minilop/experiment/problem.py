@@ -1,0 +1,67 @@
+"""What a problem's file offers, and what the runner may expect of it.
+
+A file under `problems/` is a module with these names (the protocol `Problem`):
+
+    TITLE      one line for `--list`
+    SCALES     {"smoke": Scale, "laptop": Scale, "paper": Scale}
+    start      start(settings, learner, seeds, data_folder) -> Runs
+    figures    figures(results) -> {name: matplotlib Figure}
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from minilop.learner import LearnerSettings
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The values of one scale of a problem: `smoke`, `laptop` or `paper`."""
+
+    settings: Any  # a frozen dataclass, the problem's own settings
+    learners: Mapping[str, LearnerSettings]  # every learner of the problem, in the order of the figures
+    default_learners: tuple[str, ...]  # those that run when none is named
+    runs: int  # independent runs of each learner
+    block: int  # at most so many runs advance side by side in one process
+    seconds: float  # about how long one block of `block` runs of one learner takes on one core
+
+
+class Runs(Protocol):
+    """R runs of one learner on one problem, advancing together."""
+
+    @property
+    def progress(self) -> float:
+        """The share of the work that is done, from 0.0 to exactly 1.0 at the end."""
+
+    def advance(self) -> None:
+        """Do the next small part of the work, a fraction of a second to a few seconds long."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that `restore` needs to go on bit for bit, as arrays on the host."""
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a `state`; raises KeyError or ValueError where it does not fit."""
+
+    def results(self) -> dict[str, np.ndarray]:
+        """What was measured, each array with the runs first: (R, ...). Called when progress is 1.0."""
+
+
+class Problem(Protocol):
+    """A module of the folder `problems/`."""
+
+    __name__: str  # where another process imports it from
+    TITLE: str
+
+    @property
+    def SCALES(self) -> Mapping[str, Scale]:  # read only, so any mapping will do
+        """The values of each scale; the same learners and kinds of settings in all of them."""
+
+    def start(self, settings: Any, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> Runs:
+        """Begin `len(seeds)` runs side by side. Raises DataError where a data file is missing or broken."""
+
+    def figures(self, results: Any) -> dict[str, Any]:
+        """Draw the problem's figures from result files alone: {name: matplotlib Figure}."""

@@ -1,0 +1,122 @@
+"""What the user sees while blocks run: first what will be done, then how far it is and how long it takes."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO
+
+from minilop.experiment.blocks import Block
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LIVE_LINES = 0.2
+
+
+def duration(seconds: float) -> str:
+    """`seconds` in words that claim no more precision than an estimate has."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{seconds / 3600:.1f} h"
+
+
+def announce(blocks: Sequence[Block], num_done: int, processes: int) -> str:
+    """What will be done and about how long, before anything is."""
+    if not blocks:
+        return f"All {count(num_done, 'run')} are done; nothing is left to compute."
+    to_do = sum(len(block.seeds) for block in blocks)
+    resumed = sum(len(block.seeds) for block in blocks if block.progress > 0)
+    aside = f" ({resumed} from a checkpoint)" if resumed else ""
+    processes = min(processes, len(blocks))
+    where = f"in {count(len(blocks), 'block')} on {count(processes, 'process', 'processes')}"
+    seconds = max(sum(block.seconds for block in blocks) / processes, max(block.seconds for block in blocks))
+    return f"{count(num_done, 'run')} done, {to_do} to do{aside} {where}: about {duration(seconds)}."
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+class Progress:
+    """Listens to an engine and tells the user: one live line on a terminal, else a line now and then.
+
+    `finish_problem` is called with a problem's name as soon as no block of it is left, and gives lines to print.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        processes: int,
+        finish_problem: Callable[[str], Iterable[str]],
+        stream: TextIO,
+    ) -> None:
+        self.blocks = {block.key: block for block in blocks}
+        self.fractions = {block.key: 0.0 for block in blocks}  # done of what remained at the start
+        self.open = set(self.blocks)
+        self.processes = processes
+        self.finish_problem = finish_problem
+        self.stream = stream
+        self.live = stream.isatty()
+        self.live_width = 0  # of what the live line shows now
+        self.began = self.shown = time.monotonic()
+        self.failures: list[str] = []
+
+    def progressed(self, block: Block, progress: float) -> None:
+        # Below zero where a checkpoint proved useless and the block began anew.
+        self.fractions[block.key] = max(0.0, (progress - block.progress) / (1 - block.progress))
+        since = time.monotonic() - self.shown
+        if self.live and since >= SECONDS_BETWEEN_LIVE_LINES:
+            self._show_live(self._standing())
+        elif not self.live and since >= SECONDS_BETWEEN_LINES:
+            self.say(self._standing())
+
+    def finished(self, block: Block) -> None:
+        self._close(block, f"{block}, done.")
+
+    def failed(self, block: Block, sentence: str) -> None:
+        self.failures.append(f"{block}, {sentence}")
+        self._close(block, self.failures[-1])
+
+    def warn(self, sentence: str) -> None:
+        self.say(f"Warning: {sentence}")
+
+    def finish_idle_problems(self, problems: Iterable[str]) -> None:
+        """Finish those of `problems` of which no block is left from the start."""
+        for problem in problems:
+            self._finish_if_idle(problem)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self._show_live("")
+        print(line, file=self.stream, flush=True)
+        self.shown = time.monotonic()
+
+    def _close(self, block: Block, line: str) -> None:
+        self.fractions[block.key] = 1.0
+        self.open.discard(block.key)
+        self.say(f"{line} {self._standing()}" if self.open else line)
+        self._finish_if_idle(block.experiment.problem)
+
+    def _finish_if_idle(self, problem: str) -> None:
+        if all(name != problem for name, _, _ in self.open):
+            for result in self.finish_problem(problem):
+                self.say(result)
+
+    def _standing(self) -> str:
+        done = sum(block.seconds * self.fractions[key] for key, block in self.blocks.items())
+        total = sum(block.seconds for block in self.blocks.values()) or 1.0
+        elapsed = time.monotonic() - self.began
+        share = done / total
+        # The estimate was made on another machine; once there is something to go by, this machine's own pace counts.
+        left = elapsed * (1 - share) / share if share > 0.02 else (total - done) / min(self.processes, len(self.blocks))
+        runs_left = sum(len(self.blocks[key].seeds) for key in self.open)
+        return f"{share:.0%} of the work, {count(runs_left, 'run')} to go, about {duration(left)} left"
+
+    def _show_live(self, line: str) -> None:
+        """Write over the live line; an empty one clears it."""
+        if self.live and (line or self.live_width):
+            line = line[: shutil.get_terminal_size().columns - 1]
+            self.stream.write("\r" + line.ljust(self.live_width) + ("" if line else "\r"))
+            self.stream.flush()
+            self.live_width = len(line)
+            self.shown = time.monotonic()

@@ -1,0 +1,98 @@
+"""Results: one file per run, written once and never computed again; and the reading side for figures."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minilop
+from minilop.experiment import archive
+from minilop.experiment.archive import Warn
+from minilop.experiment.settings import Experiment
+
+
+def result_path(folder: Path, experiment: Experiment, seed: int) -> Path:
+    """`<problem>-<learner>-s<seed>-<fingerprint>.npz`: the name says all that decides the content."""
+    return folder / f"{experiment.problem}-{experiment.learner}-s{seed}-{experiment.fingerprint}.npz"
+
+
+def write_result(
+    folder: Path, experiment: Experiment, seed: int, arrays: Mapping[str, np.ndarray], circumstances: Mapping[str, Any]
+) -> None:
+    """Write one run's arrays with its settings and, under `circumstances`, how it came about (backend, seconds, ...).
+
+    Raises ValueError for an array of Python objects and OSError where the folder cannot be written.
+    """
+    metadata = {
+        **_expected(experiment, seed),
+        "scale": experiment.scale,
+        "dtype": experiment.learner_settings.dtype,
+        "minilop_version": minilop.__version__,
+        "numpy_version": np.__version__,
+        "python_version": platform.python_version(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances,
+    }
+    archive.write(result_path(folder, experiment, seed), arrays, metadata)
+
+
+def read_result(
+    folder: Path, experiment: Experiment, seed: int, warn: Warn
+) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The arrays and metadata of a finished run, or None; a damaged or foreign file is set aside."""
+    return archive.read(result_path(folder, experiment, seed), _expected(experiment, seed), warn)
+
+
+def _expected(experiment: Experiment, seed: int) -> dict[str, Any]:
+    return {"kind": "result", **experiment.identity(), "seed": seed}
+
+
+@dataclass(frozen=True)
+class LearnerResults:
+    """The finished runs of one learner, in the order of their seeds."""
+
+    arrays: Mapping[str, np.ndarray]  # each (R, ...)
+    metadata: Sequence[Mapping[str, Any]]  # one per run
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.metadata)
+
+
+@dataclass(frozen=True)
+class ResultSet:
+    """What a problem's figures are drawn from. A learner without a finished run is not in `learners`."""
+
+    problem: str
+    scale: str
+    settings: Any  # the problem's settings
+    learners: Mapping[str, LearnerResults]  # in the order of the problem's file
+
+    def __getitem__(self, learner: str) -> LearnerResults:
+        return self.learners[learner]
+
+
+def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequence[int], warn: Warn) -> ResultSet:
+    """The finished runs among `seeds` of the learners of one problem, each `experiments` with its very settings.
+
+    Raises ValueError where the runs of a learner measured arrays of different names or shapes.
+    """
+    learners = {}
+    for experiment in experiments:
+        found = [read_result(folder, experiment, seed, warn) for seed in seeds]
+        finished = [result for result in found if result is not None]
+        if finished:
+            names = {tuple(sorted(arrays)) for arrays, _ in finished}
+            if len(names) > 1:
+                raise ValueError(f"The runs of {experiment.learner} hold different arrays: {sorted(names)}.")
+            stacked = {name: np.stack([arrays[name] for arrays, _ in finished]) for name in finished[0][0]}  # (R, ...)
+            learners[experiment.learner] = LearnerResults(stacked, [metadata for _, metadata in finished])
+    first = experiments[0]
+    return ResultSet(first.problem, first.scale, first.problem_settings, learners)

@@ -1,0 +1,131 @@
+"""Doing one block of runs: begin or resume, advance, write a checkpoint every half minute, and results at the end."""
+
+import importlib
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from minilop import backend
+from minilop.experiment import archive
+from minilop.experiment.archive import Warn
+from minilop.experiment.blocks import Block
+from minilop.experiment.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
+from minilop.experiment.problem import Problem, Runs
+from minilop.experiment.results import read_result, write_result
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM has arrived, and what was reached until then is in a checkpoint."""
+
+
+@dataclass
+class Stop:
+    """How often this process was asked to stop."""
+
+    requests: int = 0
+    counted: float = -math.inf  # when the last request was
+
+    def __call__(self, signal_number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self.counted > 1.0:  # some tools signal the process and its group: that is one request
+            self.requests += 1
+            self.counted = now
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Within it SIGINT and SIGTERM only count up `Stop.requests`, so that a step is never cut in two."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a block needs besides its settings; nothing of it changes a result's name."""
+
+    folder: Path  # for results and checkpoints
+    backend: str = "numpy"
+    data_folder: Path | None = None
+    checkpoint_seconds: float = 30.0
+
+
+def run_block(block: Block, workplace: Workplace, report: Callable[[float], None], warn: Warn, stop: Stop) -> None:
+    """Begin or go on with a block, advance it to its end and write one result per run.
+
+    `report` is called with the progress after every small part of the work.
+    Raises Interrupted after a request to stop, and whatever the problem raises, such as DataError.
+    """
+    experiment, folder = block.experiment, workplace.folder
+    missing = [seed for seed in block.seeds if read_result(folder, experiment, seed, warn) is None]
+    if not missing:  # a process that was killed at its very end, or another command, has done it all
+        remove_checkpoint(folder, experiment, block.seeds)
+        return
+    backend.use(workplace.backend)
+    backend.keep_freed_memory()
+    with np.errstate(all="ignore"):  # a run that diverges is a result, not a warning
+        began = time.monotonic()
+        runs, seconds_before = _begin_or_resume(block, workplace, warn)
+        saved = time.monotonic()
+        while runs.progress < 1.0:
+            runs.advance()
+            report(runs.progress)
+            stopping = stop.requests > 0
+            if runs.progress < 1.0 and (stopping or time.monotonic() - saved >= workplace.checkpoint_seconds):
+                seconds = seconds_before + time.monotonic() - began
+                save_checkpoint(folder, experiment, block.seeds, runs.state(), runs.progress, seconds)
+                saved = time.monotonic()
+                if stopping:
+                    raise Interrupted
+        results = runs.results()
+    circumstances = {
+        "backend": workplace.backend,
+        "data_source": getattr(runs, "data_source", None),
+        "block_seconds": round(seconds_before + time.monotonic() - began, 3),
+        "block_runs": len(block.seeds),
+    }
+    for name, array in results.items():
+        if array.shape[:1] != (len(block.seeds),):
+            raise ValueError(
+                f"The result {name!r} must have one entry per run ({len(block.seeds)}), not {array.shape}."
+            )
+    for row, seed in enumerate(block.seeds):
+        if seed in missing:
+            arrays = {name: array[row] for name, array in results.items()}
+            write_result(folder, experiment, seed, arrays, circumstances)
+    remove_checkpoint(folder, experiment, block.seeds)
+
+
+def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Runs, float]:
+    """The block's runs, where its checkpoint left them if there is one, and the seconds spent on them so far."""
+    experiment = block.experiment
+    problem: Problem = importlib.import_module(experiment.module)  # type: ignore[assignment]
+
+    def start() -> Runs:
+        return problem.start(
+            experiment.problem_settings, experiment.learner_settings, block.seeds, workplace.data_folder
+        )
+
+    runs = start()
+    checkpoint = load_checkpoint(workplace.folder, experiment, block.seeds, warn)
+    if checkpoint is None:
+        return runs, 0.0
+    state, seconds = checkpoint
+    try:
+        runs.restore(state)
+    except (KeyError, ValueError) as problem_with_state:
+        path = checkpoint_path(workplace.folder, experiment, block.seeds)
+        archive.set_aside(path, f"it does not fit ({problem_with_state})", warn)
+        return start(), 0.0  # anew: the first may be half restored
+    return runs, seconds

@@ -1,0 +1,8 @@
+"""The problems, one file each, in the order in which `run_all.py` takes them."""
+
+from problems import permuted_mnist, slowly_changing_regression
+
+PROBLEMS = {
+    "slowly_changing_regression": slowly_changing_regression,
+    "permuted_mnist": permuted_mnist,
+}

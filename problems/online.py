@@ -1,0 +1,203 @@
+"""What the online problems share: one example a step, measured before it is learned from, averaged over bins.
+
+A run that diverges is a result: from the first example whose loss is not finite, `diverged_at`, everything that is
+measured of it is NaN. The other runs of the block do not notice.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minilop import diagnostics
+from minilop.backend import Array, to_host, xp
+from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.results import ResultSet
+from minilop.learner import Learner, LearnerSettings, make_mlp
+from minilop.networks import Network
+
+CHUNK = 500  # examples that are made and measured at a time
+
+
+def check_stream(settings: Any) -> None:
+    """Raises ValueError unless the settings' bins and intervals are positive and bins fill the stream."""
+    for name in ("num_examples", "task_length", "bin_size", "magnitude_interval"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} must be at least 1")
+    if settings.num_examples % settings.bin_size:
+        raise ValueError(f"num_examples, {settings.num_examples}, must be a multiple of bin_size, {settings.bin_size}")
+
+
+def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
+    """The learner's network for these runs.
+
+    NumPy sums one run in another order than several whose memory is interleaved, as that of very small networks is. So
+    that a run alone is the same run as among others, it then gets a copy of itself as company.
+    """
+    network = make_mlp(sizes, settings, seeds)
+    if network.runs_last and len(seeds) == 1:
+        network = make_mlp(sizes, settings, [*seeds, *seeds])
+    return network
+
+
+class OnlineRuns(ABC):
+    """R runs of one learner on a stream of examples; `minilop.experiment.problem.Runs` says how it is driven.
+
+    wanted               how many runs, of the network's first ones, have results
+
+    num_examples         length of the stream, a whole number of bins
+    task_length          examples between two changes of the task
+    bin_size             examples whose measures are averaged to one point of a curve
+    magnitude_interval   steps between two looks at the weight magnitude; 1 in the published code
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        wanted: int,
+        num_examples: int,
+        task_length: int,
+        bin_size: int,
+        magnitude_interval: int,
+    ):
+        self.learner = learner
+        self.wanted = wanted
+        self.num_examples = num_examples
+        self.task_length = task_length
+        self.bin_size = bin_size
+        self.magnitude_interval = magnitude_interval
+        self.looks_a_bin = -(-bin_size // magnitude_interval)
+        self.position = 0
+        self.num_runs = len(learner.network.seeds)
+        self.diverged_at = np.full(self.num_runs, -1)
+        self.measured: dict[str, np.ndarray] = {}  # mean over the examples of each bin, (num_bins, R)
+        self.diagnosed: dict[str, np.ndarray] = {}  # at the start of each bin, (num_bins, R)
+
+    @abstractmethod
+    def examples(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Inputs (n, R, I, 1) and targets (n, R, ...) of the examples `start` to `stop`, all of one task."""
+
+    @abstractmethod
+    def measure(self, outputs: Array, targets: Array, losses: Array) -> dict[str, Array]:
+        """Measures of n examples, each (n, R), from outputs (n, R, O), targets and losses (n, R)."""
+
+    @abstractmethod
+    def diagnostic_inputs(self) -> Array:
+        """The inputs (R, I, N) on which the hidden layers are looked at before the example at `position`."""
+
+    @property
+    def progress(self) -> float:
+        """The share of the stream that has been learned from."""
+        return self.position / self.num_examples
+
+    def advance(self) -> None:
+        """Learn from the next chunk of examples; at the start of a bin look at the network first."""
+        start, place = self.position, self.position // self.bin_size
+        stop = min(start + length - start % length for length in (CHUNK, self.task_length, self.bin_size))
+        if start % self.bin_size == 0:
+            self.add(self.diagnosed, place, self.diagnose())
+        inputs, targets = self.examples(start, stop)
+        outputs, losses, magnitudes = [], [], []
+        for example, target in zip(inputs, targets):
+            if (self.learner.num_steps - place * self.bin_size) % self.magnitude_interval == 0:
+                magnitudes.append(self.weight_magnitude())
+            output, loss = self.learner.step(example, target)
+            outputs.append(output[..., 0])
+            losses.append(loss[..., 0])
+        losses = xp.stack(losses)  # (n, R)
+        finite = to_host(xp.isfinite(losses))
+        newly_diverged = (self.diverged_at < 0) & ~finite.all(axis=0)
+        self.diverged_at[newly_diverged] = start + np.argmin(finite, axis=0)[newly_diverged]
+        measures = self.measure(xp.stack(outputs), targets, losses)
+        # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
+        totals = {name: xp.ascontiguousarray(each.T).sum(axis=-1) for name, each in measures.items()}
+        self.add(self.measured, place, {name: total / self.bin_size for name, total in totals.items()})
+        if magnitudes:
+            self.add(self.measured, place, {"weight_magnitude": sum(magnitudes) / self.looks_a_bin})
+        self.learner.network.flush()  # so that a checkpoint here, which needs it, changes nothing
+        self.position = stop
+
+    def weight_magnitude(self) -> Array:
+        """Mean absolute weight of each run, (R,)."""
+        self.learner.network.flush()
+        return diagnostics.weight_magnitude(layer.weight for layer in self.learner.network.dense_layers)
+
+    def diagnose(self) -> dict[str, Array]:
+        """Dead and dormant units, and ranks as a percentage of the number of units, over all hidden layers; each (R,)."""
+        network = self.learner.network
+        if not network.hidden:
+            return {}
+        network.flush()
+        network.begin_evaluation()
+        values = network.forward(self.diagnostic_inputs())
+        features = [values[layer.features] for layer in network.hidden]
+        num_units = sum(h.shape[-2] for h in features)
+        units = {"dead_units": diagnostics.dead_unit_fraction, "dormant_units": diagnostics.dormant_unit_fraction}
+        ranks = {
+            "effective_rank": diagnostics.effective_rank,
+            "stable_rank": diagnostics.stable_rank,
+            "approximate_rank": diagnostics.approximate_rank,
+        }
+        percent = 100 / num_units
+        return {
+            **{name: percent * sum(h.shape[-2] * share(h) for h in features) for name, share in units.items()},
+            **{name: percent * sum(rank(h) for h in features) for name, rank in ranks.items()},
+        }
+
+    def add(self, record: dict[str, np.ndarray], place: int, values: Mapping[str, Array]) -> None:
+        """Add `values`, each (R,), to the bin `place` of a record."""
+        for name, value in values.items():
+            bins = record.setdefault(name, np.zeros((self.num_examples // self.bin_size, self.num_runs)))
+            bins[place] += to_host(value)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `restore` needs to go on bit for bit."""
+        state = {f"learner.{name}": array for name, array in self.learner.state().items()}
+        state.update({f"measured.{name}": array.copy() for name, array in self.measured.items()})
+        state.update({f"diagnosed.{name}": array.copy() for name, array in self.diagnosed.items()})
+        return {**state, "position": np.array(self.position), "diverged_at": self.diverged_at.copy()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+
+        def part(prefix: str) -> dict[str, np.ndarray]:
+            return {name.removeprefix(prefix): array.copy() for name, array in state.items() if name.startswith(prefix)}
+
+        self.learner.restore(part("learner."))
+        self.measured = part("measured.")
+        self.diagnosed = part("diagnosed.")
+        self.position = int(state["position"])
+        self.diverged_at = state["diverged_at"].copy()
+
+    def results(self) -> dict[str, np.ndarray]:
+        """All measures, (R, num_bins) each, and `diverged_at` (R,), -1 for a run that never diverged."""
+        starts = np.arange(self.num_examples // self.bin_size) * self.bin_size  # (num_bins,)
+        end = np.where(self.diverged_at < 0, self.num_examples, self.diverged_at)[:, None]  # (R, 1)
+        measured = {
+            name: np.where(starts + self.bin_size <= end, bins.T, np.nan) for name, bins in self.measured.items()
+        }
+        diagnosed = {name: np.where(starts <= end, bins.T, np.nan) for name, bins in self.diagnosed.items()}
+        results = {**measured, **diagnosed, "diverged_at": self.diverged_at}
+        return {name: array[: self.wanted] for name, array in results.items()}
+
+
+def diagnostics_figure(
+    results: ResultSet, learners: Sequence[str], positions: np.ndarray, x_label: str, about: str
+) -> Figure:
+    """Weight magnitude, dead units, effective and stable rank of the learners against the examples."""
+    figure, panels = new_figure(4)
+    for axes, measure, label, qualification in zip(
+        panels,
+        ("weight_magnitude", "dead_units", "effective_rank", "stable_rank"),
+        ("Weight magnitude", "Dead units (%)", "Effective rank", "Stable rank"),
+        (
+            "mean absolute weight, averaged over the bin",
+            "zero on every diagnostic example, at the start of the bin",
+            "of the features at the start of the bin, as a percentage of the units",
+            "of the features at the start of the bin, as a percentage of the units",
+        ),
+    ):
+        draw_curves(axes, results, learners, measure, positions, label, qualification, x_label)
+    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    return figure

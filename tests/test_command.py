@@ -1,0 +1,287 @@
+"""The command as a user meets it: `run_all.py` in a process of its own, with toy problems."""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_problem
+from click.testing import CliRunner
+from toy_blocks import assert_same, block, expected, results
+
+import run_all
+from minilop.backend import BackendError
+from minilop.experiment import progress
+
+COMMAND = [sys.executable, str(Path(__file__).with_name("toy_command.py"))]
+QUICK = ["--scale", "smoke", "--problem", "toy", "--engine", "serial"]
+
+
+def command(folder: Path, *arguments: str, status: int = 0) -> str:
+    """What the command prints, on both streams; it must end with `status` and never with a traceback."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, check=False, capture_output=True, text=True, timeout=60, env=environment()
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == status, output
+    assert "Traceback" not in output
+    return output
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "MINILOP_DATA"}
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_whole_problem_from_announcement_to_figures(tmp_path: Path) -> None:
+    output = command(tmp_path, "--scale", "smoke", "--problem", "toy", "--engine", "process:2")
+    lines = output.splitlines()
+    assert lines[1].startswith("0 runs done, 6 to do in 4 blocks on 2 processes: about ")
+    assert "toy: figures/toy_history.png and .pdf" in lines
+    assert lines[-1] == "Results are in results, figures in figures."
+    assert files(tmp_path / "figures") == {"toy_history.png", "toy_history.pdf"}
+    for one in (block((0, 1, 2)), block((0, 1, 2), "slow")):
+        assert_same(results(tmp_path / "results", one), expected(one))
+
+
+def test_a_second_command_computes_nothing(tmp_path: Path) -> None:
+    command(tmp_path, *QUICK)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()}
+    assert "All 6 runs are done" in command(tmp_path, *QUICK)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()} == before
+
+
+def test_a_problems_figures_come_before_the_next_problem_is_done(tmp_path: Path) -> None:
+    output = command(tmp_path, "--scale", "smoke", "--engine", "serial")
+    assert output.index("toy: figures/toy_history.png") < output.index("toy_again fast")
+
+
+def test_options_choose_learner_runs_seeds_dtype_settings_and_folders(tmp_path: Path) -> None:
+    command(
+        tmp_path, *QUICK, "--learner", "spare", "--runs", "2", "--seed", "5", "--dtype", "float64", "--out", "there",
+        "--figures", "drawn", "--set", "toy.num_steps=4", "--set", "toy.spare.rate=2",
+    )  # fmt: skip
+    found = sorted((tmp_path / "there").iterdir())
+    assert [path.name.rsplit("-", 1)[0] for path in found] == ["toy-spare-s5", "toy-spare-s6"]
+    with np.load(found[0]) as content:
+        assert content["history"].shape == (4,)
+        assert content["history"].dtype == np.float64
+        assert '"rate": 2' in str(content["metadata"])
+    assert files(tmp_path / "drawn") == {"toy_history.png", "toy_history.pdf"}
+
+
+def test_a_learners_name_may_hold_a_dot(tmp_path: Path) -> None:
+    command(tmp_path, *QUICK, "--runs", "1", "--learner", "rate_1e-0.5", "--set", "toy.rate_1e-0.5.rate=1.25")
+    (path,) = (tmp_path / "results").iterdir()
+    assert path.name.startswith("toy-rate_1e-0.5-s0-")
+    with np.load(path) as content:
+        assert '"rate": 1.25' in str(content["metadata"])
+
+
+def test_shards_share_the_seeds_between_them(tmp_path: Path) -> None:
+    for shard, seeds in ("1/2", {0, 2}), ("2/2", {1}):
+        command(tmp_path, *QUICK, "--learner", "fast", "--shard", shard, "--out", f"out{shard[0]}")
+        assert set(results(tmp_path / f"out{shard[0]}", block((0, 1, 2)))) == seeds
+    assert "nothing is left" in command(tmp_path, *QUICK, "--runs", "1", "--shard", "2/2", "--out", "out1")
+
+
+def test_a_failed_run_gives_status_one_and_the_others_are_kept(tmp_path: Path) -> None:
+    output = command(tmp_path, *QUICK, "--set", "toy.mischief=raise", status=1)
+    sentence = "failed twice: ZeroDivisionError in toy_problem.py, line "
+    failures = [line for line in output.splitlines() if sentence in line]
+    assert [line.split(",")[0] for line in failures] == ["toy fast", "toy slow"] * 2  # at once, and again at the end
+    assert "What failed is left out." in output
+    kept = block((0, 1, 2), mischief="raise")
+    assert_same(results(tmp_path / "results", kept), expected(block((1, 2))))
+
+
+def test_missing_data_are_told_once_per_block_without_a_second_try(tmp_path: Path) -> None:
+    output = command(tmp_path, *QUICK, "--learner", "fast", "--set", "toy.mischief=no_data", status=1)
+    assert "cannot run: The file toy.bin is missing; put it into the data folder." in output
+    assert "once more" not in output
+
+
+SLOW = ["--scale", "smoke", "--problem", "toy", "--learner", "fast", "--engine", "process:2", "--set", "toy.pause=0.1"]
+MARK = ["--set", "toy.marker=marker", "--set", "toy.mischief_seed=1"]  # run 1 makes this file at its fourth step
+
+
+def start_and_wait_for_the_marker(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [*COMMAND, *SLOW, *MARK], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 20
+    while not (folder / "marker").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def assert_goes_on_to_the_same_end(folder: Path) -> None:
+    assert "from a checkpoint)" in command(folder, *SLOW, *MARK)
+    one = block((0, 1, 2), pause=0.1, marker="marker", mischief_seed=1)
+    assert_same(results(folder / "results", one), expected(one))
+
+
+def test_an_interrupted_command_tells_how_to_go_on_and_does(tmp_path: Path) -> None:
+    process = start_and_wait_for_the_marker(tmp_path)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "Go on with: python " in output
+    assert output.splitlines()[-1].endswith("toy_command.py " + " ".join([*SLOW, *MARK]))
+    assert "%)" in command(tmp_path, *SLOW, *MARK, "--status")
+    assert_goes_on_to_the_same_end(tmp_path)
+
+
+def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
+    """Its workers notice that nobody listens any more, save and leave."""
+    process = start_and_wait_for_the_marker(tmp_path)
+    process.kill()
+    process.communicate(timeout=30)  # until the workers, who have its output too, are gone
+    assert_goes_on_to_the_same_end(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--problem", "toi"], "There is no problem 'toi'; did you mean toy?"),
+        (["--learner", "fats"], "There is no learner 'fats'; did you mean fast?"),
+        (["--set", "toy.num_step=3"], "There is no setting 'num_step'; did you mean num_steps?"),
+        (["--set", "toy.fast.rat=3"], "There is no setting 'rat'; did you mean rate?"),
+        (["--set", "toy.fats.rate=3"], "There is no learner 'fats'; did you mean fast?"),
+        (["--set", "toy.spare.rate=3"], "It has no effect, since spare does not run; choose it with --learner."),
+        (["--problem", "toy", "--set", "toy_again.pause=1"], "There is no problem among those that run 'toy_again'"),
+        (["--set", "toy.num_steps=few"], "The setting num_steps expects a whole number, not 'few'."),
+        (["--set", "toy.mischief=kil"], "(the nearest is kill), not 'kil'."),
+        (["--set", "num_steps"], "--set expects problem.setting=value or problem.learner.setting=value"),
+        (["--engine", "procces"], "There is no engine 'procces'; did you mean process?"),
+        (["--shard", "0/2"], "--shard expects i/n with i from 1 to n"),
+        (["--scale", "huge"], "'huge' is not one of 'smoke', 'laptop', 'paper'"),
+        (["--dtype", "float16"], "'float16' is not one of"),
+        (["--runs", "0"], "0 is not in the range"),
+        (["--learners", "fast"], "No such option"),
+        (["--out", "file/results"], "The folder file/results cannot be written (Not a directory); choose another with"),
+        (["--figures", "file"], "The folder file cannot be written (File exists); choose another with --figures."),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem, "toy_again": toy_problem})
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(run_all.main, arguments)
+    assert done.exit_code == 2
+    assert isinstance(done.exception, SystemExit)
+    assert sentence in done.output
+    assert len(done.output.split("Error: ")[1].splitlines()) == 1
+    assert "to do" not in done.output
+    assert not list(tmp_path.glob("**/*.npz"))
+
+
+def test_the_backend_is_tried_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_gpu(name: str) -> None:
+        raise BackendError(f"No GPU for {name}; run with `--backend numpy`.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem})
+    monkeypatch.setattr(run_all.backend, "use", no_gpu)
+    done = CliRunner().invoke(run_all.main, ["--backend", "cupy"])
+    assert done.exit_code == 2
+    assert "Error: No GPU for cupy; run with `--backend numpy`." in done.output
+    assert files(tmp_path) == set()
+
+
+def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem, "toy_again": toy_problem})
+    done = CliRunner().invoke(run_all.main, ["--list", "--problem", "toy"])
+    assert done.exit_code == 0
+    assert "toy: numbers that wander between zero and one" in done.output
+    rows = [line.split() for line in done.output.splitlines()]
+    assert ["toy.num_steps", "8", "20", "400"] in rows
+    assert ["toy.slow.rate", "1.5"] in rows
+    assert "fast, slow run by default" in done.output
+    assert "toy_again" not in done.output
+
+
+def test_status_counts_what_is_done_and_missing(tmp_path: Path) -> None:
+    command(tmp_path, *QUICK, "--runs", "2", "--learner", "fast")
+    rows = [line.split() for line in command(tmp_path, *QUICK, "--status").splitlines()]
+    assert rows[0] == ["toy"]
+    assert ["fast", "2", "0", "1"] in rows
+    assert ["slow", "0", "0", "3"] in rows
+
+
+def test_figures_only_draws_what_is_done(tmp_path: Path) -> None:
+    assert "no run is done" in command(tmp_path, *QUICK, "--figures-only")
+    command(tmp_path, *QUICK, "--runs", "1", "--figures", "first")
+    results_before = files(tmp_path / "results")
+    command(tmp_path, *QUICK, "--figures-only", "--figures", "second")
+    assert files(tmp_path / "second") == {"toy_history.png", "toy_history.pdf"}
+    assert files(tmp_path / "results") == results_before
+
+
+def test_on_a_terminal_one_line_is_written_over(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *QUICK, "--learner", "fast", "--set", "toy.pause=0.06"], cwd=tmp_path, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    output = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while part := os.read(ours, 4096):
+            output += part
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    assert re.search(rb"\r\d+% of the work, 3 runs to go, about \d+ s left\r", output)
+    lines = [line.rsplit(b"\r", 1)[-1] for line in output.split(b"\r\n")]  # what stays to be seen
+    assert lines[-3:] == [b"toy: figures/toy_history.png and .pdf", b"Results are in results, figures in figures.", b""]
+    assert [line.split(b".")[0] for line in lines[2:4]] == [b"toy fast, seeds 1 to 2, done", b"toy fast, seed 0, done"]
+
+
+def test_without_a_terminal_there_is_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    one, stream = block((0, 1, 2, 3)), io.StringIO()
+    listener = progress.Progress([one], 1, lambda problem: [f"{problem} is drawn"], stream)
+    for second in range(1, 25):
+        clock[0] += 1.0
+        listener.progressed(one, second / 50)
+    assert stream.getvalue().splitlines() == [
+        "20% of the work, 4 runs to go, about 40 s left",
+        "40% of the work, 4 runs to go, about 30 s left",
+    ]
+    listener.finished(one)
+    assert stream.getvalue().splitlines()[2:] == ["toy fast, seeds 0 to 3, done.", "toy is drawn"]
+
+
+def test_the_announcement_counts_runs_and_guesses_the_time() -> None:
+    blocks = [replace(block((seed, seed + 1)), seconds=90.0) for seed in (0, 2, 4)] + [
+        replace(block((6,)), seconds=30.0, progress=0.5)
+    ]
+    assert (
+        progress.announce(blocks, 1, 2)
+        == "1 run done, 7 to do (1 from a checkpoint) in 4 blocks on 2 processes: about 2 min."
+    )
+    assert progress.announce(blocks[:1], 0, 8) == "0 runs done, 2 to do in 1 block on 1 process: about 2 min."
+    assert progress.announce([], 5, 2) == "All 5 runs are done; nothing is left to compute."
+    assert [progress.duration(seconds) for seconds in (0.2, 59, 61, 5940, 9000)] == [
+        "1 s",
+        "59 s",
+        "1 min",
+        "99 min",
+        "2.5 h",
+    ]

@@ -1,0 +1,231 @@
+"""Figures: the mean and its band by hand, what a caption must say, and files that are whole or not there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from numpy.testing import assert_allclose
+from PIL import Image
+
+from minilop.experiment.figures import add_caption, describe_runs, draw_curves, mean_and_error, new_figure, save
+from minilop.experiment.results import LearnerResults, ResultSet
+from problems import PROBLEMS
+
+nan = np.nan
+
+
+def results_of(**learners):
+    """A set of made-up results: for each learner its measure `error` (R, num_bins) and where its runs diverged."""
+    made = {}
+    for name, (values, diverged_at) in learners.items():
+        arrays = {"error": np.array(values, float), "diverged_at": np.array(diverged_at)}
+        made[name] = LearnerResults(arrays, [{}] * len(values))
+    return ResultSet("toy", "smoke", None, made)
+
+
+@pytest.fixture(scope="module")
+def of_problems():
+    """Real results of both problems at smoke scale, some learners only, and fewer examples."""
+    sets = {}
+    for problem, changes, learners in (
+        ("slowly_changing_regression", {"num_examples": 1000, "bin_size": 500}, ("backprop", "linear", "redo", "tanh")),
+        ("permuted_mnist", {"task_length": 150}, ("backprop", "continual_backprop", "linear")),
+    ):
+        module = PROBLEMS[problem]
+        scale = module.SCALES["smoke"]
+        settings = replace(scale.settings, **changes)
+        finished = {}
+        for learner in learners:
+            runs = module.start(settings, scale.learners[learner], [0, 1, 2], None)
+            while runs.progress < 1:
+                runs.advance()
+            finished[learner] = LearnerResults(runs.results(), [{"seed": seed} for seed in (0, 1, 2)])
+        sets[problem] = ResultSet(problem, "smoke", settings, finished)
+    return sets
+
+
+# --- mean and band ----------------------------------------------------------------------------------------------------
+
+
+def test_the_band_is_one_standard_error_of_the_mean():
+    """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, so sqrt(7 / 3)."""
+    mean, error = mean_and_error(np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]]))
+    assert_allclose(mean, [3, 5])
+    assert_allclose(error, [np.sqrt(7 / 3), 0])
+
+
+def test_a_single_run_has_no_band():
+    mean, error = mean_and_error(np.array([[4.0, 2.0]]))
+    assert mean.tolist() == [4, 2] and error.tolist() == [0, 0]
+
+
+def test_diverged_runs_are_left_out_and_not_padded():
+    """Bin 0 has three runs, bin 1 two, bin 2 one, bin 3 none."""
+    mean, error = mean_and_error(np.array([[1, 1, 1, nan], [2, 3, nan, nan], [6, nan, nan, nan]]))
+    assert_allclose(mean, [3, 2, 1, nan])
+    assert_allclose(error, [np.sqrt(7 / 3), np.sqrt(2 / 2), 0, 0])  # of 1 and 3: variance 2, over two runs
+
+
+# --- curves and captions ----------------------------------------------------------------------------------------------
+
+
+def curves_of(results, learners):
+    figure, (axes,) = new_figure()
+    positions = np.arange(len(results[learners[0]]["error"][0])) + 1
+    draw_curves(axes, results, learners, "error", positions, "Error", "smaller is better", "Task")
+    return figure, axes
+
+
+def test_a_curve_is_the_mean_with_its_label_at_its_end_in_its_colour():
+    results = results_of(backprop=([[1, 2], [3, 4]], [-1, -1]), shrink_and_perturb=([[0, 0], [0, 1]], [-1, -1]))
+    _, axes = curves_of(results, ["backprop", "shrink_and_perturb"])
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[2, 3], [0, 0.5]]
+    texts = {text.get_text(): text for text in axes.texts}
+    assert {"Backprop", "Shrink & Perturb"} <= set(texts)
+    assert texts["Backprop"].get_color() == axes.lines[0].get_color() == "C3"  # the same red in every figure
+    assert axes.get_legend() is None
+
+
+def test_labels_of_curves_that_end_together_stand_apart():
+    results = results_of(**{name: ([[1.0, 1.0]], [-1]) for name in ("backprop", "l2", "adam")})
+    _, axes = curves_of(results, list(results.learners))
+    heights = sorted(text.get_position()[1] for text in axes.texts if text.get_position()[0] > 1)
+    assert len(heights) == 3
+    assert np.diff(heights).min() > 0.05  # of the panel's height: a line of text
+
+
+def test_any_number_of_learners_can_be_drawn():
+    """A sweep of twenty settings has more curves than there are colours."""
+    results = results_of(**{f"l2_decay_{number}": ([[number, 1.0]], [-1]) for number in range(20)})
+    _, axes = curves_of(results, list(results.learners))
+    assert len(axes.lines) == 20
+    assert len({line.get_color() for line in axes.lines[:6]}) == 6
+
+
+def test_a_learner_that_is_missing_or_was_not_measured_is_not_drawn():
+    results = results_of(backprop=([[1.0]], [-1]))
+    _, axes = curves_of(results, ["backprop", "l2"])
+    assert len(axes.lines) == 1
+
+
+def test_the_caption_counts_the_runs_that_are_there():
+    three = results_of(backprop=([[1.0]] * 3, [-1] * 3), l2=([[1.0]] * 3, [-1] * 3))
+    assert describe_runs(three, ["backprop", "l2"]) == "Mean over 3 runs; band: one standard error. Scale: smoke."
+    fewer = results_of(backprop=([[1.0]] * 3, [-1] * 3), l2=([[1.0]], [-1]))
+    assert "Mean over runs: backprop 3, l2 1; band: one standard error." in describe_runs(fewer, ["backprop", "l2"])
+    one = results_of(backprop=([[1.0]], [-1]))
+    assert "Mean over 1 run;" in describe_runs(one, ["backprop", "missing"])
+
+
+def test_the_caption_tells_which_runs_diverged():
+    results = results_of(backprop=([[1.0], [nan]], [-1, 700]), l2=([[1.0], [1.0]], [-1, -1]))
+    assert describe_runs(results, ["backprop", "l2"]).endswith("Diverged and left out from then on: 1 of backprop.")
+
+
+def test_a_caption_is_wrapped_to_the_figure():
+    figure, _ = new_figure()
+    add_caption(figure, "word " * 100)
+    lines = figure.get_supxlabel().split("\n")
+    assert len(lines) > 3 and max(map(len, lines)) < 130
+    assert " ".join(lines).split() == ["word"] * 100
+
+
+# --- the problems' figures --------------------------------------------------------------------------------------------
+
+NAMES = {
+    "slowly_changing_regression": [
+        "slowly_changing_regression",
+        "slowly_changing_regression_activations",
+        "slowly_changing_regression_diagnostics",
+    ],
+    "permuted_mnist": ["permuted_mnist", "permuted_mnist_diagnostics"],
+}
+ABOUT = {
+    "slowly_changing_regression": ("5 hidden units", "random data made by the target network", "published code"),
+    "permuted_mnist": ("1,797 real handwritten digits", "150 a task", "hidden layers 32 - 32"),
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_problem_draws_its_figures_and_says_what_they_show(problem, of_problems):
+    figures = PROBLEMS[problem].figures(of_problems[problem])
+    assert list(figures) == NAMES[problem]
+    for figure in figures.values():
+        assert isinstance(figure, Figure)
+        caption = " ".join(figure.get_supxlabel().split())
+        assert "Mean over 3 runs; band: one standard error. Scale: smoke." in caption
+        for words in ABOUT[problem]:
+            assert words in caption
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_curves_are_drawn_at_the_end_of_their_bins(problem, of_problems):
+    results = of_problems[problem]
+    (axes,) = PROBLEMS[problem].figures(results)[problem].axes
+    measure, ends = {
+        "slowly_changing_regression": ("squared_error", [500, 1000]),
+        "permuted_mnist": ("accuracy", [1, 2]),
+    }[problem]
+    assert axes.lines[0].get_xdata().tolist() == ends
+    assert_allclose(axes.lines[0].get_ydata(), results["backprop"][measure].mean(axis=0))
+    drawn = {text.get_text() for text in axes.texts}
+    assert {"Backprop", "Linear"} <= drawn and "Tanh" not in drawn  # activations have a figure of their own
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_diagnostics_have_a_panel_each_and_leave_the_linear_network_out(problem, of_problems):
+    figure = PROBLEMS[problem].figures(of_problems[problem])[f"{problem}_diagnostics"]
+    titles = [axes.get_title(loc="left").strip() for axes in figure.axes]
+    assert titles == ["Weight magnitude", "Dead units (%)", "Effective rank", "Stable rank"]
+    counts = [len(axes.lines) for axes in figure.axes]
+    hidden = counts[0] - 1
+    assert counts[1:] == [hidden] * 3 and hidden == 2
+
+
+def test_fewer_runs_of_one_learner_make_fewer_in_the_caption(of_problems):
+    results = of_problems["permuted_mnist"]
+    short = LearnerResults(
+        {name: array[:1] for name, array in results["linear"].arrays.items()}, results["linear"].metadata[:1]
+    )
+    figures = PROBLEMS["permuted_mnist"].figures(replace(results, learners={**results.learners, "linear": short}))
+    caption = " ".join(figures["permuted_mnist"].get_supxlabel().split())
+    assert "runs: backprop 3, continual_backprop 3, linear 1;" in caption
+
+
+def test_a_problem_without_other_activations_has_no_figure_of_them(of_problems):
+    results = of_problems["slowly_changing_regression"]
+    two = {name: results[name] for name in ("backprop", "linear")}
+    figures = PROBLEMS["slowly_changing_regression"].figures(replace(results, learners=two))
+    assert list(figures) == ["slowly_changing_regression", "slowly_changing_regression_diagnostics"]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_saved_as_png_and_pdf_with_its_history_inside_and_nothing_else(tmp_path):
+    figure, _ = new_figure()
+    metadata = {"command": "python run_all.py", "fingerprints": "backprop 0123456789"}
+    save(figure, tmp_path / "curves", metadata)
+    save(figure, tmp_path / "curves", metadata)  # over the first one
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.pdf", "curves.png"]
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert metadata.items() <= picture.text.items()
+        assert picture.size[0] > 500
+    content = (tmp_path / "curves.pdf").read_bytes()
+    assert content.startswith(b"%PDF") and b"backprop 0123456789" in content
+
+
+def test_a_name_with_dots_keeps_them(tmp_path):
+    save(new_figure()[0], tmp_path / "rate_0.001", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rate_0.001.pdf", "rate_0.001.png"]
+
+
+def test_a_figure_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+    figure, _ = new_figure()
+    save(figure, tmp_path / "curves", {"command": "first"})
+    before = (tmp_path / "curves.png").read_bytes()
+    monkeypatch.setattr(figure, "savefig", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save(figure, tmp_path / "curves", {"command": "second"})
+    assert (tmp_path / "curves.png").read_bytes() == before

@@ -1,0 +1,159 @@
+"""Result files: whole or absent, checked when read, never deleted; and the reading side for figures."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_blocks import Ears, experiment
+
+from minilop.experiment import archive
+from minilop.experiment.results import load_results, read_result, result_path, write_result
+
+ARRAYS = {"curve": np.array([1.0, np.nan, 3.0], np.float32), "count": np.array(7)}
+
+
+def write(folder: Path, seed: int = 0, learner: str = "fast", arrays: dict[str, Any] = ARRAYS) -> Path:
+    write_result(folder, experiment(learner), seed, arrays, {"backend": "numpy"})
+    return result_path(folder, experiment(learner), seed)
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write(tmp_path)
+    found = read_result(tmp_path, experiment(), 0, Ears().warn)
+    assert found is not None
+    arrays, metadata = found
+    np.testing.assert_array_equal(arrays["curve"], ARRAYS["curve"])
+    assert arrays["curve"].dtype == np.float32
+    assert arrays["count"] == 7
+    assert metadata["problem_settings"]["num_steps"] == 8
+    assert metadata["learner_settings"] == {"rate": 3.9, "dtype": "float32"}
+    assert (metadata["seed"], metadata["scale"], metadata["dtype"]) == (0, "smoke", "float32")
+    assert {"minilop_version", "numpy_version", "finished", "backend"} <= metadata.keys()
+
+
+def test_the_name_tells_problem_learner_seed_and_fingerprint(tmp_path: Path) -> None:
+    assert write(tmp_path, seed=12).name == f"toy-fast-s12-{experiment().fingerprint}.npz"
+
+
+def test_the_file_is_an_npz_that_needs_no_pickle(tmp_path: Path) -> None:
+    with np.load(write(tmp_path), allow_pickle=False) as content:
+        assert set(content.files) == {"curve", "count", "metadata"}
+        assert json.loads(str(content["metadata"]))["learner"] == "fast"
+
+
+def test_python_objects_are_refused_and_leave_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="[Oo]bject"):
+        write(tmp_path, arrays={"curve": np.array([{}], object)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path, arrays={"curve": np.zeros(3)})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(np.float32(3.0).tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def plain_text(path: Path) -> None:
+    path.write_text("not an archive")
+
+
+def no_metadata(path: Path) -> None:
+    np.savez(path, curve=np.zeros(3))
+
+
+def metadata_is_no_dictionary(path: Path) -> None:
+    np.savez(path, metadata=np.array("[1, 2]"))
+
+
+def an_array_is_missing(path: Path) -> None:
+    np.savez(path, metadata=np.load(path)["metadata"], curve=np.zeros(3))
+
+
+def pickled(path: Path) -> None:
+    np.savez(path, metadata=np.load(path)["metadata"], curve=np.array([{}], object), count=np.array(7))
+
+
+def of_another_seed(path: Path) -> None:
+    shutil.move(write(path.parent, seed=5), path)
+
+
+def of_other_settings(path: Path) -> None:
+    write_result(path.parent, experiment(num_steps=9), 0, ARRAYS, {})
+    shutil.move(result_path(path.parent, experiment(num_steps=9), 0), path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncate, flip_a_bit, empty, plain_text, no_metadata, metadata_is_no_dictionary, an_array_is_missing, pickled]
+    + [of_another_seed, of_other_settings],
+)
+def test_a_damaged_or_foreign_file_is_set_aside_with_a_sentence(tmp_path: Path, damage: Any) -> None:
+    path, ears = write(tmp_path), Ears()
+    damage(path)
+    content = path.read_bytes()
+    assert read_result(tmp_path, experiment(), 0, ears.warn) is None
+    assert not path.exists()
+    assert path.with_name(path.name + ".set-aside").read_bytes() == content
+    assert len(ears.warnings) == 1
+    assert "set aside" in ears.warnings[0]
+
+
+def test_set_aside_files_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    for content in "abc":
+        path.write_text(content)
+        archive.set_aside(path, "for a test", Ears().warn)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [
+        "a.npz.set-aside",
+        "a.npz.set-aside-2",
+        "a.npz.set-aside-3",
+    ]
+    assert (tmp_path / "a.npz.set-aside-2").read_text() == "b"
+
+
+def test_a_result_set_stacks_the_runs_that_are_done(tmp_path: Path) -> None:
+    for seed in (0, 1, 3):
+        write(tmp_path, seed, arrays={"curve": np.full(4, seed)})
+    write(tmp_path, 2, "slow", arrays={"curve": np.full(4, 20)})
+    write(tmp_path, 9, "slow", arrays={"curve": np.full(4, 90)})  # a seed that is not asked for
+    learners = [experiment("fast"), experiment("slow"), experiment("spare")]
+    found = load_results(tmp_path, learners, range(4), Ears().warn)
+    assert (found.problem, found.scale, found.settings) == ("toy", "smoke", experiment().problem_settings)
+    assert list(found.learners) == ["fast", "slow"]  # no run of spare is done
+    np.testing.assert_array_equal(found["fast"]["curve"], np.array([[0] * 4, [1] * 4, [3] * 4]))
+    assert found["slow"]["curve"].shape == (1, 4)
+    assert [metadata["seed"] for metadata in found["fast"].metadata] == [0, 1, 3]
+    assert (found["fast"].num_runs, found["slow"].num_runs) == (3, 1)
+
+
+def test_runs_that_measured_different_things_are_not_mixed(tmp_path: Path) -> None:
+    write(tmp_path, 0)
+    write(tmp_path, 1, arrays={"other": np.zeros(3)})
+    with pytest.raises(ValueError, match="different arrays"):
+        load_results(tmp_path, [experiment()], range(2), Ears().warn)

@@ -1,0 +1,116 @@
+"""Settings given as text, the errors that name the remedy, and fingerprints."""
+
+from dataclasses import FrozenInstanceError, dataclass, replace
+from typing import Any, Literal
+
+import pytest
+from toy_blocks import experiment
+from toy_problem import ToyLearner
+
+from minilop.experiment.settings import SettingsError, fingerprint, nearest, override
+
+
+@dataclass(frozen=True)
+class Settings:
+    num_tasks: int = 10
+    step_size: float = 0.1
+    shuffled: bool = False
+    activation: Literal["relu", "tanh", "linear"] = "relu"
+    label: str = ""
+    limit: int | None = 5
+    count: int | Literal["all", "eligible"] = "all"
+    widths: tuple[int, ...] = (5,)
+    betas: tuple[float, float] = (0.9, 0.999)
+    nested: Any = None
+
+    def __post_init__(self) -> None:
+        if self.num_tasks < 0:
+            raise ValueError("tasks are counted from zero.")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("num_tasks", "25", 25),
+        ("num_tasks", "1e6", 1_000_000),
+        ("num_tasks", "12345678901234567891", 12345678901234567891),
+        ("step_size", "1e-3", 0.001),
+        ("step_size", "1", 1.0),
+        ("shuffled", "true", True),
+        ("shuffled", "False", False),
+        ("activation", " tanh ", "tanh"),
+        ("label", "a, b = c", "a, b = c"),
+        ("limit", "none", None),
+        ("limit", "7", 7),
+        ("count", "3", 3),
+        ("count", "eligible", "eligible"),
+        ("widths", "100,50", (100, 50)),
+        ("widths", "(100, 50,)", (100, 50)),
+        ("widths", "()", ()),
+        ("betas", "0.5,0.75", (0.5, 0.75)),
+    ],
+)
+def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: object) -> None:
+    changed = getattr(override(Settings(), name, text), name)
+    assert changed == value
+    assert type(changed) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("num_tasks", "ten", "expects a whole number, not 'ten'"),
+        ("num_tasks", "1.5", "expects a whole number"),
+        ("num_tasks", "inf", "expects a whole number"),
+        ("num_tasks", "-1", "tasks are counted from zero"),
+        ("step_size", "nan", "expects a number"),
+        ("step_size", "small", "expects a number"),
+        ("shuffled", "yes please", "expects true or false"),
+        ("activation", "tahn", "one of relu, tanh, linear (the nearest is tanh)"),
+        ("limit", "x", "a whole number or none"),
+        ("widths", "1,x", "each a whole number"),
+        ("betas", "0.9", "2 values"),
+        ("nested", "3", "only the problem's file"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_what_was_expected(name: str, text: str, words: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        override(Settings(), name, text)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="no setting 'stepsize'; did you mean step_size"):
+        override(Settings(), "stepsize", "1")
+    assert nearest("zzz", ["backprop", "l2"]) in ("backprop", "l2")
+
+
+def test_an_override_leaves_the_original_as_it_was() -> None:
+    original = Settings()
+    override(original, "num_tasks", "3")
+    assert original == Settings()
+    with pytest.raises(FrozenInstanceError):
+        original.num_tasks = 3  # type: ignore[misc]
+
+
+def test_a_fingerprint_depends_on_what_decides_the_numbers_and_on_nothing_else() -> None:
+    one = experiment()
+    assert len(one.fingerprint) == 10
+    assert set(one.fingerprint) <= set("0123456789abcdef")
+    assert replace(one, scale="paper", module="elsewhere").fingerprint == one.fingerprint
+    others = [
+        replace(one, problem="other"),
+        replace(one, learner="slow"),
+        experiment(num_steps=9),
+        replace(one, learner_settings=ToyLearner(rate=3.8)),
+        replace(one, learner_settings=ToyLearner(dtype="float64")),
+    ]
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert len({one.fingerprint, *(other.fingerprint for other in others)}) == 6
+
+
+def test_a_whole_number_and_the_same_float_have_one_fingerprint() -> None:
+    one = experiment(pause=1)
+    assert one.fingerprint == experiment(pause=1.0).fingerprint
+    assert one.fingerprint != experiment(pause=1.5).fingerprint
