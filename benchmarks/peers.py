@@ -1,0 +1,101 @@
+"""The same learners written plainly in PyTorch, as a good user would write them, one run at a time."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+torch.set_num_threads(1)
+
+
+class Network(nn.Module):
+    """A multilayer perceptron that also returns its hidden features."""
+
+    def __init__(self, sizes: Sequence[int]):
+        super().__init__()
+        self.layers: Any = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(sizes))
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        features = []
+        for layer in self.layers[:-1]:
+            inputs = torch.relu(layer(inputs))
+            features.append(inputs)
+        return self.layers[-1](inputs), features
+
+
+class Backprop:
+    """SGD, one example at a time."""
+
+    def __init__(self, sizes: Sequence[int], loss: Any, step_size: float):
+        self.network = Network(sizes)
+        self.loss = loss
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=step_size)
+
+    def learn(self, inputs: torch.Tensor, target: torch.Tensor) -> float:
+        self.optimizer.zero_grad()
+        output, features = self.network(inputs)
+        loss = self.loss(output, target)
+        loss.backward()
+        self.optimizer.step()
+        self.generate_and_test(features)
+        return loss.item()
+
+    def generate_and_test(self, features: list[torch.Tensor]) -> None:
+        pass
+
+
+class ContinualBackprop(Backprop):
+    """Backprop and generate-and-test with the utility adaptable_contribution and an accumulated rate."""
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        loss: Any,
+        step_size: float,
+        replacement_rate: float,
+        maturity_threshold: int = 100,
+        decay_rate: float = 0.99,
+    ):
+        super().__init__(sizes, loss, step_size)
+        self.replacement_rate = replacement_rate
+        self.maturity_threshold = maturity_threshold
+        self.decay_rate = decay_rate
+        hidden = sizes[1:-1]
+        self.age = [torch.zeros(size) for size in hidden]
+        self.utility = [torch.zeros(size) for size in hidden]
+        self.mean_feature = [torch.zeros(size) for size in hidden]
+        self.due = [0.0 for _ in hidden]
+
+    @torch.no_grad()
+    def generate_and_test(self, features: list[torch.Tensor]) -> None:
+        layers = self.network.layers
+        for index, feature in enumerate(features):
+            incoming, outgoing = layers[index], layers[index + 1]
+            self.age[index] += 1
+            correction = 1 - self.decay_rate ** self.age[index]
+            self.mean_feature[index] *= self.decay_rate
+            self.mean_feature[index] += (1 - self.decay_rate) * feature.mean(dim=0)
+            centre = self.mean_feature[index] / correction
+            outgoing_magnitude = outgoing.weight.abs().mean(dim=0)
+            incoming_magnitude = incoming.weight.abs().mean(dim=1)
+            contribution = outgoing_magnitude * (feature - centre).abs().mean(dim=0)
+            self.utility[index] *= self.decay_rate
+            self.utility[index] += (1 - self.decay_rate) * contribution / incoming_magnitude
+            eligible = torch.where(self.age[index] > self.maturity_threshold)[0]
+            if eligible.shape[0] == 0:
+                continue
+            self.due[index] += self.replacement_rate * eligible.shape[0]
+            number = int(self.due[index])
+            if number == 0:
+                continue
+            self.due[index] -= number
+            utility = (self.utility[index] / correction)[eligible]
+            replaced = eligible[torch.topk(-utility, number)[1]]
+            bound = (6 / incoming.in_features) ** 0.5
+            incoming.weight[replaced] = torch.empty(number, incoming.in_features).uniform_(-bound, bound)
+            incoming.bias[replaced] = 0
+            outgoing.weight[:, replaced] = 0
+            for statistic in (self.age, self.utility, self.mean_feature):
+                statistic[index][replaced] = 0

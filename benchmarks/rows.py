@@ -1,0 +1,112 @@
+"""What is compared: a name and a function that makes the pair, for every row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.pairs import Pair
+from minilop import draws
+from minilop.learner import Learner, LearnerSettings, make_mlp
+from minilop.losses import cross_entropy, squared_error
+
+try:
+    import torch
+
+    from benchmarks import peers
+except ImportError:  # then our times are shown alone
+    torch = None  # type: ignore[assignment]
+
+_EXAMPLES = 64  # so many different examples are shown in turn
+_RATES = {5: 1e-4, 100: 1e-5, 2000: 1e-6}  # replacement rate by width
+
+
+def _regression(num_runs: int, continual: bool) -> Pair:
+    """Slowly-Changing Regression: 20 - 5 - 1, one example a step, squared error."""
+    settings = LearnerSettings(step_size=0.01)
+    if continual:
+        settings = replace(settings, replacement_rate=1e-4, rounding="chance", maturity_threshold=10)
+    generator = np.random.default_rng(0)
+    bits = generator.integers(0, 2, (_EXAMPLES, 20, num_runs)).astype("float32")
+    inputs = bits.swapaxes(-1, -2)[..., None]  # (T, R, 20, 1), the runs last in memory
+    targets = generator.normal(size=(_EXAMPLES, num_runs, 1, 1)).astype("float32")
+    return _pair((20, 5, 1), settings, num_runs, inputs, targets, bits[:, :, 0], targets[:, 0, 0])
+
+
+def _permuted_mnist(width: int, continual: bool) -> Pair:
+    """Online Permuted MNIST: 784 - width - width - width - 10, one example a step, cross-entropy."""
+    if continual:
+        settings = LearnerSettings(step_size=0.003, replacement_rate=_RATES[width], update="in_place")
+    else:
+        settings = LearnerSettings(step_size=0.003, update="pending")
+    generator = np.random.default_rng(0)
+    images = generator.random((_EXAMPLES, 784)).astype("float32") * (generator.random((_EXAMPLES, 784)) < 0.2)
+    labels = generator.integers(0, 10, _EXAMPLES)
+    return _pair(
+        (784, width, width, width, 10), settings, 1, images[:, None, :, None], labels[:, None, None], images, labels
+    )
+
+
+def _pair(
+    sizes: Sequence[int],
+    settings: LearnerSettings,
+    num_runs: int,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    peer_inputs: np.ndarray,
+    peer_targets: np.ndarray,
+) -> Pair:
+    """Our learner with R runs beside PyTorch's with one, each shown the examples in turn."""
+    loss = squared_error if sizes[-1] == 1 else cross_entropy
+    learner = Learner(make_mlp(sizes, settings, range(num_runs)), loss, settings)
+    ours = _in_turn(learner.step, list(zip(inputs, targets)))
+    if torch is None:
+        return Pair(ours, None, num_runs)
+    peer_loss = torch.nn.functional.mse_loss if sizes[-1] == 1 else torch.nn.functional.cross_entropy
+    if settings.replacement_rate:
+        peer: Any = peers.ContinualBackprop(
+            sizes, peer_loss, settings.step_size, settings.replacement_rate, settings.maturity_threshold
+        )
+    else:
+        peer = peers.Backprop(sizes, peer_loss, settings.step_size)
+    examples = list(zip(torch.tensor(peer_inputs)[:, None], torch.tensor(peer_targets)[:, None]))
+    return Pair(ours, _in_turn(peer.learn, examples), num_runs)
+
+
+def _in_turn(step: Callable[..., Any], examples: list[tuple[Any, Any]]) -> Callable[[], Any]:
+    position = 0
+
+    def next_step() -> None:
+        nonlocal position
+        step(*examples[position])
+        position = (position + 1) % len(examples)
+
+    return next_step
+
+
+def _million_words() -> Pair:
+    generator = np.random.Philox(0)
+    return Pair(lambda: draws.words(0, "benchmark", 1_000_000), lambda: generator.random_raw(500_000))
+
+
+def _million_normals() -> Pair:
+    generator = np.random.default_rng(0)
+    return Pair(
+        lambda: draws.normal(0, "benchmark", 1_000_000, dtype="float32"),
+        lambda: generator.standard_normal(1_000_000, "float32"),
+    )
+
+
+ROWS: dict[str, Callable[[], Pair]] = {
+    "million_words": _million_words,
+    "million_normals": _million_normals,
+    "regression_backprop_100_runs": lambda: _regression(100, continual=False),
+    "regression_backprop_1800_runs": lambda: _regression(1800, continual=False),
+    "regression_continual_backprop_100_runs": lambda: _regression(100, continual=True),
+    "regression_continual_backprop_1800_runs": lambda: _regression(1800, continual=True),
+    "permuted_mnist_backprop_100_wide": lambda: _permuted_mnist(100, continual=False),
+    "permuted_mnist_backprop_2000_wide": lambda: _permuted_mnist(2000, continual=False),
+    "permuted_mnist_continual_backprop_100_wide": lambda: _permuted_mnist(100, continual=True),
+    "permuted_mnist_continual_backprop_2000_wide": lambda: _permuted_mnist(2000, continual=True),
+}
