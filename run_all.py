@@ -67,7 +67,7 @@ def main(
     try:
         problems = choose_problems(PROBLEMS, problem_names)
         if only_list:
-            click.echo("\n".join(overview.describe(problems)))
+            click.echo("\n".join(overview.describe(problems, learners)))
             return
         chosen = choose(problems, scale, learners, num_runs, first_seed, dtype, changes, shard)
         engine = choose_engine(engine_name, backend_name)

@@ -1,29 +1,59 @@
 """The texts of `--list` and `--status`."""
 
 import dataclasses
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from minilop.experiment.blocks import Standing
 from minilop.experiment.problem import Problem
+from minilop.experiment.settings import unknown
 
 
-def describe(problems: Mapping[str, Problem]) -> Iterable[str]:
-    """Lines that show each problem, its learners and the settings with their value at each scale."""
+def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> Iterable[str]:
+    """Lines that show each problem, its settings at each scale, and what the learners change.
+
+    In full those `learners` that are named, or else those that run by default; the others by their names.
+    Raises SettingsError for a learner that no problem has.
+    """
+    known = [learner for problem in problems.values() for learner in problem.SCALES["smoke"].learners]
+    for learner in learners:
+        if learner not in known:
+            raise unknown("learner", learner, known)
     for name, problem in problems.items():
         scales = list(problem.SCALES.values())
+        every = list(scales[0].learners)
+        shown = [learner for learner in every if learner in (learners or problem.SCALES["paper"].default_learners)]
         yield f"{name}: {problem.TITLE}"
+        yield ""
         rows = [["", *problem.SCALES]]
         rows += [["runs of each learner", *(str(scale.runs) for scale in scales)]]
         rows += _settings_rows([scale.settings for scale in scales], name)
         yield from _table(rows)
-        default = ", ".join(scales[0].default_learners)
-        yield f"  learners, of which {default} run by default, and what they change (one value: at every scale):"
-        for learner in scales[0].learners:
-            yield from _table(_settings_rows([scale.learners[learner] for scale in scales], f"{name}.{learner}", True))
-        unchanged = _defaults(next(iter(scales[0].learners.values())))
-        yield f"  settings of every learner and their defaults: {', '.join(unchanged)}"
         yield ""
+        yield "  Learners and what they change (one value: the same at every scale):"
+        rows = [["", *problem.SCALES]]
+        for learner in shown:
+            rows += _settings_rows([scale.learners[learner] for scale in scales], f"{name}.{learner}", True)
+        yield from _table(rows)
+        yield ""
+        others = [learner for learner in every if learner not in shown]
+        if others and not learners:
+            yield from _paragraph(f"{len(others)} more, chosen with --learner (and shown by --list --learner)", others)
+        unchanged = _defaults(next(iter(scales[0].learners.values())))
+        yield from _paragraph("Settings of every learner and their defaults", unchanged)
+        yield ""
+
+
+def _paragraph(title: str, words: Iterable[str]) -> list[str]:
+    return textwrap.wrap(
+        f"{title}: {', '.join(words)}",
+        width=118,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _settings_rows(versions: Sequence[Any], prefix: str, changed_only: bool = False) -> list[list[str]]:
