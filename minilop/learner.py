@@ -25,6 +25,8 @@ from minilop.plasticity import ContinualBackprop, ReDo, ShrinkAndPerturb
 from minilop.plasticity.continual_backprop import ContinualBackpropSettings
 from minilop.plasticity.redo import ReDoSettings
 
+STEPS_BETWEEN_CLEANINGS = 100  # an Adam moment takes 175 steps from negligible to subnormal
+
 
 @dataclass(frozen=True)
 class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
@@ -109,6 +111,8 @@ class Learner:
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         """The optimizer's step."""
+        if self.num_steps % STEPS_BETWEEN_CLEANINGS == 0:
+            self.optimizer.drop_negligible()
         if self.settings.update == "gradient":
             gradients = self.network.fill_gradients(values, output_gradients)
             self.optimizer.step(self.network.parameters, gradients)

@@ -3,6 +3,6 @@
 from problems import permuted_mnist, slowly_changing_regression
 
 PROBLEMS = {
-    "slowly_changing_regression": slowly_changing_regression,
     "permuted_mnist": permuted_mnist,
+    "slowly_changing_regression": slowly_changing_regression,
 }

@@ -229,12 +229,12 @@ SCALES = {
         seconds=0.3,
     ),
     "laptop": Scale(
-        Settings(num_examples=400_000, bin_size=20_000, magnitude_interval=100),
+        Settings(num_examples=600_000, bin_size=20_000, magnitude_interval=100),
         LEARNERS,
         default_learners=(*MAIN_LEARNERS, *ACTIVATION_LEARNERS),
         runs=30,
         block=100,
-        seconds=16,
+        seconds=24,
     ),
     "paper": Scale(
         Settings(),

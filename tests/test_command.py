@@ -212,8 +212,13 @@ def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPat
     rows = [line.split() for line in done.output.splitlines()]
     assert ["toy.num_steps", "8", "20", "400"] in rows
     assert ["toy.slow.rate", "1.5"] in rows
-    assert "fast, slow run by default" in done.output
+    assert "chosen with --learner (and shown by --list --learner): spare" in done.output
     assert "toy_again" not in done.output
+    assert ["toy.spare"] not in rows
+    named = CliRunner().invoke(run_all.main, ["--list", "--learner", "spare"])
+    assert "toy.spare" in named.output and "toy.slow" not in named.output
+    mistaken = CliRunner().invoke(run_all.main, ["--list", "--learner", "spore"])
+    assert mistaken.exit_code == 2 and "did you mean spare?" in mistaken.output
 
 
 def test_status_counts_what_is_done_and_missing(tmp_path: Path) -> None:

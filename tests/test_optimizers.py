@@ -195,3 +195,29 @@ def test_only_momentum_needs_a_velocity() -> None:
 def test_only_the_number_zero_is_unused() -> None:
     assert not is_used(0) and not is_used(0.0)
     assert is_used(1e-9) and is_used(device([[0.0], [0.0]]))
+
+
+def test_moments_of_a_weight_whose_gradient_has_ended_do_not_linger_as_subnormal_numbers():
+    """0.9^t reaches float32's 1e-38 after 830 steps and would stay near 1e-44, where processors are slow."""
+    parameters = device(np.zeros((1, 2)), "float32")
+    optimizer = Adam(parameters, step_size=1e-3)
+    optimizer.step(parameters, device([[1.0, 1.0]], "float32"))
+    untouched = host(parameters).copy()
+    smallest = np.finfo("float32").tiny
+    for step in range(1000):
+        if step % 100 == 0:
+            optimizer.drop_negligible()
+        optimizer.step(parameters, device([[0.0, 1.0]], "float32"))
+        moment = abs(host(optimizer.state["first_moment"]))
+        assert ((moment == 0) | (moment >= smallest)).all()
+    assert host(optimizer.state["first_moment"])[0, 0] == 0
+    assert host(parameters)[0, 0] < untouched[0, 0] < 0  # it went on for a while, by the moment's memory
+    assert host(optimizer.state["first_moment"])[0, 1] == pytest.approx(1.0)  # what matters is kept
+
+
+def test_dropping_what_is_negligible_leaves_the_rest_to_the_bit():
+    parameters = device(np.zeros((1, 3)), "float32")
+    optimizer = SGD(parameters, step_size=1.0, momentum=0.9)
+    optimizer.state["velocity"][...] = device([[1e-29, -1e-31, 0.5]], "float32")
+    optimizer.drop_negligible()
+    assert host(optimizer.state["velocity"]).tolist() == [[np.float32(1e-29), 0.0, 0.5]]

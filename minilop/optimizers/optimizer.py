@@ -1,6 +1,6 @@
 """What the optimizers share."""
 
-from minilop.backend import Array
+from minilop.backend import Array, xp
 
 
 class Optimizer:
@@ -19,6 +19,17 @@ class Optimizer:
     def regularized(self, parameters: Array, gradients: Array) -> Array:
         """The gradient of the loss plus (weight_decay / 2) times the squared length of the parameters."""
         return gradients + self.weight_decay * parameters if is_used(self.weight_decay) else gradients
+
+    def drop_negligible(self) -> None:
+        """Set entries of the state to 0 that are about to become too small for full precision.
+
+        The moments of a weight whose gradient has ended, as those of a dead unit, decay to subnormal numbers (below
+        1e-38 in float32) and stay there. They no longer change any weight, but a processor takes many times longer to
+        calculate with them.
+        """
+        for array in self.state.values():
+            negligible = 1e8 * float(xp.finfo(array.dtype).tiny)
+            xp.copyto(array, 0, where=abs(array) < negligible)
 
     def step(self, parameters: Array, gradients: Array) -> None:
         """One update of `parameters` (R, P), in place."""
