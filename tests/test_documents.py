@@ -1,0 +1,41 @@
+"""What the documents tell a reader to type or to open exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import run_all
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = {path: path.read_text() for path in DOCUMENTS}
+COMMANDS = [
+    (path.name, command)
+    for path, text in TEXT.items()
+    for command in re.findall(r"python run_all\.py([^\n`&]*)", text)
+    if "cupy" not in command  # asks for a GPU
+]
+
+
+@pytest.mark.parametrize(("document", "command"), COMMANDS)
+def test_every_command_in_the_documents_is_understood(document, command, tmp_path):
+    """With --status added nothing is computed, but every name and value is looked up."""
+    arguments = shlex.split(re.split(r"\s{3,}", command)[0])  # what follows in the same line explains it
+    result = CliRunner().invoke(run_all.main, [*arguments, "--status", f"--out={tmp_path}", f"--figures={tmp_path}"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_exists(path):
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT[path])
+    for target in [link for link in links if not link.startswith("http")]:
+        assert (path.parent / target).exists(), target
+
+
+def test_the_readme_names_the_two_commands_of_the_project():
+    text = TEXT[ROOT / "README.md"]
+    assert "python -m pip install -e . && python run_all.py\n" in text
+    assert 'python -m pip install -e ".[test]" && python -m pytest\n' in text
