@@ -21,13 +21,14 @@ import click
 import minilop
 from minilop import backend
 from minilop.experiment import overview
+from minilop.experiment.archive import FileError
 from minilop.experiment.blocks import divide, take_stock
 from minilop.experiment.drawing import check_writable, draw
 from minilop.experiment.engines import choose_engine
 from minilop.experiment.progress import Progress, announce
 from minilop.experiment.runner import Interrupted, Workplace
-from minilop.experiment.selection import choose, choose_problems
-from minilop.experiment.settings import SettingsError
+from minilop.experiment.selection import choose, choose_problems, find_data
+from minilop.experiment.settings import SettingsError, sentence
 from problems import PROBLEMS
 
 
@@ -66,10 +67,10 @@ def main(
     """
     try:
         problems = choose_problems(PROBLEMS, problem_names)
+        chosen = choose(problems, scale, learners, num_runs, first_seed, dtype, changes, shard)
         if only_list:
             click.echo("\n".join(overview.describe(problems, learners)))
             return
-        chosen = choose(problems, scale, learners, num_runs, first_seed, dtype, changes, shard)
         engine = choose_engine(engine_name, backend_name)
         backend.use(backend_name)
         if not only_status:
@@ -80,29 +81,46 @@ def main(
         raise click.UsageError(str(mistake)) from None
 
     command = shlex.join(["python", *sys.argv])
-    failures: list[str] = []
+    unusable: list[str] = []  # problems whose data or results cannot be read, told at once; the others go on
+    failures: list[str] = []  # told again at the end
+
+    def leave_out(failure: str) -> None:
+        unusable.append(failure)
+        click.echo(failure, err=True)
 
     def finish_problem(name: str) -> Iterable[str]:
         try:
             yield from draw(next(one for one in chosen if one.problem == name), out, figures, command, warn)
         except Exception as error:  # noqa: BLE001 - a figure that fails must not stop the problems that still run
-            failures.append(f"The figures of {name} failed: {type(error).__name__}: {error}")
+            failures.append(sentence(f"The figures of {name} failed: {type(error).__name__}: {error}"))
             yield failures[-1]
 
     try:
+        chosen = find_data(chosen, data, leave_out)
         if figures_only:
             for one in chosen:
                 click.echo("\n".join(finish_problem(one.problem)))
-            sys.exit(1 if failures else 0)
-        standings = {
-            one.problem: [take_stock(experiment, one.seeds_here, out, warn) for experiment in one.experiments]
-            for one in chosen
-        }
+            sys.exit(1 if failures or unusable else 0)
+        standings = {}
+        for one in chosen:
+            try:
+                standings[one.problem] = [
+                    take_stock(experiment, one.seeds_here, out, backend_name, warn, look_only=only_status)
+                    for experiment in one.experiments
+                ]
+            except FileError as error:
+                leave_out(f"{one.problem}: {error}")
         if only_status:
             for name, of_problem in standings.items():
                 click.echo("\n".join(overview.status(name, of_problem)))
-            return
-        blocks = [block for one in chosen for block in divide(standings[one.problem], one.scale, engine.processes)]
+        if only_status or not standings:
+            sys.exit(1 if unusable else 0)
+        scales = {one.problem: one.scale for one in chosen}
+        blocks = [
+            block
+            for name, of_problem in standings.items()
+            for block in divide(of_problem, scales[name], engine.processes)
+        ]
         num_done = sum(len(standing.done) for of_problem in standings.values() for standing in of_problem)
         click.echo(f"minilop {minilop.__version__}, {scale} scale, {backend_name}, results in {out}")
         click.echo(announce(blocks, num_done, engine.processes))
@@ -115,8 +133,9 @@ def main(
     failures += progress.failures
     for failure in failures:
         click.echo(failure, err=True)
-    click.echo(f"Results are in {out}, figures in {figures}." + " What failed is left out." * bool(failures))
-    sys.exit(1 if failures else 0)
+    failed = bool(failures or unusable)
+    click.echo(f"Results are in {out}, figures in {figures}." + " What failed is left out." * failed)
+    sys.exit(1 if failed else 0)
 
 
 def warn(sentence: str) -> None:

@@ -10,7 +10,8 @@ Letters used for shapes everywhere:
     P  parameters of a network           T  steps
 
 Activations are (R, n, B), weights (R, n_out, n_in), biases (R, n_out, 1), a network's parameters (R, P). Every line
-indexes from the right, so the same code runs one network without the leading axis.
+indexes from the right, so layers, losses, networks and optimizers also run one network without the leading axis; rules
+that replace units need it.
 """
 
 __version__ = "0.1.0"

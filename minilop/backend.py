@@ -86,7 +86,8 @@ def synchronize() -> None:
 def blocks(length: int, size: int) -> Iterator[slice]:
     """Slices of an axis of `length`, of an array of `size` numbers, for passes that make temporaries.
 
-    On a CPU a slice of the array and a few temporaries like it stay in a core's cache; on a GPU, where every call costs
+    Where the slices are summed, `size` must be that of one run: the order of a sum may not depend on how many runs stand
+    side by side. On a CPU a slice of the array and a few temporaries like it stay in a core's cache; on a GPU, where every call costs
     a launch, the axis is one slice.
     """
     numbers = size if name() == "cupy" else NUMBERS_IN_CACHE

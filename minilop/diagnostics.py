@@ -35,22 +35,25 @@ def stable_rank(features: Array, fraction: float = 0.99) -> Array:
     """The fewest singular values that hold more than `fraction` of their sum: the paper's meaning of the name.
 
     Not the ratio of squared norms that is elsewhere called stable rank. The published code counts the cumulative
-    fractions below 0.99 and adds one; the two differ only on a tie.
+    fractions below 0.99 and adds one; the two differ only on a tie, which here counts as not yet reached.
     """
-    return _where_finite(features, _fewest(_shares(singular_values(features)), fraction))
+    shares = _shares(singular_values(features))
+    held = xp.cumsum(shares, axis=-1)
+    return _where_finite(features, _first(held > fraction + _rounding(shares)))
 
 
 def approximate_rank(features: Array, fraction: float = 0.99) -> Array:
-    """The fewest singular values whose squares hold more than `fraction` of the sum of squares."""
-    shares = _shares(singular_values(features))  # squared only now, so that no square overflows
-    return _where_finite(features, _fewest(_shares(shares**2), fraction))
+    """The fewest singular values whose squares hold at least `fraction` of the sum of squares, as published."""
+    shares = _shares(_shares(singular_values(features)) ** 2)  # squared as shares, so that no square overflows
+    held = xp.cumsum(shares, axis=-1)
+    return _where_finite(features, _first(held >= fraction - _rounding(shares)))
 
 
 def weight_magnitude(weights: Iterable[Array]) -> Array:
     """Mean absolute weight over all the given weight matrices (R, O, I) together; biases do not count."""
     total, count = 0, 0
     for weight in weights:
-        for rows in blocks(weight.shape[-2], weight.size):
+        for rows in blocks(weight.shape[-2], weight.shape[-2] * weight.shape[-1]):
             total = total + abs(weight[..., rows, :]).sum(axis=(-1, -2))
         count += weight.shape[-1] * weight.shape[-2]
     return total / count
@@ -66,9 +69,13 @@ def _shares(values: Array) -> Array:
     return values / xp.where(total > 0, total, 1)  # all zero where nothing is active
 
 
-def _fewest(shares: Array, fraction: float) -> Array:
-    """Smallest k such that the first k shares exceed `fraction`; 0 where all shares are zero."""
-    reached = xp.cumsum(shares, axis=-1) > fraction
+def _rounding(shares: Array) -> float:
+    """How far a sum of shares may be off, so that a tie is a tie in float32 and float64 alike."""
+    return shares.shape[-1] * float(xp.finfo(shares.dtype).eps)
+
+
+def _first(reached: Array) -> Array:
+    """How many values it takes until `reached` (R, k) is true; 0 where it never is, as with all values zero."""
     return xp.where(reached.any(axis=-1), xp.argmax(reached, axis=-1) + 1, 0)
 
 

@@ -5,14 +5,36 @@ the draw). The same coordinates give the same numbers on every backend, alone or
 resumed run; nothing has a state. Coordinates broadcast like the arguments of a NumPy function, so many steps can be
 drawn in one call, and each equals the one drawn by itself:
 
-    uniform(seeds, "dropout", 64, step=np.arange(100)[:, None])      # (100, R, 64)
+    uniform(seeds, "dropout", 64, step=np.arange(100)[:, None], dtype="float32")      # (100, R, 64)
 
 The generator is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 From a counter of four 32-bit words and a key of two it makes four random words:
 
     counter = (index of the group of four words, step, slot, layer)        key = (seed, CRC-32 of the purpose)
 
-so word i of a draw is word i mod 4 of group i div 4. Every coordinate is a whole number from 0 to 2^32 - 1.
+so word i of a draw is word i mod 4 of group i div 4. Every coordinate is a whole number from 0 to 2^32 - 1; one that is
+not named is 0. From words w to numbers:
+
+    uniform       u = (w >> 8) * 2^-24                                   float32 and float64 runs see the same ones
+    whole number  floor(w * high / 2^32)
+    permutation   the stable argsort of the words
+    normal        words w0, w1 of a pair: sqrt(-2 ln(1 - u0)) times cos(2 pi u1), then times sin(2 pi u1)
+
+What is drawn, with `layer` the number of layers with parameters before the one that draws (so the first dense layer's is
+0, the second's 1, whatever stands between them), `unit` the row of a weight, and a step counted from 0:
+
+    purpose                  layer   step           slot   numbers
+    initial weight           yes     0              unit   incoming weights of the unit: bound * (2 u - 1)
+    initial bias             yes     0              unit   the same, for the scheme `default`
+    fresh weight             yes     of replacing   unit   incoming weights of a replaced unit
+    replacement coin         yes     t div 1024     0      number t mod 1024 is for step t
+    random utility           yes     of replacing   0      one a unit
+    dropout                  yes     t              0      one a feature; kept if u >= probability
+    perturbation             0       t              0      normal, one a parameter
+
+The problems name their own purposes. For example the first three incoming weights of unit 0 in the first layer of
+`mlp((20, 5, 1), "relu", [0], "float32")`, whose bound is sqrt(6 / 20), are
+-0.0725802, -0.3501955 and 0.3690068.
 """
 
 import math

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from minilop.backend import Array, to_host, xp
+from minilop.checks import check_range
 from minilop.layers import Dense, PendingDense
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss
@@ -30,7 +31,11 @@ STEPS_BETWEEN_CLEANINGS = 100  # an Adam moment takes 175 steps from negligible 
 
 @dataclass(frozen=True)
 class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
-    """Everything that makes a learner; what is not named is turned off."""
+    """Everything that makes a learner; what is not named is turned off.
+
+    Defaults of Adam are those of Kingma and Ba and of the paper's "standard" Adam; the step size is the largest that the
+    paper shows for the online problems. Every other default turns something off.
+    """
 
     network: Literal["mlp", "linear"] = "mlp"
     activation: ActivationName = "relu"
@@ -48,6 +53,24 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
     update: Literal["gradient", "in_place", "pending"] = "gradient"
     dtype: Literal["float32", "float64"] = "float32"
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or that contradict each other."""
+        ReDoSettings.__post_init__(self)
+        ContinualBackpropSettings.__post_init__(self)
+        check_range(self, "step_size epsilon weight_decay perturb_scale", 0)
+        check_range(self, "momentum beta_1 beta_2 dropout", 0, 1, below_high=True)
+        if self.optimizer == "adam" and is_used(self.momentum):
+            raise ValueError("momentum is for optimizer=sgd; Adam has beta_1")
+        if self.update == "gradient":
+            return
+        if self.optimizer != "sgd" or is_used(self.momentum):
+            raise ValueError(f"update={self.update} is for plain SGD; choose optimizer=sgd and momentum=0")
+        if not all(isinstance(value, (int, float)) for value in (self.step_size, self.weight_decay)):
+            raise ValueError(f"update={self.update} takes numbers for all runs; choose update=gradient")
+        others = (self.weight_decay, self.perturb_scale, self.replacement_rate, self.redo_period)
+        if self.update == "pending" and any(is_used(value) for value in others):
+            raise ValueError("update=pending is for plain SGD alone; choose update=in_place")
+
 
 class Learner:
     """R networks of one kind that learn side by side.
@@ -56,7 +79,7 @@ class Learner:
     """
 
     def __init__(self, network: Network, loss: Loss, settings: LearnerSettings):
-        """Raises ValueError for settings that contradict each other."""
+        """Raises ValueError for a network whose units cannot be replaced where the settings ask for that."""
         self.network = network
         self.loss = loss
         self.settings = settings
@@ -72,11 +95,6 @@ class Learner:
             )
         else:
             self.optimizer = SGD(network.parameters, settings.step_size, settings.momentum, settings.weight_decay)
-        if settings.update != "gradient" and self.optimizer.state:
-            raise ValueError(f"update={settings.update} is for plain SGD; choose optimizer=sgd and momentum=0.")
-        one_for_all = all(isinstance(value, (int, float)) for value in (settings.step_size, settings.weight_decay))
-        if settings.update != "gradient" and not one_for_all:
-            raise ValueError(f"update={settings.update} takes numbers for all runs; choose update=gradient.")
         self.shrink_and_perturb = None
         self.continual_backprop = None
         self.redo = None
@@ -86,9 +104,6 @@ class Learner:
             self.continual_backprop = ContinualBackprop(network, settings, self.optimizer)
         if settings.redo_period:
             self.redo = ReDo(network, settings, settings.reset_optimizer_state, self.optimizer)
-        changes_weights = self.shrink_and_perturb or self.continual_backprop or self.redo or settings.weight_decay
-        if settings.update == "pending" and changes_weights:
-            raise ValueError("update=pending is for plain SGD alone; choose update=in_place.")
 
     def step(self, inputs: Array, targets: Array) -> tuple[Array, Array]:
         """Learn from one mini-batch; returns the outputs (R, O, B) and losses (R, B) from before the update."""

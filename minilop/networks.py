@@ -36,8 +36,11 @@ class Network:
 
     layers    the layers in forward order
     hidden    the hidden layers, whose units a plasticity rule may replace
-    seeds     (R,), one a run, or () for a network without the runs axis
+    seeds     (R,), one a run, or () for a network without the runs axis; from 0 to 2^32 - 1, or ValueError
     dtype     of all parameters and activations
+
+    The parameters of very small networks (below RUNS_LAST_BELOW) lie in memory with the runs last, and NumPy sums a single
+    run of these in another order than several: equal but for rounding. `problems/online.py` shows how to avoid even that.
 
     parameters, gradients   (R, P)
     """
@@ -46,6 +49,8 @@ class Network:
         self.layers = list(layers)
         self.hidden = list(hidden)
         self.seeds = np.asarray(seeds)
+        if self.seeds.size == 0 or self.seeds.min() < 0 or self.seeds.max() > 2**32 - 1:
+            raise ValueError("A network needs at least one seed, each from 0 to 2^32 - 1.")
         shapes = [shape for layer in layers for shape in layer.parameter_shapes().values()]
         self.num_parameters = sum(math.prod(shape) for shape in shapes)
         self.runs_last = self.seeds.ndim == 1 and self.num_parameters < RUNS_LAST_BELOW and backend.name() != "cupy"
@@ -57,7 +62,9 @@ class Network:
                 setattr(layer, name, view)
                 setattr(layer, f"{name}_gradient", gradients[name])
         for index, layer in enumerate(self.layers):
-            layer.initialize(self.seeds, index, dtype)
+            layer.index = index
+            layer.number = sum(bool(before.parameter_shapes()) for before in layers[:index])
+            layer.initialize(self.seeds, dtype)
         self.dense_layers = [layer for layer in self.layers if isinstance(layer, Dense)]
         self.random_layers = [layer for layer in self.layers if isinstance(layer, Dropout)]
 
@@ -113,7 +120,12 @@ class Network:
     def descend(
         self, values: list[Array], output_gradients: list[Array], step_size: float, weight_decay: float = 0.0
     ) -> None:
-        """SGD on one example, layer by layer, without forming the gradient of the parameters."""
+        """SGD on one example, layer by layer, without forming the gradient of the parameters.
+
+        Raises ValueError for a mini-batch of more.
+        """
+        if values[0].shape[-1] != 1:
+            raise ValueError("Updates in place, or saved up, are for one example a step; choose update=gradient.")
         for layer in self.dense_layers:
             layer.descend(values[layer.index], output_gradients[layer.index], step_size, weight_decay)
 

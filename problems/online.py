@@ -12,6 +12,7 @@ import numpy as np
 
 from minilop import diagnostics
 from minilop.backend import Array, to_host, xp
+from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.results import ResultSet
 from minilop.learner import Learner, LearnerSettings, make_mlp
@@ -22,9 +23,7 @@ CHUNK = 500  # examples that are made and measured at a time
 
 def check_stream(settings: Any) -> None:
     """Raises ValueError unless the settings' bins and intervals are positive and bins fill the stream."""
-    for name in ("num_examples", "task_length", "bin_size", "magnitude_interval"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"{name} must be at least 1")
+    check_range(settings, "num_examples task_length bin_size magnitude_interval", 1)
     if settings.num_examples % settings.bin_size:
         raise ValueError(f"num_examples, {settings.num_examples}, must be a multiple of bin_size, {settings.bin_size}")
 
@@ -183,9 +182,12 @@ class OnlineRuns(ABC):
 
 
 def diagnostics_figure(
-    results: ResultSet, learners: Sequence[str], positions: np.ndarray, x_label: str, about: str
+    results: ResultSet, learners: Sequence[str], positions: np.ndarray, starts: np.ndarray, x_label: str, about: str
 ) -> Figure:
-    """Weight magnitude, dead units, effective and stable rank of the learners against the examples."""
+    """Weight magnitude, dead units, effective and stable rank of the learners.
+
+    positions, starts   (num_bins,) of each bin: where averages over it are drawn, and what is seen at its start
+    """
     figure, panels = new_figure(4)
     for axes, measure, label, qualification in zip(
         panels,
@@ -198,6 +200,7 @@ def diagnostics_figure(
             "of the features at the start of the bin, as a percentage of the units",
         ),
     ):
-        draw_curves(axes, results, learners, measure, positions, label, qualification, x_label)
+        where = positions if measure == "weight_magnitude" else starts
+        draw_curves(axes, results, learners, measure, where, label, qualification, x_label)
     add_caption(figure, f"{about} {describe_runs(results, learners)}")
     return figure

@@ -27,12 +27,14 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, to_host, xp
+from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
 from minilop.layers.activation import ActivationName
 from minilop.learner import Learner, LearnerSettings
 from minilop.losses import squared_error
+from minilop.plasticity.continual_backprop import PAPER
 from problems.online import OnlineRuns, check_stream, diagnostics_figure, make_network
 
 TITLE = "Slowly-Changing Regression: a network of 5 hidden units follows a target whose inputs drift"
@@ -57,8 +59,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Raises ValueError for values that do not fit together."""
         check_stream(self)
-        if not 0 < self.num_slow_bits < self.num_bits:
-            raise ValueError("num_slow_bits must lie between 0 and num_bits")
+        check_range(self, "num_target_units num_hidden", 1)
+        if not 0 < self.num_slow_bits < self.num_bits <= self.num_slow_bits + 16:
+            raise ValueError("num_slow_bits must be at least 1, and 1 to 16 less than num_bits")
 
 
 def _signs(seeds: np.ndarray, purpose: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -163,6 +166,11 @@ class RegressionRuns(OnlineRuns):
         return xp.asarray(self.task_inputs.astype(self.dtype))
 
 
+def data_source(settings: Settings, data_folder: Path | None) -> str:
+    """What the examples are; they are drawn, so `data_folder` is not looked at."""
+    return "random bits and a random target network"
+
+
 def start(
     settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> RegressionRuns:
@@ -199,6 +207,7 @@ def published_learners() -> dict[str, LearnerSettings]:
                 learners[f"shrink_and_perturb_{kind}_scale_{scale:g}"] = replace(shrinking, perturb_scale=scale)
     for step_size in (0.03, 0.01, 0.003, 0.001, 0.0003):
         learners[f"linear_step_{step_size:g}"] = replace(_BACKPROP, network="linear", step_size=step_size)
+    learners["continual_backprop_paper"] = replace(_CONTINUAL_BACKPROP, **PAPER)
     for rate in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2):
         learners[f"continual_backprop_rate_{rate:g}"] = replace(_CONTINUAL_BACKPROP, replacement_rate=rate)
     return learners
@@ -251,7 +260,11 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     """The error of all methods, the error by activation, and what became of the networks."""
     settings = results.settings
     positions = settings.bin_size * (np.arange(settings.num_examples // settings.bin_size) + 1)
-    change = "one of 15 slow bits inverted" if settings.change == "flip_one" else "all slow bits redrawn"
+    change = (
+        f"one of {settings.num_slow_bits} slow bits inverted"
+        if settings.change == "flip_one"
+        else "all slow bits redrawn"
+    )
     about = (
         f"Slowly-Changing Regression, {settings.num_hidden} hidden units, {change} every {settings.task_length:,} "
         f"examples; random data made by the target network (threshold as in the {settings.target_threshold}).".replace(
@@ -272,5 +285,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     drawn = {"slowly_changing_regression": error_figure(methods)}
     if len(activations) > 2:
         drawn["slowly_changing_regression_activations"] = error_figure(activations)
-    drawn["slowly_changing_regression_diagnostics"] = diagnostics_figure(results, methods, positions, x_label, about)
+    starts = positions - settings.bin_size
+    diagnostics = diagnostics_figure(results, methods, positions, starts, x_label, about)
+    drawn["slowly_changing_regression_diagnostics"] = diagnostics
     return drawn

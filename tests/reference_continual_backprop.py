@@ -171,10 +171,10 @@ class ReferenceRun:
     def coin(self, layer):
         """Step t takes number t mod 1024 of the sheet t div 1024."""
         sheet, place = divmod(self.num_steps, 1024)
-        coins = draws.uniform(self.seed, "replacement coin", 1024, layer=2 * layer, step=sheet, dtype="float64")
+        coins = draws.uniform(self.seed, "replacement coin", 1024, layer=layer, step=sheet, dtype="float64")
         return to_host(coins)[place]
 
     def draw(self, purpose, layer, length, unit=0, law=draws.uniform):
         """Random numbers for a hidden layer, which is followed by its activation: so layer l is entry 2 l of a network."""
         step = self.num_steps
-        return to_host(law(self.seed, purpose, length, layer=2 * layer, step=step, slot=unit, dtype="float64"))
+        return to_host(law(self.seed, purpose, length, layer=layer, step=step, slot=unit, dtype="float64"))

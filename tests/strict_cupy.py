@@ -44,7 +44,7 @@ REDUCTIONS = """sum prod mean std var max min amax amin any all argmax argmin cu
     median percentile quantile count_nonzero diff"""
 SELECTION = "take take_along_axis clip searchsorted sort"
 PRODUCTS = "matmul dot vdot inner outer tensordot einsum trace"
-COMPARISON = "allclose isclose array_equal abs nan_to_num shares_memory may_share_memory"
+COMPARISON = "allclose isclose array_equal abs shares_memory may_share_memory"
 DATA_DEPENDENT = "nonzero flatnonzero argwhere unique"  # the host waits for the shape of the result
 LINALG = "svd norm qr inv solve eigh"
 

@@ -20,6 +20,9 @@ from toy_blocks import assert_same, block, expected, results
 import run_all
 from minilop.backend import BackendError
 from minilop.experiment import progress
+from minilop.experiment.results import result_path
+from minilop.experiment.selection import choose
+from minilop.experiment.settings import scale_label
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("toy_command.py"))]
 QUICK = ["--scale", "smoke", "--problem", "toy", "--engine", "serial"]
@@ -58,7 +61,7 @@ def test_a_whole_problem_from_announcement_to_figures(tmp_path: Path) -> None:
 def test_a_second_command_computes_nothing(tmp_path: Path) -> None:
     command(tmp_path, *QUICK)
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()}
-    assert "All 6 runs are done" in command(tmp_path, *QUICK)
+    assert "6 runs done; nothing is left to compute." in command(tmp_path, *QUICK)
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()} == before
 
 
@@ -79,6 +82,26 @@ def test_options_choose_learner_runs_seeds_dtype_settings_and_folders(tmp_path: 
         assert content["history"].dtype == np.float64
         assert '"rate": 2' in str(content["metadata"])
     assert files(tmp_path / "drawn") == {"toy_history.png", "toy_history.pdf"}
+
+
+def test_the_label_of_the_scale_tells_what_was_changed() -> None:
+    problems = {"toy": toy_problem, "toy_again": toy_problem}
+    changes = ["toy.smallest_start=2", "toy.fast.rate=2", "toy.largest_start=3.5", "toy_again.num_steps=8"]
+    toy, again = choose(problems, "smoke", dtype="float64", changes=changes)
+    told = "toy.largest_start=3.5, toy.smallest_start=2.0, dtype=float64"
+    assert [scale_label([one]) for one in toy.experiments] == [
+        f"smoke with {told}, toy.fast.rate=2.0",
+        f"smoke with {told}",
+    ]
+    assert scale_label(toy.experiments) == f"smoke with {told}, toy.fast.rate=2.0"
+    assert scale_label(again.experiments) == "smoke with dtype=float64"  # eight steps are the scale's own
+    (plain,) = choose({"toy": toy_problem}, "laptop")
+    assert scale_label(plain.experiments) == "laptop"
+
+
+def test_the_largest_seed_is_one_word() -> None:
+    (chosen,) = choose({"toy": toy_problem}, "smoke", num_runs=2, first_seed=2**32 - 2)
+    assert chosen.seeds == (2**32 - 2, 2**32 - 1)
 
 
 def test_a_learners_name_may_hold_a_dot(tmp_path: Path) -> None:
@@ -106,10 +129,65 @@ def test_a_failed_run_gives_status_one_and_the_others_are_kept(tmp_path: Path) -
     assert_same(results(tmp_path / "results", kept), expected(block((1, 2))))
 
 
-def test_missing_data_are_told_once_per_block_without_a_second_try(tmp_path: Path) -> None:
-    output = command(tmp_path, *QUICK, "--learner", "fast", "--set", "toy.mischief=no_data", status=1)
-    assert "cannot run: The file toy.bin is missing; put it into the data folder." in output
+def test_a_mistake_is_told_once_per_problem_without_a_second_try(tmp_path: Path) -> None:
+    output = command(tmp_path, *QUICK, "--set", "toy.mischief=contradict", status=1)
+    while_running, at_the_end = (
+        part.count("toy: the settings contradict each other.") for part in output.split("toy: figures/toy_history.png")
+    )
+    assert (while_running, at_the_end) == (1, 1)  # and not once for each of the two learners
     assert "once more" not in output
+
+
+DATA = ["--set", "toy.data_file=toy.bin", "--data", "data", "--scale", "smoke", "--engine", "serial"]
+
+
+def test_a_problem_without_its_data_is_left_out_and_the_others_go_on(tmp_path: Path) -> None:
+    sentence = "toy: The file data/toy.bin is missing; put it into the data folder."
+    output = command(tmp_path, *DATA, status=1)
+    assert output.count(sentence) == 1
+    assert "0 runs done, 6 to do in 4 blocks" in output  # of toy_again alone
+    assert "toy_again: figures/toy_again_history.png and .pdf" in output
+    assert {name.split("-")[0] for name in files(tmp_path / "results")} == {"toy_again"}
+    output = command(tmp_path, *DATA, "--status", status=1)
+    assert output.count(sentence) == 1
+    assert ["fast", "3", "0", "0"] in [line.split() for line in output.splitlines()]
+    output = command(tmp_path, *DATA, "--figures-only", status=1)
+    assert output.count(sentence) == 1
+    assert "toy_again: figures/toy_again_history.png and .pdf" in output
+    output = command(tmp_path, *DATA, "--problem", "toy", status=1)
+    assert output.strip() == sentence
+    assert "toy.num_steps" in command(tmp_path, *DATA, "--list")
+
+
+def test_other_data_give_other_results(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    one = [*DATA, "--problem", "toy", "--learner", "fast", "--runs", "1"]
+    for content, done in (b"first", 1), (b"second", 2), (b"first", 2):
+        (tmp_path / "data" / "toy.bin").write_bytes(content)
+        command(tmp_path, *one)
+        assert len(files(tmp_path / "results")) == done
+    with np.load(next((tmp_path / "results").iterdir())) as content:
+        assert '"data_source": "a toy file, sha256 ' in str(content["metadata"])
+
+
+def test_a_result_that_cannot_be_read_stops_its_problem_alone(tmp_path: Path) -> None:
+    path = result_path(Path("results"), block().experiment, 1)
+    (tmp_path / path).mkdir(parents=True)
+    output = command(tmp_path, "--scale", "smoke", "--engine", "serial", status=1)
+    assert output.count(f"toy: {path} cannot be read (Is a directory); move it away or make it readable.") == 1
+    assert "toy_again: figures/toy_again_history.png and .pdf" in output
+    assert f"{path} cannot be read" in command(tmp_path, *QUICK, "--status", status=1)
+    assert f"{path} cannot be read" in command(tmp_path, *QUICK, "--figures-only", status=1)
+
+
+def test_status_and_figures_only_change_no_result_file(tmp_path: Path) -> None:
+    command(tmp_path, *QUICK)
+    path = result_path(tmp_path / "results", block().experiment, 1)
+    path.write_bytes(b"damaged")
+    before = {found.name: found.read_bytes() for found in path.parent.iterdir()}
+    for option in "--status", "--figures-only":
+        assert f"Warning: results/{path.name} is left out: it is damaged" in command(tmp_path, *QUICK, option)
+        assert {found.name: found.read_bytes() for found in path.parent.iterdir()} == before
 
 
 SLOW = ["--scale", "smoke", "--problem", "toy", "--learner", "fast", "--engine", "process:2", "--set", "toy.pause=0.1"]
@@ -166,6 +244,12 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
         (["--set", "toy.num_steps=few"], "The setting num_steps expects a whole number, not 'few'."),
         (["--set", "toy.mischief=kil"], "(the nearest is kill), not 'kil'."),
         (["--set", "num_steps"], "--set expects problem.setting=value or problem.learner.setting=value"),
+        (["--set", "toy.smallest_start=2"], "--set toy: smallest_start=2 cannot be: smallest_start must be below"),
+        (["--list", "--set", "toy.num_step=3"], "There is no setting 'num_step'; did you mean num_steps?"),
+        (["--list", "--set", "toy.spare.rate=3"], "It has no effect, since spare does not run"),
+        (["--list", "--learner", "spore"], "There is no learner 'spore'; did you mean spare?"),
+        (["--seed", "4294967294"], "The last seed would be 4294967299, but seeds are below 4294967296; choose"),
+        (["--runs", "1000000000000"], "but seeds are below 4294967296; choose a smaller --seed or --runs."),
         (["--engine", "procces"], "There is no engine 'procces'; did you mean process?"),
         (["--shard", "0/2"], "--shard expects i/n with i from 1 to n"),
         (["--scale", "huge"], "'huge' is not one of 'smoke', 'laptop', 'paper'"),
@@ -217,8 +301,6 @@ def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPat
     assert ["toy.spare"] not in rows
     named = CliRunner().invoke(run_all.main, ["--list", "--learner", "spare"])
     assert "toy.spare" in named.output and "toy.slow" not in named.output
-    mistaken = CliRunner().invoke(run_all.main, ["--list", "--learner", "spore"])
-    assert mistaken.exit_code == 2 and "did you mean spare?" in mistaken.output
 
 
 def test_status_counts_what_is_done_and_missing(tmp_path: Path) -> None:
@@ -282,7 +364,10 @@ def test_the_announcement_counts_runs_and_guesses_the_time() -> None:
         == "1 run done, 7 to do (1 from a checkpoint) in 4 blocks on 2 processes: about 2 min."
     )
     assert progress.announce(blocks[:1], 0, 8) == "0 runs done, 2 to do in 1 block on 1 process: about 2 min."
-    assert progress.announce([], 5, 2) == "All 5 runs are done; nothing is left to compute."
+    changed = [replace(one, experiment=replace(one.experiment, changes=("toy.pause=1",))) for one in blocks[:1]]
+    assert progress.announce(changed, 0, 8).endswith(": about 2 min at the scale's own settings.")
+    assert progress.announce([], 5, 2) == "5 runs done; nothing is left to compute."
+    assert progress.announce([], 1, 2) == "1 run done; nothing is left to compute."
     assert [progress.duration(seconds) for seconds in (0.2, 59, 61, 5940, 9000)] == [
         "1 s",
         "59 s",

@@ -593,7 +593,7 @@ def test_the_presets_are_the_two_readings_of_the_method():
 
 
 def test_settings_that_contradict_are_refused():
-    with pytest.raises(ValueError, match='average="lifetime_activity" needs utility "weight" or "contribution"'):
+    with pytest.raises(ValueError, match="average=lifetime_activity needs utility=weight or utility=contribution"):
         make_learner(replacement_rate=0.1, average="lifetime_activity", utility="adaptation")
     with pytest.raises(ValueError, match=r"needs the runs axis; make the network with seeds=\[seed\]"):
         ContinualBackprop(mlp((2, 2, 1), "relu", 3, "float64"), ContinualBackpropSettings(replacement_rate=0.1))

@@ -86,11 +86,20 @@ def test_n_equal_values_have_the_effective_rank_n_and_nearly_as_large_a_stable_o
 
 def test_on_a_tie_the_strict_rule_of_the_paper_takes_one_more():
     """min {k : share of the first k > fraction}. 3 of 4 equal values hold exactly 0.75, which is not more than that; the
-    published code counts shares below the fraction and adds one, which gives 3. At 0.99 rounding decides: n = 100."""
+    published code counts shares below the fraction and adds one, which gives 3."""
     features = device(np.eye(4)[None])
     assert host(stable_rank(features, 0.75)).tolist() == [4]
     assert host(stable_rank(features, 0.7499)).tolist() == [3]
-    assert host(stable_rank(device(np.eye(100)[None])))[0] in (99, 100)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("num", [100, 200, 500])
+def test_a_tie_is_a_tie_whatever_the_rounding(num, dtype):
+    """99 of 100 equal values hold exactly 0.99: not more, so the stable rank takes one more; at least, so the approximate
+    rank does not."""
+    features = device(np.eye(num)[None], dtype)
+    assert host(stable_rank(features)).tolist() == [num * 99 // 100 + 1]
+    assert host(approximate_rank(features)).tolist() == [num * 99 // 100]
 
 
 def test_features_that_are_all_zero_have_no_rank_and_only_dead_units():

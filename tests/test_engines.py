@@ -11,6 +11,7 @@ from toy_blocks import Ears, assert_same, block, expected, experiment, results
 
 from minilop.experiment.checkpoints import find_checkpoints
 from minilop.experiment.engines import ProcessEngine, SerialEngine, available_cores, choose_engine
+from minilop.experiment.results import result_path
 from minilop.experiment.runner import Interrupted, Workplace
 from minilop.experiment.settings import SettingsError
 
@@ -66,19 +67,51 @@ def test_a_second_failure_is_told_and_the_others_go_on(
     assert [(failed.seeds, len(ears.warnings)) for failed, _ in ears.failures] == [((0,), 1)]
     sentence = ears.failures[0][1]
     words = {"raise": "ZeroDivisionError in toy_problem.py, line", "kill": "its process was killed"}
-    assert sentence.startswith(f"failed twice: {words[mischief]}")
+    assert sentence.startswith(f"toy fast, seed 0, failed twice: {words[mischief]}")
+    assert sentence.endswith(".") and not sentence.endswith("..")
+    assert ears.warnings[0].endswith(".") and not ears.warnings[0].endswith("..")
     assert "\n" not in sentence
     for one in blocks[1:]:
         assert_same(results(tmp_path, one), expected(one))
 
 
 @pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[2]], ids=[NAMES[0], NAMES[2]])
-def test_a_users_mistake_is_not_tried_again(tmp_path: Path, engine: SerialEngine | ProcessEngine) -> None:
-    blocks, ears = [block((seed,), mischief="no_data") for seed in (0, 1)], Ears()
+@pytest.mark.parametrize(
+    ("mischief", "sentence"),
+    [
+        ("no_data", "toy: The file toy.bin is missing; put it into the data folder."),
+        ("contradict", "toy: the settings contradict each other."),
+    ],
+)
+def test_a_users_mistake_is_not_tried_again(
+    tmp_path: Path, engine: SerialEngine | ProcessEngine, mischief: str, sentence: str
+) -> None:
+    blocks, ears = [block((seed,), mischief=mischief) for seed in (0, 1)], Ears()
     engine.run(blocks, workplace(tmp_path), ears)
-    assert ears.failures == [(blocks[0], "cannot run: The file toy.bin is missing; put it into the data folder.")]
+    assert ears.failures == [(blocks[0], sentence)]
     assert ears.warnings == []
     assert [done.seeds for done in ears.done] == [(1,)]
+
+
+def test_a_worker_that_alone_is_asked_to_stop_is_tried_once_more_from_its_checkpoint(tmp_path: Path) -> None:
+    stopped, ears = block((0, 1), mischief="stop"), Ears()
+    ProcessEngine(1).run([stopped, block((2, 3))], Workplace(tmp_path), ears)
+    assert {done.seeds for done in ears.done} == {(0, 1), (2, 3)}
+    assert ears.failures == []
+    assert len(ears.warnings) == 1
+    assert "tried once more: its process was asked to stop, and the command was not." in ears.warnings[0]
+    assert len(ears.reports) == 2 * 8  # no step was done twice
+    assert_same(results(tmp_path, stopped), expected(stopped))
+
+
+def test_a_result_that_cannot_be_read_is_a_mistake_to_mend(tmp_path: Path) -> None:
+    path = result_path(tmp_path, experiment(), 0)
+    path.mkdir()
+    ears = Ears()
+    SerialEngine().run([block((0,))], workplace(tmp_path), ears)
+    sentence = f"toy: {path} cannot be read (Is a directory); move it away or make it readable."
+    assert [failure for _, failure in ears.failures] == [sentence]
+    assert ears.warnings == []
 
 
 def test_a_warning_of_a_worker_reaches_the_user(tmp_path: Path) -> None:
@@ -107,7 +140,7 @@ def test_a_request_to_stop_saves_what_was_reached(
     with pytest.raises(Interrupted):
         engine.run(blocks, Workplace(tmp_path), Impatient())
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    partial = find_checkpoints(tmp_path, blocks[0].experiment, Ears().warn)
+    partial = find_checkpoints(tmp_path, blocks[0].experiment, "numpy", Ears().warn)
     assert partial
     assert all(0 < one.progress < 1 for one in partial)
     ears = Ears()

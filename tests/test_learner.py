@@ -275,7 +275,7 @@ def test_a_state_that_does_not_fit_is_refused(array_module):
         ),
         (
             {**_CONTINUAL, "average": "lifetime_activity"},
-            'average="lifetime_activity" needs utility "weight" or "contribution"',
+            "average=lifetime_activity needs utility=weight or utility=contribution",
         ),
     ],
 )
@@ -288,3 +288,44 @@ def test_what_is_not_named_is_turned_off():
     learner = make_learner(NARROW, LearnerSettings(), [0, 1])
     assert learner.optimizer.state == {} and learner.arrays().keys() == {"parameters"}
     assert learner.shrink_and_perturb is learner.continual_backprop is learner.redo is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step_size": -0.1},
+        {"step_size": float("inf")},
+        {"step_size": float("nan")},
+        {"weight_decay": -1.0},
+        {"perturb_scale": -1.0},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"momentum": 1.0},
+        {"beta_1": 1.0},
+        {"beta_2": -0.5},
+        {"epsilon": -1.0},
+        {"replacement_rate": -1.0},
+        {"replacement_rate": float("inf")},
+        {"maturity_threshold": -5},
+        {"decay_rate": 1.0},
+        {"redo_period": -5},
+        {"redo_threshold": -0.1},
+    ],
+    ids=str,
+)
+def test_a_hyperparameter_out_of_range_is_refused_by_name(changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, at least 0"):
+        LearnerSettings(**changes)
+
+
+def test_momentum_with_adam_is_refused():
+    with pytest.raises(ValueError, match="momentum is for optimizer=sgd; Adam has beta_1"):
+        LearnerSettings(optimizer="adam", momentum=0.9)
+
+
+def test_updates_in_place_refuse_a_mini_batch():
+    settings = LearnerSettings(update="in_place")
+    learner = Learner(make_mlp((2, 3, 1), settings, [0]), squared_error, settings)
+    with pytest.raises(ValueError, match="one example a step; choose update=gradient"):
+        learner.step(device(np.zeros((1, 2, 5)), "float32"), device(np.zeros((1, 1, 5)), "float32"))

@@ -230,3 +230,21 @@ def test_an_evaluation_ends_where_the_next_step_begins() -> None:
     network.begin_step(0)
     assert (host(network.forward(inputs)[-1]) == learning).all()
     assert (evaluating != learning).all()
+
+
+@pytest.mark.parametrize("seeds", [[], [-1], [2**32], 2**32])
+def test_a_seed_must_be_a_word_of_the_generator(seeds):
+    with pytest.raises(ValueError, match="at least one seed, each from 0 to"):
+        mlp((2, 3, 1), "relu", seeds, "float32")
+
+
+def test_the_example_in_the_documentation_of_draws_is_what_is_drawn():
+    weight = host(mlp((20, 5, 1), "relu", [0], "float32").layers[0].weight)
+    np.testing.assert_allclose(weight[0, 0, :3], [-0.0725802, -0.3501955, 0.3690068], atol=5e-8)
+
+
+def test_networks_with_and_without_dropout_begin_with_the_same_weights():
+    """Layers without parameters take no number, so learners can be compared run by run."""
+    plain, dropping = mlp((4, 5, 6, 2), "relu", [7], "float32"), mlp((4, 5, 6, 2), "relu", [7], "float32", dropout=0.5)
+    np.testing.assert_array_equal(host(plain.parameters), host(dropping.parameters))
+    assert [layer.number for layer in plain.dense_layers] == [0, 1, 2]

@@ -227,7 +227,7 @@ def test_digits_are_scaled_to_one():
 def test_digits_that_cannot_be_had_are_told_in_one_sentence(tmp_path):
     too_many = replace(PERMUTED, task_length=1798)
     with pytest.raises(
-        DataError, match="permuted_mnist.task_length is 1798, but there are only 1797 handwritten digits"
+        DataError, match="task_length is 1798, but there are only 1797 handwritten digits"
     ):
         load_digits(too_many, None)
     with pytest.raises(DataError, match="MNIST was not found in"):
@@ -456,12 +456,15 @@ def test_a_step_size_for_each_run_makes_a_sweep_of_one_block():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task_length": 0}, "task_length must be at least 1"),
-        ({"bin_size": 0}, "bin_size must be at least 1"),
-        ({"magnitude_interval": 0}, "magnitude_interval must be at least 1"),
+        ({"task_length": 0}, "task_length must be a finite number, at least 1"),
+        ({"bin_size": 0}, "bin_size must be a finite number, at least 1"),
+        ({"magnitude_interval": 0}, "magnitude_interval must be a finite number, at least 1"),
         ({"num_examples": 1000}, "num_examples, 1000, must be a multiple of bin_size, 600"),
-        ({"num_slow_bits": 20}, "num_slow_bits must lie between 0 and num_bits"),
-        ({"num_slow_bits": 0}, "num_slow_bits must lie between 0 and num_bits"),
+        ({"num_slow_bits": 20}, "num_slow_bits must be at least 1, and 1 to 16 less than num_bits"),
+        ({"num_hidden": 0}, "num_hidden must be a finite number, at least 1"),
+        ({"num_target_units": 0}, "num_target_units must be a finite number, at least 1"),
+        ({"num_bits": 60}, "num_slow_bits must be at least 1, and 1 to 16 less than num_bits"),
+        ({"num_slow_bits": 0}, "num_slow_bits must be at least 1, and 1 to 16 less than num_bits"),
     ],
 )
 def test_settings_of_the_regression_that_do_not_fit_together_are_refused(changes, message):
@@ -471,7 +474,7 @@ def test_settings_of_the_regression_that_do_not_fit_together_are_refused(changes
 
 @pytest.mark.parametrize("name", ["num_tasks", "task_length", "num_hidden", "num_hidden_layers", "magnitude_interval"])
 def test_settings_of_permuted_mnist_out_of_range_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, at least 1"):
         replace(PERMUTED, **{name: 0})
 
 
@@ -543,3 +546,70 @@ def test_both_problems_run_on_the_device_without_mixing_it_with_the_host(array_m
             restored = start(learner=LEARNERS[learner])
             restored.restore(runs.state())
             assert_array_equal(host(restored.learner.network.parameters), host(runs.learner.network.parameters))
+
+
+def test_the_source_of_the_examples_tells_files_apart(tmp_path):
+    """It is part of a result's name, so that results of other digits are not taken for done."""
+    built_in = permuted_mnist.data_source(PERMUTED, None)
+    assert built_in.startswith("1,797 real handwritten digits") and "sha256" in built_in
+    sources = set()
+    for brightness in (1, 2):
+        write_training_set(tmp_path, num_images=20, brightness=brightness)
+        settings = replace(PERMUTED, digits="mnist", task_length=10)
+        sources.add(permuted_mnist.data_source(settings, tmp_path))
+    assert len(sources) == 2 and all("MNIST: 20 images" in source for source in sources)
+    assert "random" in regression.data_source(REGRESSION, None)
+
+
+def write_training_set(folder, num_images, brightness):
+    """The two files of MNIST in their official form, with very few digits."""
+    images = np.full((num_images, 28, 28), brightness, "uint8")
+    header = np.array([0x803, num_images, 28, 28], ">u4").tobytes()
+    (folder / "train-images-idx3-ubyte").write_bytes(header + images.tobytes())
+    labels = np.arange(num_images, dtype="uint8") % 10
+    (folder / "train-labels-idx1-ubyte").write_bytes(np.array([0x801, num_images], ">u4").tobytes() + labels.tobytes())
+
+
+def published(name):
+    settings = permuted_mnist.SCALES["paper"].learners[name]
+    return settings.step_size, settings.weight_decay, settings.perturb_scale, settings.replacement_rate
+
+
+def test_the_learners_of_permuted_mnist_at_paper_scale_are_the_published_ones():
+    """Published configuration files: step size, decay, scale of the noise, replacement rate."""
+    assert published("backprop") == (0.003, 0, 0, 0)
+    assert published("backprop_step_0.01") == (0.01, 0, 0, 0)
+    assert published("backprop_step_0.001") == (0.001, 0, 0, 0)
+    assert published("l2") == (0.003, 1e-4, 0, 0)
+    assert published("l2_decay_0.001") == (0.003, 1e-3, 0, 0)
+    assert published("l2_decay_1e-05") == (0.003, 1e-5, 0, 0)
+    assert published("shrink_and_perturb") == (0.003, 1e-4, 1e-5, 0)
+    assert published("shrink_and_perturb_scale_0.0001") == (0.003, 1e-4, 1e-4, 0)
+    assert published("shrink_and_perturb_scale_1e-06") == (0.003, 1e-4, 1e-6, 0)
+    assert published("continual_backprop") == (0.003, 0, 0, 1e-6)
+    assert published("continual_backprop_rate_0.0001") == (0.003, 0, 0, 1e-4)
+    assert published("continual_backprop_rate_1e-05") == (0.003, 0, 0, 1e-5)
+    for name, size in (("adam", 1e-4), ("adam_step_3e-05", 3e-5), ("adam_step_5e-05", 5e-5)):
+        assert published(name) == (size, 0, 0, 0)
+        assert permuted_mnist.SCALES["paper"].learners[name].optimizer == "adam"
+    assert permuted_mnist.SCALES["paper"].learners["dropout"].dropout == 0.1
+
+
+@pytest.mark.parametrize("width", [40, 90])
+def test_a_run_alone_is_itself_among_others_also_where_weights_are_summed_by_blocks(width, monkeypatch):
+    """A sum's order may not depend on how many runs stand side by side: `minilop.backend.blocks`."""
+    monkeypatch.setattr("minilop.backend.NUMBERS_IN_CACHE", 700)
+    settings = replace(PERMUTED, num_hidden=width)
+    learner = replace(permuted_mnist.SCALES["laptop"].learners["continual_backprop"], maturity_threshold=5)
+    results, states = [], []
+    for seeds in ([3], [2, 3], [0, 1, 2, 3, 4, 5]):
+        runs = permuted_mnist.start(settings, learner, seeds, None)
+        for _ in range(2):
+            runs.advance()
+        place = seeds.index(3)
+        states.append({name: array[place] for name, array in runs.learner.state().items() if array.ndim > 1})
+        results.append(runs.measured["weight_magnitude"][:, place])
+    for state, magnitude in zip(states[1:], results[1:]):
+        assert_array_equal(magnitude, results[0])
+        for name, array in state.items():
+            assert_array_equal(array, states[0][name], err_msg=name)

@@ -2,7 +2,11 @@
 
 import json
 import os
+import platform
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 from toy_blocks import Ears, experiment
 
 from minilop.experiment import archive
+from minilop.experiment.checkpoints import remove_checkpoint
 from minilop.experiment.results import load_results, read_result, result_path, write_result
 
 ARRAYS = {"curve": np.array([1.0, np.nan, 3.0], np.float32), "count": np.array(7)}
@@ -63,6 +68,47 @@ def test_a_failed_write_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest
         write(tmp_path, arrays={"curve": np.zeros(3)})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_being_written_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[Path] = []
+    monkeypatch.setattr(os, "replace", lambda source, target: moved.append(source))
+    path = write(tmp_path)
+    assert [source.name for source in moved] == [f"{path.name}.{platform.node()}.{os.getpid()}.tmp"]
+
+
+def test_only_files_of_processes_that_are_gone_are_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        gone = process.pid
+    host, ours, alive = platform.node(), os.getpid(), os.getppid()
+    removed = [f"a.npz.{host}.{gone}.tmp", f"b.checkpoint.npz.{host}.{gone}.tmp", f"b.npz.{host}.{ours}.tmp"]
+    kept = [f"a.npz.{host}.{alive}.tmp", f"a.npz.elsewhere.{gone}.tmp", f"a.npz.{host}.x.tmp", f"{host}.{gone}.tmp"]
+    for name in removed + kept:
+        (tmp_path / name).touch()
+    remove_checkpoint(tmp_path, experiment(), (0, 1), "numpy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_file_that_cannot_be_opened_is_named_in_a_sentence(tmp_path: Path) -> None:
+    path = result_path(tmp_path, experiment(), 0)
+    path.mkdir()
+    with pytest.raises(archive.FileError) as error:
+        read_result(tmp_path, experiment(), 0, Ears().warn)
+    assert str(error.value) == f"{path} cannot be read (Is a directory); move it away or make it readable."
+
+
+def test_a_file_that_cannot_be_set_aside_is_named_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+    empty(path)
+
+    def refuse(path: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(archive.FileError, match=r"cannot be set aside, though it is damaged .*Permission denied"):
+        read_result(tmp_path, experiment(), 0, Ears().warn)
 
 
 def truncate(path: Path) -> None:
@@ -157,3 +203,23 @@ def test_runs_that_measured_different_things_are_not_mixed(tmp_path: Path) -> No
     write(tmp_path, 1, arrays={"other": np.zeros(3)})
     with pytest.raises(ValueError, match="different arrays"):
         load_results(tmp_path, [experiment()], range(2), Ears().warn)
+
+
+def test_drawing_changes_no_file(tmp_path: Path) -> None:
+    write(tmp_path, 0)
+    truncate(write(tmp_path, 1))
+    before, ears = {path.name: path.read_bytes() for path in tmp_path.iterdir()}, Ears()
+    assert load_results(tmp_path, [experiment()], range(2), ears.warn)["fast"].num_runs == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert [warning.split(" is left out: ")[1] for warning in ears.warnings] == ["it is damaged (BadZipFile)."]
+
+
+def test_a_result_set_tells_what_was_changed_of_the_scale(tmp_path: Path) -> None:
+    changes = {"fast": ("toy.num_steps=8", "toy.fast.rate=2"), "slow": ("toy.num_steps=8", "toy.slow.rate=3")}
+    learners = [replace(experiment(learner), changes=told) for learner, told in changes.items()]
+    write(tmp_path, 0)
+    found = load_results(tmp_path, learners, range(2), Ears().warn)
+    assert found.scale == "smoke with toy.num_steps=8, toy.fast.rate=2"  # no run of slow is shown
+    write(tmp_path, 0, "slow")
+    found = load_results(tmp_path, learners, range(2), Ears().warn)
+    assert found.scale == "smoke with toy.num_steps=8, toy.fast.rate=2, toy.slow.rate=3"

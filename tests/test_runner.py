@@ -48,13 +48,16 @@ def test_a_result_tells_how_it_came_about(tmp_path: Path) -> None:
     found = read_result(tmp_path, experiment(), 0, Ears().warn)
     assert found is not None
     assert (found[1]["backend"], found[1]["data_source"], found[1]["block_runs"]) == ("numpy", "invented", 2)
+    assert found[1]["scale"] == "smoke"
     assert 0 <= found[1]["block_seconds"] < 60
 
 
 @pytest.mark.parametrize("step", [1, 3, 7])
 def test_an_interrupted_block_goes_on_to_the_last_bit(tmp_path: Path, step: int) -> None:
     run_until_step(tmp_path, block(), step)
-    assert [partial.progress for partial in find_checkpoints(tmp_path, experiment(), Ears().warn)] == [step / 8]
+    assert [partial.progress for partial in find_checkpoints(tmp_path, experiment(), "numpy", Ears().warn)] == [
+        step / 8
+    ]
     ears = Ears()
     run(tmp_path, block(), ears)
     assert ears.reports == [later / 8 for later in range(step + 1, 9)]
@@ -102,12 +105,12 @@ def test_a_block_killed_at_any_moment_ends_where_an_undisturbed_one_ends(
     code = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path), function, str(call)]
     assert subprocess.run(code, check=False, timeout=30, env=with_package()).returncode == -signal.SIGKILL
     ears = Ears()
-    standing = take_stock(experiment(), (0, 1), tmp_path, ears.warn)
+    standing = take_stock(experiment(), (0, 1), tmp_path, "numpy", ears.warn)
     for remaining in divide([standing], SMOKE, 1):
         run(tmp_path, remaining, ears)
     assert_same(results(tmp_path, block()), expected(block()))
     assert ears.warnings == []
-    assert find_checkpoints(tmp_path, experiment(), ears.warn) == []
+    assert sorted(tmp_path.iterdir()) == [result_path(tmp_path, experiment(), seed) for seed in (0, 1)]
 
 
 def with_package() -> dict[str, str]:
@@ -135,7 +138,7 @@ def test_a_block_that_is_done_is_not_begun(tmp_path: Path, monkeypatch: pytest.M
 
 def test_nothing_is_planned_for_what_is_done(tmp_path: Path) -> None:
     run(tmp_path, block())
-    standing = take_stock(experiment(), (0, 1), tmp_path, Ears().warn)
+    standing = take_stock(experiment(), (0, 1), tmp_path, "numpy", Ears().warn)
     assert (standing.done, standing.partial, standing.missing) == ((0, 1), (), ())
     assert divide([standing], SMOKE, 2) == []
 
@@ -144,7 +147,7 @@ def test_a_damaged_result_is_computed_again(tmp_path: Path) -> None:
     run(tmp_path, block())
     result_path(tmp_path, experiment(), 1).write_bytes(b"PK damaged")
     ears = Ears()
-    standing = take_stock(experiment(), (0, 1), tmp_path, ears.warn)
+    standing = take_stock(experiment(), (0, 1), tmp_path, "numpy", ears.warn)
     assert (standing.done, standing.missing) == ((0,), (1,))
     assert len(ears.warnings) == 1
     for remaining in divide([standing], SMOKE, 1):
@@ -154,7 +157,7 @@ def test_a_damaged_result_is_computed_again(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_block_begins_anew(tmp_path: Path) -> None:
     run_until_step(tmp_path, block(), 4)
-    path = checkpoint_path(tmp_path, experiment(), (0, 1))
+    path = checkpoint_path(tmp_path, experiment(), (0, 1), "numpy")
     path.write_bytes(path.read_bytes()[:-50])
     ears = Ears()
     run(tmp_path, block(), ears)
@@ -166,23 +169,70 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_block_begins_anew(tmp_path: P
 
 def test_a_checkpoint_of_other_seeds_is_set_aside(tmp_path: Path) -> None:
     run_until_step(tmp_path, block((2, 3)), 4)
-    checkpoint_path(tmp_path, experiment(), (2, 3)).rename(checkpoint_path(tmp_path, experiment(), (0, 1)))
+    checkpoint_path(tmp_path, experiment(), (2, 3), "numpy").rename(
+        checkpoint_path(tmp_path, experiment(), (0, 1), "numpy")
+    )
     ears = Ears()
-    assert find_checkpoints(tmp_path, experiment(), ears.warn) == []
+    assert find_checkpoints(tmp_path, experiment(), "numpy", ears.warn) == []
     assert "other seeds" in ears.warnings[0]
 
 
 def test_a_block_does_not_go_on_with_other_seeds(tmp_path: Path) -> None:
     run_until_step(tmp_path, block((2, 3)), 4)
-    checkpoint_path(tmp_path, experiment(), (2, 3)).rename(checkpoint_path(tmp_path, experiment(), (0, 1)))
+    checkpoint_path(tmp_path, experiment(), (2, 3), "numpy").rename(
+        checkpoint_path(tmp_path, experiment(), (0, 1), "numpy")
+    )
     ears = Ears()
     run(tmp_path, block(), ears)
     assert "other seeds" in ears.warnings[0]
     assert_same(results(tmp_path, block()), expected(block()))
 
 
+def test_another_backend_begins_anew_and_leaves_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minilop.backend.use", lambda name: None)
+    run_until_step(tmp_path, block(), 4)
+    path = checkpoint_path(tmp_path, experiment(), (0, 1), "numpy")
+    content = path.read_bytes()
+    standing = take_stock(experiment(), (0, 1), tmp_path, "cupy", Ears().warn)
+    assert (standing.partial, standing.missing) == ((), (0, 1))
+    ears = Ears()
+    run_block(block(), Workplace(tmp_path, "cupy", checkpoint_seconds=0), ears.reports.append, ears.warn, Stop())
+    assert ears.reports[0] == 1 / 8
+    assert ears.warnings == []
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_under_the_name_of_another_backend_is_set_aside(tmp_path: Path) -> None:
+    run_until_step(tmp_path, block(), 4)
+    path = checkpoint_path(tmp_path, experiment(), (0, 1), "numpy")
+    path.rename(checkpoint_path(tmp_path, experiment(), (0, 1), "cupy"))
+    ears = Ears()
+    assert find_checkpoints(tmp_path, experiment(), "cupy", ears.warn) == []
+    assert "made for other backend" in ears.warnings[0]
+
+
+def test_looking_changes_no_file(tmp_path: Path) -> None:
+    """A damaged result, a damaged checkpoint, one of other seeds, and one whose runs are all done."""
+    for seeds in (0, 1), (2, 3), (4, 5), (6, 7):
+        run_until_step(tmp_path, block(seeds), 4)
+    run(tmp_path, block((0,)))
+    run(tmp_path, block((1,)))
+    run(tmp_path, block((8,)))
+    result_path(tmp_path, experiment(), 8).write_bytes(b"damaged")
+    checkpoint_path(tmp_path, experiment(), (2, 3), "numpy").write_bytes(b"damaged")
+    moved = checkpoint_path(tmp_path, experiment(), (4, 5), "numpy")
+    moved.rename(checkpoint_path(tmp_path, experiment(), (4, 6), "numpy"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    ears = Ears()
+    standing = take_stock(experiment(), range(9), tmp_path, "numpy", ears.warn, look_only=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert (standing.done, standing.partial_seeds, standing.missing) == ((0, 1), (6, 7), (2, 3, 4, 5, 8))
+    assert len(ears.warnings) == 3
+    assert all("is left out: it " in warning for warning in ears.warnings)
+
+
 def test_a_state_that_does_not_fit_is_set_aside(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, experiment(), (0, 1), {"step": np.array(4)}, 0.5, 1.0)
+    save_checkpoint(tmp_path, experiment(), (0, 1), "numpy", {"step": np.array(4)}, 0.5, 1.0)
     ears = Ears()
     run(tmp_path, block(), ears)
     assert "does not fit" in ears.warnings[0]
@@ -193,7 +243,7 @@ def test_other_blocks_than_before_lose_no_partial_work(tmp_path: Path) -> None:
     """Interrupted as 0-1, 2-3 and 4; then planned for blocks of three: the checkpoints go on as they are."""
     for seeds, step in ((0, 1), 2), ((2, 3), 6), ((4,), 4):
         run_until_step(tmp_path, block(seeds), step)
-    standing = take_stock(experiment(), tuple(range(8)), tmp_path, Ears().warn)
+    standing = take_stock(experiment(), tuple(range(8)), tmp_path, "numpy", Ears().warn)
     assert [partial.seeds for partial in standing.partial] == [(2, 3), (4,), (0, 1)]  # most progress first
     assert standing.missing == (5, 6, 7)
     blocks = divide([standing], replace(SMOKE, block=3), 1)
@@ -208,17 +258,17 @@ def test_other_blocks_than_before_lose_no_partial_work(tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_a_run_that_is_not_wanted_waits(tmp_path: Path) -> None:
     run_until_step(tmp_path, block((0, 1)), 4)
-    standing = take_stock(experiment(), (0,), tmp_path, Ears().warn)
+    standing = take_stock(experiment(), (0,), tmp_path, "numpy", Ears().warn)
     assert (standing.partial, standing.missing) == ((), (0,))
-    assert checkpoint_path(tmp_path, experiment(), (0, 1)).exists()
+    assert checkpoint_path(tmp_path, experiment(), (0, 1), "numpy").exists()
 
 
 def test_a_checkpoint_whose_runs_are_all_done_is_removed(tmp_path: Path) -> None:
     run_until_step(tmp_path, block((0, 1)), 4)
     run(tmp_path, block((0,)))
     run(tmp_path, block((1,)))
-    take_stock(experiment(), (0, 1), tmp_path, Ears().warn)
-    assert not checkpoint_path(tmp_path, experiment(), (0, 1)).exists()
+    take_stock(experiment(), (0, 1), tmp_path, "numpy", Ears().warn)
+    assert not checkpoint_path(tmp_path, experiment(), (0, 1), "numpy").exists()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +278,7 @@ def test_a_checkpoint_whose_runs_are_all_done_is_removed(tmp_path: Path) -> None
 def test_blocks_are_even_and_enough_for_all_processes(
     tmp_path: Path, num_runs: int, processes: int, sizes: list[int]
 ) -> None:
-    standing = take_stock(experiment(), range(num_runs), tmp_path, Ears().warn)
+    standing = take_stock(experiment(), range(num_runs), tmp_path, "numpy", Ears().warn)
     blocks = divide([standing], replace(SMOKE, block=3, seconds=6.0), processes)
     assert [len(planned.seeds) for planned in blocks] == sizes
     assert sorted(seed for planned in blocks for seed in planned.seeds) == list(range(num_runs))

@@ -7,7 +7,7 @@ import pytest
 from toy_blocks import experiment
 from toy_problem import ToyLearner
 
-from minilop.experiment.settings import SettingsError, fingerprint, nearest, override
+from minilop.experiment.settings import SettingsError, differences, fingerprint, nearest, override, sentence
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.num_tasks < 0:
             raise ValueError("tasks are counted from zero.")
+        if self.limit is not None and self.limit > self.num_tasks:
+            raise ValueError("limit must be\nat most num_tasks")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ class Settings:
     ],
 )
 def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: object) -> None:
-    changed = getattr(override(Settings(), name, text), name)
+    changed = getattr(override(Settings(), {name: text}), name)
     assert changed == value
     assert type(changed) is type(value)
 
@@ -75,20 +77,41 @@ def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: ob
 )
 def test_a_value_that_does_not_fit_is_told_what_was_expected(name: str, text: str, words: str) -> None:
     with pytest.raises(SettingsError) as error:
-        override(Settings(), name, text)
+        override(Settings(), {name: text})
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="no setting 'stepsize'; did you mean step_size"):
-        override(Settings(), "stepsize", "1")
+        override(Settings(), {"stepsize": "1"})
     assert nearest("zzz", ["backprop", "l2"]) in ("backprop", "l2")
+
+
+def test_settings_that_only_fit_together_are_changed_together() -> None:
+    changed = override(Settings(), {"limit": "20", "num_tasks": "30"})
+    assert (changed.limit, changed.num_tasks) == (20, 30)
+    with pytest.raises(SettingsError) as error:
+        override(Settings(), {"limit": "20", "num_tasks": "12"})
+    assert str(error.value) == "limit=20, num_tasks=12 cannot be: limit must be at most num_tasks."
+
+
+def test_differences_are_what_set_would_say() -> None:
+    changed = replace(Settings(), num_tasks=7, limit=None, widths=(3, 4))
+    told = ["p.num_tasks=7", "p.limit=None", "p.widths=3,4"]
+    assert differences(Settings(), changed, "p") == told
+    texts = dict(one.removeprefix("p.").split("=") for one in told)
+    assert override(Settings(), texts) == changed
+
+
+def test_a_sentence_is_one_line_with_one_full_stop() -> None:
+    assert sentence("no\n  full stop") == "no full stop."
+    assert [sentence(text) for text in ("one.", "a question?")] == ["one.", "a question?"]
 
 
 def test_an_override_leaves_the_original_as_it_was() -> None:
     original = Settings()
-    override(original, "num_tasks", "3")
+    override(original, {"num_tasks": "30"})
     assert original == Settings()
     with pytest.raises(FrozenInstanceError):
         original.num_tasks = 3  # type: ignore[misc]
@@ -98,16 +121,17 @@ def test_a_fingerprint_depends_on_what_decides_the_numbers_and_on_nothing_else()
     one = experiment()
     assert len(one.fingerprint) == 10
     assert set(one.fingerprint) <= set("0123456789abcdef")
-    assert replace(one, scale="paper", module="elsewhere").fingerprint == one.fingerprint
+    assert replace(one, scale="paper", module="elsewhere", changes=("a=1",)).fingerprint == one.fingerprint
     others = [
         replace(one, problem="other"),
         replace(one, learner="slow"),
         experiment(num_steps=9),
         replace(one, learner_settings=ToyLearner(rate=3.8)),
         replace(one, learner_settings=ToyLearner(dtype="float64")),
+        replace(one, data_source="other examples"),
     ]
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
-    assert len({one.fingerprint, *(other.fingerprint for other in others)}) == 6
+    assert len({one.fingerprint, *(other.fingerprint for other in others)}) == 7
 
 
 def test_a_whole_number_and_the_same_float_have_one_fingerprint() -> None:

@@ -14,7 +14,9 @@ from minilop.experiment.settings import Experiment
 
 def experiment(learner: str = "fast", **settings: Any) -> Experiment:
     values: ToyLearner = toy_problem.LEARNERS[learner]
-    return Experiment("toy", learner, ToySettings(**settings), values, "toy_problem", "smoke")
+    told = ToySettings(**settings)
+    source = toy_problem.data_source(told, None)
+    return Experiment("toy", learner, told, values, "toy_problem", "smoke", data_source=source)
 
 
 def block(seeds: tuple[int, ...] = (0, 1), learner: str = "fast", **settings: Any) -> Block:

@@ -1,6 +1,7 @@
 """A problem as small as can be, for the tests of the experiment room: each run is one number that is mapped to the
 next, so a run is decided by its seed and settings to the last bit. A setting makes it misbehave."""
 
+import hashlib
 import os
 import signal
 import time
@@ -21,10 +22,17 @@ TITLE = "numbers that wander between zero and one"
 class ToySettings:
     num_steps: int = 8
     pause: float = 0.0  # seconds that each step sleeps
-    mischief: Literal["none", "kill", "raise", "no_data", "diverge"] = "none"
+    mischief: Literal["none", "kill", "stop", "raise", "no_data", "diverge", "contradict"] = "none"
     mischief_step: int = 3
     mischief_seed: int = 0  # only a block with this run misbehaves
     marker: str = ""  # a file that is made at the first mischief and prevents a second; none: every time
+    data_file: str = ""  # in the data folder; it decides nothing, but it must be there
+    largest_start: float = 1.0  # with `smallest_start` the settings that only fit together
+    smallest_start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.smallest_start >= self.largest_start:
+            raise ValueError("smallest_start must be below largest_start")
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,6 @@ class ToyLearner:
 
 
 class ToyRuns:
-    data_source = "invented"
-
     def __init__(self, settings: ToySettings, learner: ToyLearner, seeds: Sequence[int]) -> None:
         self.settings, self.learner, self.seeds = settings, learner, seeds
         self.step = 0
@@ -62,6 +68,8 @@ class ToyRuns:
         match self.settings.mischief:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "stop":
+                os.kill(os.getpid(), signal.SIGTERM)
             case "raise":
                 raise ZeroDivisionError("an error in the problem's own code")
             case "no_data":
@@ -95,7 +103,18 @@ SCALES = {
 }
 
 
+def data_source(settings: ToySettings, data_folder: Path | None) -> str:
+    if not settings.data_file:
+        return "invented"
+    path = (data_folder or Path()) / settings.data_file
+    if not path.exists():
+        raise DataError(f"The file {path} is missing; put it into the data folder.")
+    return f"a toy file, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
 def start(settings: ToySettings, learner: ToyLearner, seeds: Sequence[int], data_folder: Path | None) -> ToyRuns:
+    if settings.mischief == "contradict" and settings.mischief_seed in seeds:
+        raise ValueError("the settings contradict\neach other")
     return ToyRuns(settings, learner, seeds)
 
 

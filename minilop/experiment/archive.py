@@ -4,8 +4,10 @@ Results and checkpoints are both such files. A file that is damaged, or that is 
 under another name, never deleted.
 """
 
+import glob
 import json
 import os
+import platform
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +17,13 @@ import numpy as np
 
 METADATA = "metadata"  # the entry that holds the JSON text
 
+HOST = platform.node()
+
 Warn = Callable[[str], None]  # takes one sentence for the user
+
+
+class FileError(OSError):
+    """A file that is there and cannot be used; the message is one sentence with the remedy."""
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
@@ -25,7 +33,8 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, A
     cannot be written; an older file of that name then stays as it was.
     """
     text = np.array(json.dumps({**metadata, "arrays": sorted(arrays)}))
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two commands in one folder do not share it
+    # Commands in one folder, on one machine or several, do not share it.
+    temporary = path.with_name(f"{path.name}.{HOST}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             with zipfile.ZipFile(file, "w") as archive:  # numpy.savez would also do, but it falls back on pickles
@@ -41,6 +50,28 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, A
     _sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes of this machine left that were killed while writing; those that live still need theirs."""
+    for path in folder.glob(f"*.npz.{glob.escape(HOST)}.*.tmp"):
+        process = path.suffixes[-2].removeprefix(".")
+        if process.isdecimal() and not _is_another_process(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_another_process(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    if os.name != "posix":  # elsewhere asking is not so simple, and a wrong answer would cost another command its work
+        return True
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
 def _sync_folder(folder: Path) -> None:
     """The new name lives in the folder, which is written apart from the file."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows has no such call
@@ -53,16 +84,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read(
-    path: Path, expected: Mapping[str, Any], warn: Warn, metadata_only: bool = False
+    path: Path, expected: Mapping[str, Any], warn: Warn, *, metadata_only: bool = False, look_only: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     """The arrays and the metadata of `path`, whose metadata must say what `expected` says.
 
-    None where there is no such file, or where it is damaged or says something else: then it is set aside.
+    None where there is no such file, or where it is damaged or says something else: then it is set aside, or with
+    `look_only` left as it is, with a warning in both cases. Raises FileError where it cannot be opened.
     """
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return None
+    except OSError as problem:
+        raise FileError(f"{path} cannot be read ({problem.strerror}); move it away or make it readable.") from None
     with file:
         try:
             archive = np.load(file, allow_pickle=False)
@@ -73,19 +107,31 @@ def read(
             different = sorted(name for name in expected if metadata.get(name) != expected[name])
             arrays = {} if metadata_only else {name: archive[name] for name in names}
         except Exception as problem:  # noqa: BLE001 - damage surfaces as almost any error
-            set_aside(path, f"it is damaged ({type(problem).__name__})", warn)
-            return None
-    if different:
-        set_aside(path, f"it was made for other {', '.join(different)}", warn)
+            refusal = f"it is damaged ({type(problem).__name__})"
+        else:
+            refusal = f"it was made for other {', '.join(different)}" if different else ""
+    if refusal:
+        refuse(path, refusal, warn, look_only)
         return None
     return arrays, metadata
 
 
+def refuse(path: Path, reason: str, warn: Warn, look_only: bool) -> None:
+    """Say that `path` is of no use, and unless we only look, set it aside."""
+    if look_only:
+        warn(f"{path} is left out: {reason}.")
+    else:
+        set_aside(path, reason, warn)
+
+
 def set_aside(path: Path, reason: str, warn: Warn) -> None:
-    """Rename `path`, so that it is in nobody's way and can still be looked at."""
+    """Rename `path`, so that it is in nobody's way and can still be looked at. Raises FileError where that fails."""
     aside, number = path.with_name(f"{path.name}.set-aside"), 1
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.name}.set-aside-{number}")
-    path.rename(aside)
+    try:
+        path.rename(aside)
+    except OSError as problem:
+        raise FileError(f"{path} cannot be set aside, though {reason} ({problem.strerror}); move it away.") from None
     warn(f"{path} is set aside as {aside.name} and its work is done again: {reason}.")

@@ -49,20 +49,23 @@ class Standing:
         return tuple(seed for partial in self.partial for seed in partial.seeds if seed not in self.done)
 
 
-def take_stock(experiment: Experiment, seeds: Sequence[int], folder: Path, warn: Warn) -> Standing:
-    """Look up which of `seeds` are done and which have a checkpoint that can be gone on with.
+def take_stock(
+    experiment: Experiment, seeds: Sequence[int], folder: Path, backend: str, warn: Warn, look_only: bool = False
+) -> Standing:
+    """Look up which of `seeds` are done and which have a checkpoint that `backend` can go on with.
 
     A checkpoint is of use where all its runs are still wanted, so another number of processes loses no work; it is
-    removed where all its runs are done.
+    removed where all its runs are done. With `look_only` no file is removed or renamed.
+    Raises FileError where a file cannot be read.
     """
-    done = {seed for seed in seeds if read_result(folder, experiment, seed, warn) is not None}
+    done = {seed for seed in seeds if read_result(folder, experiment, seed, warn, look_only) is not None}
     missing = [seed for seed in seeds if seed not in done]
     partial = []
-    for candidate in find_checkpoints(folder, experiment, warn):
+    for candidate in find_checkpoints(folder, experiment, backend, warn, look_only):
         open_seeds = set(candidate.seeds) - done
-        if not open_seeds:
-            remove_checkpoint(folder, experiment, candidate.seeds)
-        elif open_seeds <= set(missing):
+        if not open_seeds and not look_only:
+            remove_checkpoint(folder, experiment, candidate.seeds, backend)
+        elif open_seeds and open_seeds <= set(missing):
             partial.append(candidate)
             missing = [seed for seed in missing if seed not in open_seeds]
     return Standing(experiment, tuple(sorted(done)), tuple(partial), tuple(missing))

@@ -1,13 +1,15 @@
 """Checkpoints: the state of a block of runs on its way, so that an interrupted command goes on bit for bit.
 
-A block's runs advance in one array program, so their state is one file. Its name tells the experiment and the seeds;
-it is removed only when the results of all its runs are written.
+A block's runs advance in one array program, so their state is one file. Its name tells the experiment, the seeds and
+the backend, which another one could not go on from bit for bit; it is removed only when the results of all its runs are
+written.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,20 +26,25 @@ class Partial:
     progress: float
 
 
-def checkpoint_path(folder: Path, experiment: Experiment, seeds: Sequence[int]) -> Path:
+def checkpoint_path(folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str) -> Path:
     """Named by the first and last seed, and by a digest of them all: thirty seeds are too many for a file's name."""
     digest = hashlib.sha256(repr(list(seeds)).encode()).hexdigest()[:6]
-    return folder / f"{_stem(experiment)}s{seeds[0]}to{seeds[-1]}.{digest}-{experiment.fingerprint}.checkpoint.npz"
+    return folder / _name(experiment, f"{seeds[0]}to{seeds[-1]}.{digest}", backend)
 
 
-def _stem(experiment: Experiment) -> str:
-    return f"{experiment.problem}-{experiment.learner}-"
+def _name(experiment: Experiment, seeds: str, backend: str) -> str:
+    return f"{experiment.problem}-{experiment.learner}-s{seeds}-{experiment.fingerprint}.{backend}.checkpoint.npz"
+
+
+def _expected(experiment: Experiment, backend: str) -> dict[str, Any]:
+    return {"kind": "checkpoint", **experiment.identity(), "backend": backend}
 
 
 def save_checkpoint(
     folder: Path,
     experiment: Experiment,
     seeds: Sequence[int],
+    backend: str,
     state: Mapping[str, np.ndarray],
     progress: float,
     seconds: float,
@@ -47,42 +54,44 @@ def save_checkpoint(
     Raises OSError where the folder cannot be written; the older checkpoint then stays.
     """
     metadata = {
-        "kind": "checkpoint",
-        **experiment.identity(),
+        **_expected(experiment, backend),
         "seeds": list(seeds),
         "progress": progress,
         "seconds": seconds,
     }
-    archive.write(checkpoint_path(folder, experiment, seeds), state, metadata)
+    archive.write(checkpoint_path(folder, experiment, seeds, backend), state, metadata)
 
 
 def load_checkpoint(
-    folder: Path, experiment: Experiment, seeds: Sequence[int], warn: Warn
+    folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str, warn: Warn
 ) -> tuple[dict[str, np.ndarray], float] | None:
     """The state of a block and the seconds spent on it, or None; a damaged or foreign file is set aside."""
-    expected = {"kind": "checkpoint", **experiment.identity(), "seeds": list(seeds)}
-    found = archive.read(checkpoint_path(folder, experiment, seeds), expected, warn)
+    expected = {**_expected(experiment, backend), "seeds": list(seeds)}
+    found = archive.read(checkpoint_path(folder, experiment, seeds, backend), expected, warn)
     return None if found is None else (found[0], found[1]["seconds"])
 
 
-def find_checkpoints(folder: Path, experiment: Experiment, warn: Warn) -> list[Partial]:
-    """The blocks of an experiment that have a checkpoint, the one with most progress first; no state is read yet."""
+def find_checkpoints(
+    folder: Path, experiment: Experiment, backend: str, warn: Warn, look_only: bool = False
+) -> list[Partial]:
+    """The blocks of an experiment that have a checkpoint, the one with most progress first; no state is read yet.
+
+    A damaged or foreign file is set aside, or with `look_only` only told of.
+    """
     partials = []
-    for path in sorted(folder.glob(f"{_stem(experiment)}s*-{experiment.fingerprint}.checkpoint.npz")):
-        found = archive.read(path, {"kind": "checkpoint", **experiment.identity()}, warn, metadata_only=True)
+    for path in sorted(folder.glob(_name(experiment, "*", backend))):
+        found = archive.read(path, _expected(experiment, backend), warn, metadata_only=True, look_only=look_only)
         if found is None:
             continue
         seeds = tuple(found[1]["seeds"])
-        if checkpoint_path(folder, experiment, seeds) == path:
+        if checkpoint_path(folder, experiment, seeds, backend) == path:
             partials.append(Partial(seeds, found[1]["progress"]))
         else:
-            archive.set_aside(path, "it was made for other seeds", warn)
+            archive.refuse(path, "it was made for other seeds", warn, look_only)
     return sorted(partials, key=lambda partial: partial.progress, reverse=True)
 
 
-def remove_checkpoint(folder: Path, experiment: Experiment, seeds: Sequence[int]) -> None:
-    """Remove the block's checkpoint, and what a process left that was killed while writing it."""
-    path = checkpoint_path(folder, experiment, seeds)
-    path.unlink(missing_ok=True)
-    for unfinished in folder.glob(f"{path.name}.*.tmp"):
-        unfinished.unlink(missing_ok=True)
+def remove_checkpoint(folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str) -> None:
+    """Remove the block's checkpoint, and what processes left that were killed while writing."""
+    checkpoint_path(folder, experiment, seeds, backend).unlink(missing_ok=True)
+    archive.remove_unfinished(folder)

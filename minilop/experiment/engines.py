@@ -1,7 +1,8 @@
 """Engines: where the blocks are run, one after the other in this process or side by side in processes of their own.
 
 A block that fails is tried once more from its last checkpoint, and given up after that; a killed process (memory ran
-out, say) is such a failure. A user's mistake is told at once. The other blocks go on in each case.
+out, say) is such a failure, and so is one that alone was asked to stop. A user's mistake is told at once. The other
+blocks go on in each case.
 """
 
 import os
@@ -126,10 +127,10 @@ class _Queue:
         if ending.kind == "done":
             self.listener.finished(block)
         elif ending.kind == "mistake":
-            self.listener.failed(block, f"cannot run: {ending.sentence}")
+            self.listener.failed(block, f"{block.experiment.problem}: {ending.sentence}")
         elif ending.kind == "failure" and block in self.tried_before:
-            self.listener.failed(block, f"failed twice: {ending.sentence}.")
+            self.listener.failed(block, f"{block}, failed twice: {ending.sentence}")
         elif ending.kind == "failure":
-            self.listener.warn(f"{block}, failed and is tried once more: {ending.sentence}.")
+            self.listener.warn(f"{block}, failed and is tried once more: {ending.sentence}")
             self.tried_before.append(block)
             self.waiting.appendleft(block)

@@ -66,7 +66,7 @@ def draw_curves(
     """The mean over runs of a measure (R, num_bins) against `positions` (num_bins,), for each of the learners.
 
     The band is one standard error over the runs that have not diverged. `label` and, smaller, `qualification` stand
-    left of the axis.
+    above the axis, where they take no width from the panels.
     """
     ends = []
     others = itertools.cycle(_OTHER_COLOURS)

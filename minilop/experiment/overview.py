@@ -7,19 +7,14 @@ from typing import Any
 
 from minilop.experiment.blocks import Standing
 from minilop.experiment.problem import Problem
-from minilop.experiment.settings import unknown
+from minilop.experiment.settings import show
 
 
 def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> Iterable[str]:
     """Lines that show each problem, its settings at each scale, and what the learners change.
 
     In full those `learners` that are named, or else those that run by default; the others by their names.
-    Raises SettingsError for a learner that no problem has.
     """
-    known = [learner for problem in problems.values() for learner in problem.SCALES["smoke"].learners]
-    for learner in learners:
-        if learner not in known:
-            raise unknown("learner", learner, known)
     for name, problem in problems.items():
         scales = list(problem.SCALES.values())
         every = list(scales[0].learners)
@@ -63,7 +58,7 @@ def _settings_rows(versions: Sequence[Any], prefix: str, changed_only: bool = Fa
         values = [getattr(version, field.name) for version in versions]
         if changed_only and all(value == field.default for value in values):
             continue
-        shown = [_show(value) for value in values]
+        shown = [show(value) for value in values]
         same = changed_only and len(set(shown)) == 1
         rows.append([f"{prefix}.{field.name}", *(shown[:1] if same else shown)])
     return rows or [[prefix]]
@@ -72,16 +67,9 @@ def _settings_rows(versions: Sequence[Any], prefix: str, changed_only: bool = Fa
 def _defaults(settings: Any) -> list[str]:
     fields = dataclasses.fields(settings)
     return [
-        field.name if field.default is dataclasses.MISSING else f"{field.name}={_show(field.default)}"
+        field.name if field.default is dataclasses.MISSING else f"{field.name}={show(field.default)}"
         for field in fields
     ]
-
-
-def _show(value: Any) -> str:
-    """A value as `--set` takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(_show, value))
-    return str(value)
 
 
 def status(problem: str, standings: Sequence[Standing]) -> Iterable[str]:

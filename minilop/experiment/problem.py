@@ -2,10 +2,11 @@
 
 A file under `problems/` is a module with these names (the protocol `Problem`):
 
-    TITLE      one line for `--list`
-    SCALES     {"smoke": Scale, "laptop": Scale, "paper": Scale}
-    start      start(settings, learner, seeds, data_folder) -> Runs
-    figures    figures(results) -> {name: matplotlib Figure}
+    TITLE          one line for `--list`
+    SCALES         {"smoke": Scale, "laptop": Scale, "paper": Scale}
+    data_source    data_source(settings, data_folder) -> str
+    start          start(settings, learner, seeds, data_folder) -> Runs
+    figures        figures(results) -> {name: matplotlib Figure}
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,8 +61,18 @@ class Problem(Protocol):
     def SCALES(self) -> Mapping[str, Scale]:  # read only, so any mapping will do
         """The values of each scale; the same learners and kinds of settings in all of them."""
 
+    def data_source(self, settings: Any, data_folder: Path | None) -> str:
+        """What the examples are, in a few words, with a digest of the files where files are read.
+
+        It is part of a result's fingerprint: other examples have another text, and the same ones wherever they lie the
+        same. Raises DataError where a data file is missing or broken.
+        """
+
     def start(self, settings: Any, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> Runs:
-        """Begin `len(seeds)` runs side by side. Raises DataError where a data file is missing or broken."""
+        """Begin `len(seeds)` runs side by side.
+
+        Raises ValueError (DataError is one) with a sentence for the user where data or settings cannot be used.
+        """
 
     def figures(self, results: Any) -> dict[str, Any]:
         """Draw the problem's figures from result files alone: {name: matplotlib Figure}."""

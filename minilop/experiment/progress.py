@@ -22,14 +22,17 @@ def duration(seconds: float) -> str:
 def announce(blocks: Sequence[Block], num_done: int, processes: int) -> str:
     """What will be done and about how long, before anything is."""
     if not blocks:
-        return f"All {count(num_done, 'run')} are done; nothing is left to compute."
+        return f"{count(num_done, 'run')} done; nothing is left to compute."
     to_do = sum(len(block.seeds) for block in blocks)
     resumed = sum(len(block.seeds) for block in blocks if block.progress > 0)
     aside = f" ({resumed} from a checkpoint)" if resumed else ""
     processes = min(processes, len(blocks))
     where = f"in {count(len(blocks), 'block')} on {count(processes, 'process', 'processes')}"
     seconds = max(sum(block.seconds for block in blocks) / processes, max(block.seconds for block in blocks))
-    return f"{count(num_done, 'run')} done, {to_do} to do{aside} {where}: about {duration(seconds)}."
+    estimate = f"about {duration(seconds)}"
+    if any(block.experiment.changes for block in blocks):
+        estimate += " at the scale's own settings"
+    return f"{count(num_done, 'run')} done, {to_do} to do{aside} {where}: {estimate}."
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -74,8 +77,11 @@ class Progress:
         self._close(block, f"{block}, done.")
 
     def failed(self, block: Block, sentence: str) -> None:
-        self.failures.append(f"{block}, {sentence}")
-        self._close(block, self.failures[-1])
+        """A `sentence` that was said of another block is not said again."""
+        told = sentence in self.failures
+        if not told:
+            self.failures.append(sentence)
+        self._close(block, "" if told else sentence)
 
     def warn(self, sentence: str) -> None:
         self.say(f"Warning: {sentence}")
@@ -94,7 +100,8 @@ class Progress:
     def _close(self, block: Block, line: str) -> None:
         self.fractions[block.key] = 1.0
         self.open.discard(block.key)
-        self.say(f"{line} {self._standing()}" if self.open else line)
+        if line:
+            self.say(f"{line} {self._standing()}" if self.open else line)
         self._finish_if_idle(block.experiment.problem)
 
     def _finish_if_idle(self, problem: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import minilop
 from minilop.experiment import archive
 from minilop.experiment.archive import Warn
-from minilop.experiment.settings import Experiment
+from minilop.experiment.settings import Experiment, scale_label
 
 
 def result_path(folder: Path, experiment: Experiment, seed: int) -> Path:
@@ -29,7 +29,7 @@ def write_result(
     """
     metadata = {
         **_expected(experiment, seed),
-        "scale": experiment.scale,
+        "scale": scale_label([experiment]),
         "dtype": experiment.learner_settings.dtype,
         "minilop_version": minilop.__version__,
         "numpy_version": np.__version__,
@@ -41,10 +41,14 @@ def write_result(
 
 
 def read_result(
-    folder: Path, experiment: Experiment, seed: int, warn: Warn
+    folder: Path, experiment: Experiment, seed: int, warn: Warn, look_only: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The arrays and metadata of a finished run, or None; a damaged or foreign file is set aside."""
-    return archive.read(result_path(folder, experiment, seed), _expected(experiment, seed), warn)
+    """The arrays and metadata of a finished run, or None.
+
+    A damaged or foreign file is set aside, or with `look_only` only told of. Raises FileError where it cannot be read.
+    """
+    path = result_path(folder, experiment, seed)
+    return archive.read(path, _expected(experiment, seed), warn, look_only=look_only)
 
 
 def _expected(experiment: Experiment, seed: int) -> dict[str, Any]:
@@ -71,7 +75,7 @@ class ResultSet:
     """What a problem's figures are drawn from. A learner without a finished run is not in `learners`."""
 
     problem: str
-    scale: str
+    scale: str  # with what was changed of its settings
     settings: Any  # the problem's settings
     learners: Mapping[str, LearnerResults]  # in the order of the problem's file
 
@@ -82,11 +86,12 @@ class ResultSet:
 def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequence[int], warn: Warn) -> ResultSet:
     """The finished runs among `seeds` of the learners of one problem, each `experiments` with its very settings.
 
-    Raises ValueError where the runs of a learner measured arrays of different names or shapes.
+    No file is changed. Raises ValueError where the runs of a learner measured arrays of different names or shapes, and
+    FileError where a file cannot be read.
     """
     learners = {}
     for experiment in experiments:
-        found = [read_result(folder, experiment, seed, warn) for seed in seeds]
+        found = [read_result(folder, experiment, seed, warn, look_only=True) for seed in seeds]
         finished = [result for result in found if result is not None]
         if finished:
             names = {tuple(sorted(arrays)) for arrays, _ in finished}
@@ -95,4 +100,5 @@ def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequenc
             stacked = {name: np.stack([arrays[name] for arrays, _ in finished]) for name in finished[0][0]}  # (R, ...)
             learners[experiment.learner] = LearnerResults(stacked, [metadata for _, metadata in finished])
     first = experiments[0]
-    return ResultSet(first.problem, first.scale, first.problem_settings, learners)
+    shown = [experiment for experiment in experiments if experiment.learner in learners] or experiments
+    return ResultSet(first.problem, scale_label(shown), first.problem_settings, learners)

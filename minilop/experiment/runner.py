@@ -19,6 +19,7 @@ from minilop.experiment.blocks import Block
 from minilop.experiment.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
 from minilop.experiment.problem import Problem, Runs
 from minilop.experiment.results import read_result, write_result
+from minilop.experiment.settings import SettingsError
 
 
 class Interrupted(Exception):
@@ -65,12 +66,13 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
     """Begin or go on with a block, advance it to its end and write one result per run.
 
     `report` is called with the progress after every small part of the work.
-    Raises Interrupted after a request to stop, and whatever the problem raises, such as DataError.
+    Raises Interrupted after a request to stop, SettingsError where the problem refuses to start, and whatever the
+    problem raises later.
     """
     experiment, folder = block.experiment, workplace.folder
     missing = [seed for seed in block.seeds if read_result(folder, experiment, seed, warn) is None]
     if not missing:  # a process that was killed at its very end, or another command, has done it all
-        remove_checkpoint(folder, experiment, block.seeds)
+        remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
         return
     backend.use(workplace.backend)
     backend.keep_freed_memory()
@@ -84,14 +86,15 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
             stopping = stop.requests > 0
             if runs.progress < 1.0 and (stopping or time.monotonic() - saved >= workplace.checkpoint_seconds):
                 seconds = seconds_before + time.monotonic() - began
-                save_checkpoint(folder, experiment, block.seeds, runs.state(), runs.progress, seconds)
+                save_checkpoint(
+                    folder, experiment, block.seeds, workplace.backend, runs.state(), runs.progress, seconds
+                )
                 saved = time.monotonic()
                 if stopping:
                     raise Interrupted
         results = runs.results()
     circumstances = {
         "backend": workplace.backend,
-        "data_source": getattr(runs, "data_source", None),
         "block_seconds": round(seconds_before + time.monotonic() - began, 3),
         "block_runs": len(block.seeds),
     }
@@ -104,7 +107,7 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
         if seed in missing:
             arrays = {name: array[row] for name, array in results.items()}
             write_result(folder, experiment, seed, arrays, circumstances)
-    remove_checkpoint(folder, experiment, block.seeds)
+    remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
 
 
 def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Runs, float]:
@@ -113,19 +116,21 @@ def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Ru
     problem: Problem = importlib.import_module(experiment.module)  # type: ignore[assignment]
 
     def start() -> Runs:
-        return problem.start(
-            experiment.problem_settings, experiment.learner_settings, block.seeds, workplace.data_folder
-        )
+        settings, learner_settings = experiment.problem_settings, experiment.learner_settings
+        try:
+            return problem.start(settings, learner_settings, block.seeds, workplace.data_folder)
+        except ValueError as mistake:  # settings that contradict each other, or data that do not fit them
+            raise SettingsError(str(mistake)) from mistake
 
     runs = start()
-    checkpoint = load_checkpoint(workplace.folder, experiment, block.seeds, warn)
+    checkpoint = load_checkpoint(workplace.folder, experiment, block.seeds, workplace.backend, warn)
     if checkpoint is None:
         return runs, 0.0
     state, seconds = checkpoint
     try:
         runs.restore(state)
     except (KeyError, ValueError) as problem_with_state:
-        path = checkpoint_path(workplace.folder, experiment, block.seeds)
+        path = checkpoint_path(workplace.folder, experiment, block.seeds, workplace.backend)
         archive.set_aside(path, f"it does not fit ({problem_with_state})", warn)
         return start(), 0.0  # anew: the first may be half restored
     return runs, seconds

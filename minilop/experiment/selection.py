@@ -1,12 +1,22 @@
 """What the options of the command choose: problems, learners, settings and seeds, as experiments to run."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from minilop.experiment.problem import Problem, Scale
-from minilop.experiment.settings import Experiment, SettingsError, override, unknown
+from minilop.experiment.settings import (
+    Experiment,
+    SettingsError,
+    SettingsType,
+    differences,
+    override,
+    sentence,
+    unknown,
+)
+
+SEEDS = 2**32  # a seed is one 32-bit word of every draw
 
 
 @dataclass(frozen=True)
@@ -42,63 +52,93 @@ def choose(
     """The experiments of `problems` at a scale: of the named `learners`, or of each problem's default ones.
 
     `changes` are texts "problem.setting=value" or "problem.learner.setting=value". A learner that only some of the
-    problems have is run there. Raises SettingsError, in one sentence, for whatever does not exist or has no effect.
+    problems have is run there. No data are looked at yet: `find_data` does that.
+    Raises SettingsError, in one sentence, for whatever does not exist, does not fit or has no effect.
     """
     scales = {name: module.SCALES[scale_name] for name, module in problems.items()}
     known = list(dict.fromkeys(learner for scale in scales.values() for learner in scale.learners))
     for learner in learners:
         if learner not in known:
             raise unknown("learner", learner, known)
-    problem_settings = {name: scale.settings for name, scale in scales.items()}
-    learner_settings = {
-        name: {
-            learner: scale.learners[learner]
-            for learner in learners or scale.default_learners
-            if learner in scale.learners
-        }
+    running = {
+        name: [learner for learner in dict.fromkeys(learners or scale.default_learners) if learner in scale.learners]
         for name, scale in scales.items()
     }
-    if dtype is not None:
-        for of_problem in learner_settings.values():
-            of_problem.update({learner: override(values, "dtype", dtype) for learner, values in of_problem.items()})
-    for change in changes:
-        _apply(change, scales, problem_settings, learner_settings)
+    texts = _group(changes, scales, running)
     chosen = []
     for name, scale in scales.items():
-        seeds = tuple(range(first_seed, first_seed + (num_runs or scale.runs)))
-        experiments = tuple(
-            Experiment(name, learner, problem_settings[name], values, problems[name].__name__, scale_name)
-            for learner, values in learner_settings[name].items()
-        )
+        settings = _change(scale.settings, name, texts)
+        experiments = []
+        for learner in running[name]:
+            own, prefix = scale.learners[learner], f"{name}.{learner}"
+            typed = own if dtype is None else override(own, {"dtype": dtype})
+            values = _change(typed, prefix, texts)
+            changed = [
+                *differences(scale.settings, settings, name),
+                *([f"dtype={dtype}"] if typed != own else []),
+                *differences(typed, values, prefix),
+            ]
+            module = problems[name].__name__
+            experiments.append(Experiment(name, learner, settings, values, module, scale_name, tuple(changed)))
+        stop = first_seed + (num_runs or scale.runs)
+        if stop > SEEDS:
+            raise SettingsError(
+                f"The last seed would be {stop - 1}, but seeds are below {SEEDS}; choose a smaller --seed or --runs."
+            )
+        seeds = tuple(range(first_seed, stop))
         if experiments:
-            chosen.append(Chosen(name, problems[name], scale, experiments, seeds, seeds[_shard(shard)]))
+            chosen.append(Chosen(name, problems[name], scale, tuple(experiments), seeds, seeds[_shard(shard)]))
     return chosen
 
 
-def _apply(
-    change: str,
-    scales: Mapping[str, Scale],
-    problem_settings: dict[str, Any],
-    learner_settings: dict[str, dict[str, Any]],
-) -> None:
-    """Do what one `--set` says."""
-    match = re.fullmatch(r"\s*(\w+)\.(?:([^=]+)\.)?(\w+)\s*=(.*)", change)  # a learner's name may hold a dot
-    if match is None:
-        raise SettingsError(f"--set expects problem.setting=value or problem.learner.setting=value, not {change!r}.")
-    problem, learner, setting, text = match.groups()
-    try:
-        if problem not in problem_settings:
-            raise unknown("problem among those that run", problem, problem_settings)
-        if learner is None:
-            problem_settings[problem] = override(problem_settings[problem], setting, text)
-        elif learner in learner_settings[problem]:
-            learner_settings[problem][learner] = override(learner_settings[problem][learner], setting, text)
-        elif learner in scales[problem].learners:
-            raise SettingsError(f"It has no effect, since {learner} does not run; choose it with --learner.")
+def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Callable[[str], None]) -> list[Chosen]:
+    """`chosen` with what the examples of each problem are.
+
+    A problem whose data cannot be used is missing in it, and `leave_out` is called with a sentence that says why.
+    """
+    usable = []
+    for one in chosen:
+        try:
+            source = one.module.data_source(one.experiments[0].problem_settings, data_folder)
+        except ValueError as mistake:
+            leave_out(f"{one.problem}: {sentence(mistake)}")
         else:
-            raise unknown("learner", learner, scales[problem].learners)
+            experiments = tuple(replace(experiment, data_source=source) for experiment in one.experiments)
+            usable.append(replace(one, experiments=experiments))
+    return usable
+
+
+def _group(
+    changes: Sequence[str], scales: Mapping[str, Scale], running: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, str]]:
+    """What `--set` says, by what it changes: {"problem" or "problem.learner": {setting: text}}."""
+    groups: dict[str, dict[str, str]] = {}
+    for change in changes:
+        match = re.fullmatch(r"\s*(\w+)\.(?:([^=]+)\.)?(\w+)\s*=(.*)", change)  # a learner's name may hold a dot
+        if match is None:
+            raise SettingsError(
+                f"--set expects problem.setting=value or problem.learner.setting=value, not {change!r}."
+            )
+        problem, learner, setting, text = match.groups()
+        try:
+            if problem not in scales:
+                raise unknown("problem among those that run", problem, scales)
+            if learner is not None and learner not in scales[problem].learners:
+                raise unknown("learner", learner, scales[problem].learners)
+            if learner is not None and learner not in running[problem]:
+                raise SettingsError(f"It has no effect, since {learner} does not run; choose it with --learner.")
+        except SettingsError as error:
+            raise SettingsError(f"--set {change}: {error}") from None
+        groups.setdefault(problem if learner is None else f"{problem}.{learner}", {})[setting] = text
+    return groups
+
+
+def _change(settings: SettingsType, target: str, texts: Mapping[str, Mapping[str, str]]) -> SettingsType:
+    """`settings` with all that `--set` changes of them."""
+    try:
+        return override(settings, texts.get(target, {}))
     except SettingsError as error:
-        raise SettingsError(f"--set {change}: {error}") from None
+        raise SettingsError(f"--set {target}: {error}") from None
 
 
 def _shard(text: str | None) -> slice:

@@ -29,6 +29,8 @@ class Experiment:
     learner_settings: Any
     module: str  # import name of the problem's file, so that another process can find it
     scale: str  # where the settings came from; a label only
+    changes: tuple[str, ...] = ()  # settings that are not the scale's own, as "problem.setting=value"; a label only
+    data_source: str = ""  # what the examples are, as the problem tells it once its data are looked at
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the numbers of a run, besides its seed, as JSON values."""
@@ -38,11 +40,19 @@ class Experiment:
             "learner": self.learner,
             "problem_settings": _plain(dataclasses.asdict(self.problem_settings)),
             "learner_settings": _plain(dataclasses.asdict(self.learner_settings)),
+            "data_source": self.data_source,
         }
 
     @property
     def fingerprint(self) -> str:
         return fingerprint(self.identity())
+
+
+def scale_label(experiments: Iterable[Experiment]) -> str:
+    """The scale of experiments of one problem, and what was changed of its settings: "laptop with toy.num_steps=4"."""
+    scales = dict.fromkeys(experiment.scale for experiment in experiments)
+    changes = dict.fromkeys(change for experiment in experiments for change in experiment.changes)
+    return ", ".join(scales) + (f" with {', '.join(changes)}" if changes else "")
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -62,6 +72,24 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def sentence(text: object) -> str:
+    """`text`, the words of an error perhaps, on one line that ends as a sentence does."""
+    line = " ".join(str(text).split())
+    return line if line.endswith((".", "?", "!")) else f"{line}."
+
+
+def show(value: Any) -> str:
+    """The value of a setting as `--set` takes it."""
+    return ",".join(map(show, value)) if isinstance(value, tuple) else str(value)
+
+
+def differences(before: SettingsType, after: SettingsType, prefix: str) -> list[str]:
+    """What `--set` would have to say to make the dataclass `after` of `before`."""
+    names = [field.name for field in dataclasses.fields(after)]  # type: ignore[arg-type]
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    return [f"{prefix}.{name}={show(getattr(after, name))}" for name in changed]
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """The one of `names` that looks most like `name`."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
@@ -72,22 +100,26 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> SettingsError:
     return SettingsError(f"There is no {kind} {name!r}; did you mean {nearest(name, names)}?")
 
 
-def override(settings: SettingsType, name: str, text: str) -> SettingsType:
-    """A copy of the dataclass `settings` with the field `name` set to what `text` says.
+def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
+    """A copy of the dataclass `settings` with each field named in `texts` set to what its text says, all at once.
 
-    Raises SettingsError, naming the nearest right name or what was expected, where `name` or `text` does not fit.
+    Raises SettingsError, naming the nearest right name or what was expected, where a name or a text does not fit, or
+    where the dataclass refuses the new values together.
     """
     kinds = get_type_hints(type(settings))
-    if name not in kinds:
-        raise unknown("setting", name, kinds)
+    values = {}
+    for name, text in texts.items():
+        if name not in kinds:
+            raise unknown("setting", name, kinds)
+        try:
+            values[name] = _parse(kinds[name], text.strip())
+        except ValueError as expected:
+            raise SettingsError(f"The setting {name} expects {expected}, not {text!r}.") from None
     try:
-        value = _parse(kinds[name], text.strip())
-    except ValueError as expected:
-        raise SettingsError(f"The setting {name} expects {expected}, not {text!r}.") from None
-    try:
-        return dataclasses.replace(settings, **{name: value})  # type: ignore[type-var]
+        return dataclasses.replace(settings, **values)  # type: ignore[type-var]
     except ValueError as refusal:  # the dataclass checks its own values
-        raise SettingsError(f"The setting {name} cannot be {text!r}: {refusal}") from None
+        changed = ", ".join(f"{name}={text}" for name, text in texts.items())
+        raise SettingsError(sentence(f"{changed} cannot be: {refusal}")) from None
 
 
 def _parse(kind: Any, text: str) -> Any:

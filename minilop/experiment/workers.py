@@ -12,9 +12,10 @@ from typing import Literal, Protocol
 
 from minilop.backend import BackendError
 from minilop.data.errors import DataError
-from minilop.experiment.archive import Warn
+from minilop.experiment.archive import FileError, Warn
 from minilop.experiment.blocks import Block
 from minilop.experiment.runner import Interrupted, Stop, Workplace, run_block, stop_on_signals
+from minilop.experiment.settings import SettingsError, sentence
 
 
 class Listener(Protocol):
@@ -43,12 +44,12 @@ def attempt(block: Block, workplace: Workplace, report: Callable[[float], None],
         run_block(block, workplace, report, warn, stop)
     except Interrupted:
         return Ending("interrupted")
-    except (DataError, BackendError) as mistake:
-        return Ending("mistake", str(mistake))
+    except (SettingsError, DataError, BackendError, FileError) as mistake:
+        return Ending("mistake", sentence(mistake))
     except Exception as problem:  # noqa: BLE001 - whatever it is, the other blocks go on
         place = traceback.extract_tb(problem.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}, line {place.lineno}"
-        return Ending("failure", f"{type(problem).__name__} in {where}: {problem}")
+        return Ending("failure", sentence(f"{type(problem).__name__} in {where}: {problem}"))
     return Ending("done")
 
 
@@ -93,6 +94,8 @@ def receive(
     if isinstance(message, Ending):
         connection.close()
         process.join()
+        if message.kind == "interrupted" and not stop.requests:
+            return Ending("failure", "its process was asked to stop, and the command was not.")
         return message
     if isinstance(message, str):
         listener.warn(message)
@@ -103,5 +106,5 @@ def receive(
 
 def _cause_of_death(exit_code: int | None) -> str:
     if exit_code == -getattr(signal, "SIGKILL", 9):
-        return "its process was killed, as the system does when memory runs out (fewer processes need less)"
-    return f"its process ended with exit code {exit_code}"
+        return "its process was killed, as the system does when memory runs out (fewer processes need less)."
+    return f"its process ended with exit code {exit_code}."

@@ -6,7 +6,7 @@ A layer without state of its own is three functions of arrays:
     input_gradient = layer.backward(inputs, outputs, output_gradient)
     layer.fill_gradients(inputs, output_gradient)          # only layers with parameters do something
 
-A gradient is that of the loss with respect to the array it is named after. `network.py` binds the parameters.
+A gradient is that of the loss with respect to the array it is named after. `networks.py` binds the parameters.
 """
 
 from minilop.layers.activation import Activation

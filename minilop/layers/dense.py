@@ -43,12 +43,11 @@ class Dense(Layer):
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.num_outputs, self.num_inputs), "bias": (self.num_outputs, 1)}
 
-    def initialize(self, seeds: np.ndarray, index: int, dtype: str) -> None:
-        self.index = index
+    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
         units = np.arange(self.num_outputs)
         self.weight[...] = self.initial_rows(seeds[..., None], units, "initial weight")
         self.bias[...] = self.bias_bound * (
-            2 * draws.uniform(seeds[..., None], "initial bias", 1, layer=index, slot=units, dtype=dtype) - 1
+            2 * draws.uniform(seeds[..., None], "initial bias", 1, layer=self.number, slot=units, dtype=dtype) - 1
         )
 
     def initial_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
@@ -64,7 +63,7 @@ class Dense(Layer):
         return math.sqrt(2 / self.num_inputs) * self._draw_rows(draws.normal, seeds, units, purpose, step)
 
     def _draw_rows(self, draw: Callable[..., Array], seeds: Array, units: Array, purpose: str, step: int) -> Array:
-        return draw(seeds, purpose, self.num_inputs, layer=self.index, step=step, slot=units, dtype=self.weight.dtype)
+        return draw(seeds, purpose, self.num_inputs, layer=self.number, step=step, slot=units, dtype=self.weight.dtype)
 
     def forward(self, inputs: Array) -> Array:
         return product(self.weight, inputs) + self.bias  # (R, O, B)

@@ -20,9 +20,9 @@ class Dropout(Layer):
         self.probability = probability
         self.num_units = num_units
 
-    def initialize(self, seeds: np.ndarray, index: int, dtype: str) -> None:
+    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
         def masks(steps: np.ndarray) -> Array:
-            kept = draws.uniform(seeds, "dropout", (self.num_units, 1), layer=index, step=steps, dtype=dtype)
+            kept = draws.uniform(seeds, "dropout", (self.num_units, 1), layer=self.number, step=steps, dtype=dtype)
             return (kept >= self.probability).astype(dtype) / (1 - self.probability)  # (T, R, n, 1)
 
         self.masks = draws.Ahead(masks, steps_at_a_time=64, dimensions=seeds.ndim)

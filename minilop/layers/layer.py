@@ -8,16 +8,15 @@ from minilop.backend import Array
 class Layer:
     """A differentiable function of one array."""
 
+    index: int  # its place among the layers of the network
+    number: int  # how many layers with parameters come before it: the coordinate `layer` of its draws
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the parameters of one run, in the order in which they lie in the flat vector."""
         return {}
 
-    def initialize(self, seeds: np.ndarray, index: int, dtype: str) -> None:
-        """Give the parameters their initial values, and remember what later draws need.
-
-        seeds   () or (R,)   one a run
-        index                place in the network; the coordinate `layer` of its draws
-        """
+    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
+        """Give the parameters their initial values, and remember what later draws need; seeds () or (R,), one a run."""
 
     def begin_step(self, step: int) -> None:
         """Draw what is random in this step of learning."""

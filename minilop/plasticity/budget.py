@@ -15,7 +15,7 @@ COINS_A_SHEET = 1024
 class ReplacementBudget:
     """Counts, for one hidden layer, the eligible units and the replacements due in each run.
 
-    replacement_rate     rho, a number or (R,) on the host
+    replacement_rate     rho, a number, or (R, 1) on the host with a value for each run
     rate_counts          rho times the number of "eligible" units, or of "all" as soon as one is eligible, is due a step
     rounding             "accumulate"  whole parts of a running total; the fraction is carried over
                          "single"      one unit whenever the running total exceeds 1 (the paper's)
@@ -35,7 +35,7 @@ class ReplacementBudget:
         rounding: Literal["accumulate", "chance", "single"],
     ):
         self.num_units = num_units
-        self.replacement_rate = replacement_rate
+        self.replacement_rate = np.ravel(replacement_rate)  # (1,) or (R,)
         self.maturity_threshold = maturity_threshold
         self.rate_counts = rate_counts
         self.rounding = rounding

@@ -8,7 +8,8 @@ Dohare et al., Nature 632 (2024), Algorithm 1. After each update of the weights,
     if c > 1:  r <- the eligible unit of least utility;  c <- c - 1
                W[r, :] ~ initial law,  W'[:, r] <- 0,  u_r <- 0,  a_r <- 0
 
-rho is `replacement_rate` (the talk: re-initialization rate), m `maturity_threshold`, eta `decay_rate`. A replacement
+(By default as in the published code: floor(c) units are replaced and c keeps its fraction.) rho is `replacement_rate`,
+which talks about this work call re-initialization rate, m `maturity_threshold`, eta `decay_rate`. A replacement
 changes the network's output only by what the least useful unit contributed: nothing leaves the new unit yet. m steps
 protect it from being judged before it has been given a use.
 
@@ -44,6 +45,7 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, xp
+from minilop.checks import check_range
 from minilop.networks import HiddenLayer, Network
 from minilop.optimizers.optimizer import Optimizer
 from minilop.plasticity.budget import ReplacementBudget
@@ -58,7 +60,7 @@ from minilop.plasticity.utility import CENTRED, USES_INCOMING, Utility, instanta
 
 @dataclass(frozen=True)
 class ContinualBackpropSettings:
-    """Hyperparameters and conventions; the defaults are those of the published code."""
+    """Hyperparameters and conventions; the defaults are those of the published code for permuted MNIST, turned off."""
 
     replacement_rate: float = 0.0  # rho, a fraction of the units per step; 0 turns everything off
     maturity_threshold: int = 100  # m, in steps
@@ -75,6 +77,13 @@ class ContinualBackpropSettings:
     reset_optimizer_state: bool = False
     when: Literal["after_update", "before_update"] = "after_update"
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or that contradict each other."""
+        check_range(self, "replacement_rate maturity_threshold", 0)
+        check_range(self, "decay_rate", 0, 1, below_high=True)
+        if self.average == "lifetime_activity" and self.utility not in ("weight", "contribution"):
+            raise ValueError("average=lifetime_activity needs utility=weight or utility=contribution")
+
 
 PAPER: Mapping[str, Any] = {
     "utility": "contribution",
@@ -88,12 +97,13 @@ PUBLISHED_CODE: Mapping[str, Any] = {"utility": "adaptable_contribution", "round
 def least_useful(utility: Array, age: Array, maturity_threshold: int, number: np.ndarray) -> tuple[np.ndarray, Array]:
     """The eligible units of least utility, `number` (R,) in each run: their runs and units, (K,) each.
 
-    number is on the host, and so K and the runs are known without waiting for the device.
+    number is on the host, and so K and the runs are known without waiting for the device; what goes the other way is
+    a few indices.
     """
     chosen = np.flatnonzero(number)  # (C,) runs with something to replace
     utility, age = utility[xp.asarray(chosen)], age[xp.asarray(chosen)]  # (C, H)
     largest = xp.finfo(utility.dtype).max  # an eligible unit comes before a protected one, however useful
-    utility = xp.nan_to_num(utility, nan=0, posinf=largest)  # 0 / 0 is a unit that neither varies nor has inputs
+    utility = xp.where(xp.isnan(utility), 0, xp.minimum(utility, largest))  # 0 / 0: it neither varies nor has inputs
     order = xp.argsort(xp.where(age > maturity_threshold, utility, xp.inf), kind="stable")
     number = number[chosen]
     place = np.repeat(np.arange(len(chosen)), number)  # (K,)
@@ -106,18 +116,16 @@ class ContinualBackprop:
 
     state, one dictionary a hidden layer, each array (R, H):
 
-        age             steps since the unit was made
+        age             steps since the unit was made (float32 counts to 2^24; a threshold beyond is of no use)
         utility         running average u, or with average="lifetime_activity" the sum of (1 - eta) |h|
         mean_feature    running average f
         correction      1 - eta^age, as the running average of ones: u / correction has no bias towards 0
     """
 
     def __init__(self, network: Network, settings: ContinualBackpropSettings, optimizer: Optimizer | None = None):
-        """Raises ValueError for settings that contradict each other or the network."""
+        """Raises ValueError for a network without the runs axis."""
         if network.seeds.ndim != 1:
             raise ValueError("Continual Backprop needs the runs axis; make the network with seeds=[seed].")
-        if settings.average == "lifetime_activity" and settings.utility not in ("weight", "contribution"):
-            raise ValueError('average="lifetime_activity" needs utility "weight" or "contribution".')
         self.network = network
         self.settings = settings
         self.optimizer = optimizer if settings.reset_optimizer_state else None
@@ -132,7 +140,7 @@ class ContinualBackprop:
             self.budgets.append(
                 ReplacementBudget(
                     network.seeds,
-                    layer.incoming.index,
+                    layer.incoming.number,
                     num_units,
                     settings.replacement_rate,
                     settings.maturity_threshold,
@@ -203,9 +211,10 @@ class ContinualBackprop:
 
     def random_utility(self, layer: HiddenLayer, step: int) -> Array:
         """A fresh uniform number for each unit, (R, H)."""
-        network, index = self.network, layer.incoming.index
-        shape = layer.incoming.num_outputs
-        return draws.uniform(network.seeds, "random utility", shape, layer=index, step=step, dtype=network.dtype)
+        network, incoming = self.network, layer.incoming
+        return draws.uniform(
+            network.seeds, "random utility", incoming.num_outputs, layer=incoming.number, step=step, dtype=network.dtype
+        )
 
     def replace(self, layer: HiddenLayer, state: dict[str, Array], runs: np.ndarray, units: Array, step: int) -> None:
         """Replace units, named by `runs` and `units` (K,), and start their statistics afresh."""

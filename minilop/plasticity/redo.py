@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from minilop.backend import Array, to_host, xp
+from minilop.checks import check_range
 from minilop.networks import Network
 from minilop.optimizers.optimizer import Optimizer
 from minilop.plasticity.units import batch_mean, replace_units, reset_optimizer_state
@@ -30,6 +31,10 @@ class ReDoSettings:
     redo_period: int = 0  # steps between replacements; 0 turns everything off
     redo_threshold: float = 0.1  # tau
     redo_scores: Literal["mini_batch", "period"] = "mini_batch"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_range(self, "redo_period redo_threshold", 0)
 
 
 def dormant_units(activity: Array, threshold: float) -> Array:

@@ -24,7 +24,7 @@ def weight_magnitudes(weight: Array, incoming: bool, outgoing: bool) -> tuple[Ar
     memory more slowly than it is summed.
     """
     row_sums, column_sums = [], []
-    for rows in blocks(weight.shape[-2], weight.size):
+    for rows in blocks(weight.shape[-2], weight.shape[-2] * weight.shape[-1]):
         magnitude = abs(weight[..., rows, :])
         if incoming:
             row_sums.append(magnitude.sum(axis=-1))

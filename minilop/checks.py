@@ -1,0 +1,18 @@
+"""Checks of hyperparameters: a value that makes no sense is refused in one sentence, before anything is computed."""
+
+import math
+from typing import Any
+
+
+def check_range(settings: Any, names: str, low: float, high: float = math.inf, below_high: bool = False) -> None:
+    """Raises ValueError unless each of the named fields is finite and from `low` to `high` (or below it).
+
+    names   separated by spaces; an array, with a value for each run, is not looked into
+    """
+    for name in names.split():
+        value = getattr(settings, name)
+        if not isinstance(value, (int, float)):
+            continue
+        if not (math.isfinite(value) and low <= value <= high) or (below_high and value == high):
+            upper = "" if high == math.inf else f" and {'below' if below_high else 'at most'} {high:g}"
+            raise ValueError(f"{name} must be a finite number, at least {low:g}{upper}, not {value}")
