@@ -84,6 +84,7 @@ class Learner:
         self.loss = loss
         self.settings = settings
         self.num_steps = 0
+        self.input_shape = network.seeds.shape + (network.dense_layers[0].num_inputs,)  # without the batch
         if settings.optimizer == "adam":
             self.optimizer: Optimizer = Adam(
                 network.parameters,
@@ -120,7 +121,10 @@ class Learner:
         return values[-1], losses
 
     def forward(self, inputs: Array) -> list[Array]:
-        """The values of all layers, with the dropout masks of this step."""
+        """The values of all layers, with the dropout masks of this step. Raises ValueError for inputs of another shape."""
+        if inputs.shape[:-1] != self.input_shape:
+            expected = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"Inputs must have the shape (R, I, B), here ({expected}, B), not {inputs.shape}.")
         self.network.begin_step(self.num_steps)
         return self.network.forward(inputs)
 

@@ -244,7 +244,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     learners = list(results.learners)
     tasks = np.arange(settings.num_tasks) + 1
     halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
-    layers = " - ".join([str(settings.num_hidden)] * settings.num_hidden_layers)
+    layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
     about = (
         f"Online Permuted MNIST on {DIGITS[settings.digits]}{halved}, {settings.task_length:,} a task, hidden layers {layers}; "
         "each example is seen once and predicted before the update."

@@ -375,3 +375,11 @@ def test_the_announcement_counts_runs_and_guesses_the_time() -> None:
         "99 min",
         "2.5 h",
     ]
+
+
+def test_a_learners_setting_given_to_the_problem_is_told_where_it_belongs():
+    done = CliRunner().invoke(run_all.main, ["--list", "--set", "permuted_mnist.step_size=0.1"])
+    assert done.exit_code == 2
+    assert "step_size belongs to a learner; say which: permuted_mnist.<learner>.step_size." in " ".join(
+        done.output.split()
+    )

@@ -329,3 +329,11 @@ def test_updates_in_place_refuse_a_mini_batch():
     learner = Learner(make_mlp((2, 3, 1), settings, [0]), squared_error, settings)
     with pytest.raises(ValueError, match="one example a step; choose update=gradient"):
         learner.step(device(np.zeros((1, 2, 5)), "float32"), device(np.zeros((1, 1, 5)), "float32"))
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 3, 1), (2, 2, 1)])
+def test_inputs_of_another_shape_are_refused(shape):
+    learner = Learner(make_mlp((2, 3, 1), LearnerSettings(), [0]), squared_error, LearnerSettings())
+    expected = r"Inputs must have the shape \(R, I, B\), here \(1, 2, B\)"
+    with pytest.raises(ValueError, match=expected):
+        learner.step(device(np.zeros(shape), "float32"), device(np.zeros((1, 1, 1)), "float32"))

@@ -226,9 +226,7 @@ def test_digits_are_scaled_to_one():
 
 def test_digits_that_cannot_be_had_are_told_in_one_sentence(tmp_path):
     too_many = replace(PERMUTED, task_length=1798)
-    with pytest.raises(
-        DataError, match="task_length is 1798, but there are only 1797 handwritten digits"
-    ):
+    with pytest.raises(DataError, match="task_length is 1798, but there are only 1797 handwritten digits"):
         load_digits(too_many, None)
     with pytest.raises(DataError, match="MNIST was not found in"):
         load_digits(replace(PERMUTED, digits="mnist"), tmp_path)

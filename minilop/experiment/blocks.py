@@ -30,7 +30,13 @@ class Block:
         return self.experiment.problem, self.experiment.learner, self.seeds
 
     def __str__(self) -> str:
-        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        first, last = self.seeds[0], self.seeds[-1]
+        if len(self.seeds) == 1:
+            seeds = f"seed {first}"
+        elif last - first == len(self.seeds) - 1:
+            seeds = f"seeds {first} to {last}"
+        else:
+            seeds = f"{len(self.seeds)} of the seeds {first} to {last}"
         return f"{self.experiment.problem} {self.experiment.learner}, {seeds}"
 
 

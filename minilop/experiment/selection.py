@@ -127,6 +127,9 @@ def _group(
                 raise unknown("learner", learner, scales[problem].learners)
             if learner is not None and learner not in running[problem]:
                 raise SettingsError(f"It has no effect, since {learner} does not run; choose it with --learner.")
+            of_learners = next(iter(scales[problem].learners.values()))
+            if learner is None and not hasattr(scales[problem].settings, setting) and hasattr(of_learners, setting):
+                raise SettingsError(f"{setting} belongs to a learner; say which: {problem}.<learner>.{setting}.")
         except SettingsError as error:
             raise SettingsError(f"--set {change}: {error}") from None
         groups.setdefault(problem if learner is None else f"{problem}.{learner}", {})[setting] = text
