@@ -143,7 +143,7 @@ NAMES = {
 }
 ABOUT = {
     "slowly_changing_regression": ("5 hidden units", "random data made by the target network", "published code"),
-    "permuted_mnist": ("1,797 real handwritten digits", "150 a task", "hidden layers 32 - 32"),
+    "permuted_mnist": ("1,797 real handwritten digits", "150 a task", "hidden layers 32-32"),
 }
 
 
