@@ -95,9 +95,10 @@ def synthetic_digits(indices: npt.ArrayLike, seed: int = 0) -> tuple[npt.NDArray
 
 
 def halve(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images (N, Y, X) at half their size, (N, Y/2, X/2): each pixel the mean of a 2 x 2 block, rounded, halves up.
+    """Images (..., Y, X) at half their size, (..., Y/2, X/2), in grey or in colour planes.
 
-    Bytes again, like everything here; the rounding costs half a grey level at most.
+    Each pixel is the mean of a 2 x 2 block, rounded, halves up. Bytes again, like everything here; the rounding
+    costs half a grey level at most.
     Raises DataError for other types than unsigned bytes, and where Y or X is odd.
     """
     if images.dtype != np.uint8 or images.ndim < 2 or images.shape[-2] % 2 or images.shape[-1] % 2:

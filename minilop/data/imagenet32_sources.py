@@ -1,0 +1,202 @@
+"""The three forms in which ImageNet 32 x 32 comes, read piece by piece.
+
+    npz       train_data_batch_1.npz ... train_data_batch_10.npz     P. Chrabaszcz, I. Loshchilov, F. Hutter, "A
+    pickle    train_data_batch_1     ... train_data_batch_10         downsampled variant of ImageNet", 2017
+    classes   0.npy ... 999.npy, one for each class                  the files prepared by Dohare et al. (2024)
+
+A batch holds `data` (N, 3072), bytes: the red, the green and the blue plane of every image, each row by row; and
+`labels`, N numbers from 1 to 1000. A class file holds images (N, 3, 32, 32), bytes, or floats: bytes / 255 from which
+the mean image is already taken away.
+"""
+
+import hashlib
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minilop.data.errors import DataError
+from minilop.data.unpickling import unpickle_arrays
+
+ADDRESS = "https://image-net.org/data/downsample/Imagenet32_train_npz.zip (or Imagenet32_train.zip; sign in first)"
+IMAGE_SHAPE = (3, 32, 32)
+PIXELS = math.prod(IMAGE_SHAPE)
+PIXELS_OF_16 = PIXELS // 4  # of the variant with 16 x 16 pixels, whose files have the same names
+BATCHES = 10
+PIECE = 2**12  # images read at a time: 13 MB of bytes
+FOLDERS = ("", "classes", "Imagenet32_train_npz", "Imagenet32_train")  # where to look, below the user's folder
+MD5 = (  # of train_data_batch_1.npz ... train_data_batch_10.npz
+    "464fde20de6eb44c28cc1a8c11544bb1", "bdb56e71882c3fd91619d789d5dd7c79", "83ff36d76ea26867491a281ea6e1d03b",
+    "98ff184fe109d5c2a0f6da63843880c7", "62b8803e13c3e6de9498da7aaaae57c8", "e0b06665f890b029f1d8d0a0db26e119",
+    "9731f469aac1622477813c132c5a847a", "60aed934b9d26b7ee83a1a83bdcfbe0f", "b96328e6affd718660c2561a6fe8c14c",
+    "1dc618d544c554220dd118f72975470c",
+)  # fmt: skip
+
+Piece = tuple[np.ndarray, npt.NDArray[np.intp]]  # images (n, 3, 32, 32), bytes or floats, and their classes (n,) from 0
+
+
+class Source(NamedTuple):
+    form: str  # "npz", "pickle" or "classes"
+    files: tuple[Path, ...]  # in the order in which they are read
+
+
+def find_source(folder: Path, num_classes: int) -> Source:
+    """The files of the first form found in `folder`. Raises DataError where there is none, or not all of its files."""
+    forms = {
+        "npz": [f"train_data_batch_{batch}.npz" for batch in range(1, BATCHES + 1)],
+        "pickle": [f"train_data_batch_{batch}" for batch in range(1, BATCHES + 1)],
+        "classes": [f"{class_number}.npy" for class_number in range(num_classes)],
+    }
+    for form, names in forms.items():
+        for place in FOLDERS:
+            files = tuple(folder / place / name for name in names)
+            missing = [file.name for file in files if not os.path.isfile(file)]
+            if not missing:
+                return Source(form, files)
+            if len(missing) < len(files):
+                more = f" and {len(missing) - 3} more" * (len(missing) > 3)
+                raise DataError(
+                    f"{folder / place} holds {len(files) - len(missing)} of the {len(files)} files {names[0]} ... "
+                    f"{names[-1]}; put the others beside them: {', '.join(missing[:3])}{more}."
+                )
+    raise DataError(
+        f"{folder} holds ImageNet 32x32 in no known form; give the folder into which you unpacked "
+        f"train_data_batch_1.npz ... _10.npz or train_data_batch_1 ... _10 (from {ADDRESS}), "
+        f"or that of classes/0.npy ... {num_classes - 1}.npy."
+    )
+
+
+def pixel_type(source: Source) -> np.dtype:
+    """What the source's pixels should be stored as: bytes, or for class files of floats single precision."""
+    if source.form != "classes" or _class_images(source.files[0]).dtype == np.uint8:
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32)
+
+
+def read_pieces(source: Source, number: int, num_classes: int, checksums: bool) -> Iterator[Piece]:
+    """The images of the source's file of this number, in their order.
+
+    checksums   also compare an npz batch with the official one; checksums of the other forms are not known
+
+    Raises DataError where the file is not what it should be.
+    """
+    path = source.files[number]
+    if source.form == "npz":
+        yield from _npz_pieces(path, num_classes, MD5[number] if checksums else None)
+        return
+    if source.form == "classes":
+        images = _class_images(path)  # (N, 3, 32, 32)
+        classes = np.full(len(images), number)
+    else:
+        content = unpickle_arrays(path)
+        if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
+            raise DataError(f"{path} holds no dictionary with data and labels; {_again(path)}")
+        data = np.asarray(content["data"])
+        _check_data(path, data.shape, data.dtype)
+        images, classes = data.reshape(-1, *IMAGE_SHAPE), _classes(path, content["labels"], len(data), num_classes)
+    for start in range(0, len(images), PIECE):
+        yield images[start : start + PIECE], classes[start : start + PIECE]
+
+
+def _npz_pieces(path: Path, num_classes: int, md5: str | None) -> Iterator[Piece]:
+    """Without ever holding a batch, 400 MB, in memory."""
+    with _blaming(path), zipfile.ZipFile(path) as archive, archive.open("data.npy") as data:
+        shape, fortran_order, dtype = _header(data)
+        _check_data(path, shape, dtype)
+        if fortran_order:
+            raise DataError(f"{path} holds data column by column, not image by image; {_again(path)}")
+        if md5:
+            _check_md5(path, md5)
+        with archive.open("labels.npy") as labels:
+            classes = _classes(path, np.lib.format.read_array(labels, allow_pickle=False), shape[0], num_classes)
+        for start in range(0, shape[0], PIECE):
+            num_images = min(PIECE, shape[0] - start)
+            content = data.read(num_images * PIXELS)
+            if len(content) < num_images * PIXELS:
+                raise EOFError("data ends early")
+            images = np.frombuffer(content, np.uint8).reshape(num_images, *IMAGE_SHAPE)
+            yield images, classes[start : start + num_images]
+        if data.read(1):  # also makes zipfile compare the entry's checksum
+            raise EOFError("data goes on after its last image")
+
+
+def _class_images(path: Path) -> np.ndarray:
+    with _blaming(path):
+        images = np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE or images.dtype not in (np.uint8, np.float32, np.float64):
+        shape = " x ".join(map(str, images.shape))
+        raise DataError(
+            f"{path} should hold images, N x 3 x 32 x 32 bytes or floats, but holds {shape} of type {images.dtype}; "
+            "bring the prepared file."
+        )
+    return images
+
+
+def _header(entry: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(entry)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(entry)
+
+
+def _check_data(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if shape[1:] == (PIXELS_OF_16,):
+        raise DataError(
+            f"{path} is a batch of the 16 x 16 variant ({PIXELS_OF_16} numbers an image where 32 x 32 has {PIXELS}); "
+            f"get the batch of the same name of ImageNet 32x32 from {ADDRESS}."
+        )
+    if shape[1:] != (PIXELS,) or dtype != np.uint8:
+        found = " x ".join(map(str, shape)) or "one number"
+        raise DataError(
+            f"{path} should hold data of N x {PIXELS} bytes but holds {found} of type {dtype}; {_again(path)}"
+        )
+
+
+def _check_md5(path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != expected:
+        raise DataError(
+            f"{path} has the md5 checksum {found} where the official file has {expected}; download it again, "
+            "or say --no-checksums where you mean to use other files of this layout."
+        )
+
+
+def _classes(path: Path, labels: npt.ArrayLike, num_images: int, num_classes: int) -> npt.NDArray[np.intp]:
+    """Classes (N,) from 0, of labels from 1."""
+    labels = np.asarray(labels)
+    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{path} should hold {num_images:,} labels, one for each image, but holds "
+            f"{' x '.join(map(str, labels.shape)) or 'one'} of type {labels.dtype}; {_again(path)}"
+        )
+    if num_images and not (labels.min() >= 1 and labels.max() <= num_classes):
+        raise DataError(
+            f"{path} should hold labels from 1 to {num_classes} but holds some from {labels.min()} to {labels.max()}; "
+            + _again(path)
+        )
+    return labels.astype(np.intp) - 1
+
+
+def _again(path: Path) -> str:
+    return f"get {path.name} again from {ADDRESS}."
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Turns what the readers of zip and npy files raise into one sentence about this file."""
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise DataError(f"{path} cannot be read ({reason}); check that it is a file you may read.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as problem:
+        raise DataError(f"{path} is damaged, truncated or of another kind ({problem}); get it again.") from None
