@@ -9,7 +9,8 @@ Letters used for shapes everywhere:
     B  examples of a mini-batch          n  units of a layer: I inputs, H hidden units, O outputs
     P  parameters of a network           T  steps
 
-Activations are (R, n, B), weights (R, n_out, n_in), biases (R, n_out, 1), a network's parameters (R, P). Every line
+Activations are (R, n, B), weights (R, n_out, n_in), biases (R, n_out, 1), a network's parameters (R, P); images are
+(R, C, Y, X, B) with C channels, kernels (R, C_out, C_in, k, k). Every line
 indexes from the right, so layers, losses, networks and optimizers also run one network without the leading axis; rules
 that replace units need it.
 """

@@ -84,7 +84,6 @@ class Learner:
         self.loss = loss
         self.settings = settings
         self.num_steps = 0
-        self.input_shape = network.seeds.shape + (network.dense_layers[0].num_inputs,)  # without the batch
         if settings.optimizer == "adam":
             self.optimizer: Optimizer = Adam(
                 network.parameters,
@@ -122,9 +121,10 @@ class Learner:
 
     def forward(self, inputs: Array) -> list[Array]:
         """The values of all layers, with the dropout masks of this step. Raises ValueError for inputs of another shape."""
-        if inputs.shape[:-1] != self.input_shape:
-            expected = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"Inputs must have the shape (R, I, B), here ({expected}, B), not {inputs.shape}.")
+        expected = self.network.input_shape
+        if expected is not None and inputs.shape[:-1] != expected:
+            letters, numbers = "I" if len(expected) == 2 else "C, Y, X", ", ".join(map(str, expected))
+            raise ValueError(f"Inputs must have the shape (R, {letters}, B), here ({numbers}, B), not {inputs.shape}.")
         self.network.begin_step(self.num_steps)
         return self.network.forward(inputs)
 

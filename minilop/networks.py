@@ -15,20 +15,41 @@ import numpy as np
 from minilop import backend
 from minilop.backend import Array, xp
 from minilop.initialization import Scheme
-from minilop.layers import Activation, Dense, Dropout
+from minilop.layers import Activation, Bias, Convolution, Dense, Dropout, Flatten, MaxPool
 from minilop.layers.activation import ActivationName
 from minilop.layers.layer import Layer
+from minilop.layers.weighted import Weighted
 
 # Below so many parameters a run, one call works on the same weight of all runs at a time.
 RUNS_LAST_BELOW = 500
 
 
 class HiddenLayer(NamedTuple):
-    """Where the units of a hidden layer are: what makes them, what shows them, what consumes them."""
+    """Where the units of a hidden layer are: what makes them, what shows them, what consumes them.
 
-    incoming: Dense
-    features: int  # values[features] are their activations (R, H, B)
-    outgoing: Dense
+    The units of a convolution are its channels. Where a convolution feeds a dense layer, a unit has as many features,
+    one after the other, as its channel has places.
+    """
+
+    incoming: Weighted
+    features: int  # values[features] are their activations, (R, H, B), (R, H, Y, X, B) or, flattened, (R, H Y X, B)
+    outgoing: Weighted
+    bias: Dense | Bias  # holds the biases of the units: the incoming layer itself where that is dense
+    outgoing_bias: Dense | Bias  # those of their consumers
+
+    @property
+    def num_consumers(self) -> int:
+        """How many weights leave a feature."""
+        return self.outgoing.num_outputs * math.prod(self.outgoing.row_shape[1:])
+
+    def flat_features(self, values: list[Array]) -> Array:
+        """Features of the units, (R, F, B): F = H but where units have several; places count as examples else."""
+        features = values[self.features]
+        return features.reshape(features.shape[:2] + (-1,)) if features.ndim == 5 else features
+
+    def outgoing_weight(self, weight: Array) -> Array:
+        """The view (R, O, H, ...) of the outgoing weight, or of an array like it, by unit."""
+        return weight.reshape(weight.shape[:2] + (self.incoming.num_outputs, -1))
 
 
 class Network:
@@ -38,6 +59,7 @@ class Network:
     hidden    the hidden layers, whose units a plasticity rule may replace
     seeds     (R,), one a run, or () for a network without the runs axis; from 0 to 2^32 - 1, or ValueError
     dtype     of all parameters and activations
+    input_shape   of one example, (I,) or (C, Y, X); what is not given is not checked
 
     The parameters of very small networks (below RUNS_LAST_BELOW) lie in memory with the runs last, and NumPy sums a single
     run of these in another order than several: equal but for rounding. `problems/online.py` shows how to avoid even that.
@@ -45,7 +67,14 @@ class Network:
     parameters, gradients   (R, P)
     """
 
-    def __init__(self, layers: Sequence[Layer], hidden: Sequence[HiddenLayer], seeds: Sequence[int] | int, dtype: str):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        hidden: Sequence[HiddenLayer],
+        seeds: Sequence[int] | int,
+        dtype: str,
+        input_shape: tuple[int, ...] | None = None,
+    ):
         self.layers = list(layers)
         self.hidden = list(hidden)
         self.seeds = np.asarray(seeds)
@@ -65,6 +94,7 @@ class Network:
             layer.index = index
             layer.number = sum(bool(before.parameter_shapes()) for before in layers[:index])
             layer.initialize(self.seeds, dtype)
+        self.input_shape = None if input_shape is None else self.seeds.shape + input_shape
         self.dense_layers = [layer for layer in self.layers if isinstance(layer, Dense)]
         self.random_layers = [layer for layer in self.layers if isinstance(layer, Dropout)]
 
@@ -157,8 +187,62 @@ def mlp(
             layers.append(Dropout(dropout, num_outputs))
     dense.append(dense_layer(sizes[-2], sizes[-1], "identity", scheme))
     layers.append(dense[-1])
-    hidden = [HiddenLayer(*place) for place in zip(dense, features, dense[1:])]
-    return Network(layers, hidden, seeds, dtype)
+    hidden = [HiddenLayer(one, place, other, one, other) for one, place, other in zip(dense, features, dense[1:])]
+    return Network(layers, hidden, seeds, dtype, (sizes[0],))
+
+
+def convnet(
+    seeds: Sequence[int] | int,
+    dtype: str,
+    *,
+    image_size: int = 32,
+    num_channels: int = 3,
+    kernels: Sequence[tuple[int, int]] = ((32, 5), (64, 3), (128, 3)),
+    dense_units: Sequence[int] = (128, 128),
+    num_outputs: int = 2,
+    activation: ActivationName = "relu",
+    scheme: Scheme = "default",
+    dropout: float = 0.0,
+) -> Network:
+    """The network of Continual ImageNet: convolutions, each with 2 x 2 max-pooling, then dense layers.
+
+    kernels   number and size of the kernels of each convolution
+
+    Raises ValueError where a convolution or a pooling finds no place left.
+    """
+    layers: list[Layer] = []
+    weighted: list[Weighted] = []
+    biases: list[Dense | Bias] = []
+    features = []
+    num_inputs, size = num_channels, image_size
+    for number, kernel_size in kernels:
+        convolution = Convolution(num_inputs, number, kernel_size, activation, scheme)
+        bias = Bias(number, convolution.num_inputs, scheme)
+        layers += [convolution, MaxPool(), bias, Activation(activation)]
+        weighted.append(convolution)
+        biases.append(bias)
+        features.append(len(layers))
+        num_inputs, size = number, (size - kernel_size + 1) // 2
+        if size < 1:
+            raise ValueError(f"Images of {image_size} x {image_size} pixels are too small for kernels {kernels}.")
+    layers.append(Flatten())
+    features[-1] = len(layers)
+    num_inputs *= size * size
+    for num_units in dense_units:
+        dense = Dense(num_inputs, num_units, activation, scheme)
+        layers += [dense, Activation(activation)]
+        weighted.append(dense)
+        biases.append(dense)
+        features.append(len(layers))
+        if dropout:
+            layers.append(Dropout(dropout, num_units))
+        num_inputs = num_units
+    head = Dense(num_inputs, num_outputs, "identity", scheme)
+    layers.append(head)
+    weighted.append(head)
+    biases.append(head)
+    hidden = [HiddenLayer(*place) for place in zip(weighted, features, weighted[1:], biases, biases[1:])]
+    return Network(layers, hidden, seeds, dtype, (num_channels, image_size, image_size))
 
 
 def linear(num_inputs: int, num_outputs: int, seeds: Sequence[int] | int, dtype: str) -> Network:

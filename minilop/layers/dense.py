@@ -1,14 +1,11 @@
 """The dense layer, h = W x + b."""
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, blocks, xp
-from minilop.initialization import Scheme, bias_bound, weight_bound
-from minilop.layers.layer import Layer
+from minilop.initialization import Scheme, bias_bound
+from minilop.layers.weighted import Weighted
 
 
 def product(matrices: Array, columns: Array) -> Array:
@@ -22,48 +19,29 @@ def product(matrices: Array, columns: Array) -> Array:
     return matrices @ columns
 
 
-class Dense(Layer):
+class Dense(Weighted):
     """A dense layer; `activation` is the one that follows it and sets the initial scale of the weights.
 
     weight (R, O, I) and bias (R, O, 1) are views into the network's parameters, weight_gradient and bias_gradient
     into its gradients.
     """
 
-    weight: Array
     bias: Array
-    weight_gradient: Array
     bias_gradient: Array
 
     def __init__(self, num_inputs: int, num_outputs: int, activation: str = "identity", scheme: Scheme = "kaiming"):
-        self.num_inputs = num_inputs
-        self.num_outputs = num_outputs
-        self.weight_bound = weight_bound(scheme, activation, num_inputs, num_outputs)
+        super().__init__(num_outputs, (num_inputs,), num_outputs, activation, scheme)
         self.bias_bound = bias_bound(scheme, num_inputs)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.num_outputs, self.num_inputs), "bias": (self.num_outputs, 1)}
 
     def initialize(self, seeds: np.ndarray, dtype: str) -> None:
+        super().initialize(seeds, dtype)
         units = np.arange(self.num_outputs)
-        self.weight[...] = self.initial_rows(seeds[..., None], units, "initial weight")
         self.bias[...] = self.bias_bound * (
             2 * draws.uniform(seeds[..., None], "initial bias", 1, layer=self.number, slot=units, dtype=dtype) - 1
         )
-
-    def initial_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
-        """Incoming weights of units by the initial law, uniform in (-bound, bound).
-
-        seeds, units   broadcast against each other; a unit is the slot of its draw
-        returns        (..., I)
-        """
-        return self.weight_bound * (2 * self._draw_rows(draws.uniform, seeds, units, purpose, step) - 1)
-
-    def normal_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
-        """The same from the normal law of mean 0 and variance 2 / I."""
-        return math.sqrt(2 / self.num_inputs) * self._draw_rows(draws.normal, seeds, units, purpose, step)
-
-    def _draw_rows(self, draw: Callable[..., Array], seeds: Array, units: Array, purpose: str, step: int) -> Array:
-        return draw(seeds, purpose, self.num_inputs, layer=self.number, step=step, slot=units, dtype=self.weight.dtype)
 
     def forward(self, inputs: Array) -> Array:
         return product(self.weight, inputs) + self.bias  # (R, O, B)

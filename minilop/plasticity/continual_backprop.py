@@ -51,8 +51,10 @@ from minilop.optimizers.optimizer import Optimizer
 from minilop.plasticity.budget import ReplacementBudget
 from minilop.plasticity.units import (
     batch_mean,
+    repeat,
     replace_units,
     reset_optimizer_state,
+    unit_mean,
     weight_magnitudes,
 )
 from minilop.plasticity.utility import CENTRED, USES_INCOMING, Utility, instantaneous_utility, update_average
@@ -155,7 +157,7 @@ class ContinualBackprop:
         for layer, state, budget, (incoming, outgoing) in zip(
             self.network.hidden, self.state, self.budgets, self.weight_magnitudes()
         ):
-            utility = self.judge(state, values[layer.features], incoming, outgoing)
+            utility = self.judge(state, layer.flat_features(values), incoming, outgoing)
             number = budget.due(step)
             if number is None:
                 chosen.append(None)
@@ -183,31 +185,38 @@ class ContinualBackprop:
         return [
             (
                 incoming / layer.incoming.num_inputs if incoming is not None else None,
-                outgoing / layer.outgoing.num_outputs if self.settings.outgoing == "mean" else outgoing,
+                outgoing / layer.num_consumers if self.settings.outgoing == "mean" else outgoing,
             )
             for layer, (incoming, _), (_, outgoing) in zip(hidden, sums, sums[1:])
         ]
 
     def judge(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
-        """Age the units and bring their averages up to date; returns their utility, not yet corrected, (R, H)."""
-        settings = self.settings
+        """Age the units and bring their averages up to date; returns their utility, not yet corrected, (R, H).
+
+        features   (R, F, B)   with outgoing (R, F) and incoming (R, H); a unit with several features is worth their mean
+        """
+        settings, num_units = self.settings, state["age"].shape[-1]
         state["age"] += 1
         update_average(state["correction"], 1, settings.decay_rate)
         centre = self.follow_mean(state, features) if self.follows_mean else None
         if settings.utility == "random":  # `step` draws it where something is replaced
             return state["utility"]
         if settings.average == "lifetime_activity":
-            state["utility"] += (1 - settings.decay_rate) * batch_mean(abs(features))
+            state["utility"] += (1 - settings.decay_rate) * unit_mean(batch_mean(abs(features)), num_units)
+            outgoing = unit_mean(outgoing, num_units)
             return outgoing if settings.utility == "weight" else outgoing * state["utility"]
+        incoming = repeat(incoming, features.shape[-2]) if incoming is not None else None
         worth = instantaneous_utility(settings.utility, features, centre, incoming, outgoing)
-        update_average(state["utility"], worth, settings.decay_rate)
+        update_average(state["utility"], unit_mean(worth, num_units), settings.decay_rate)
         return state["utility"]
 
     def follow_mean(self, state: dict[str, Array], features: Array) -> Array:
-        """Update the running mean feature; returns the mean that features are centred on, (R, H)."""
+        """Update the running mean feature of each unit; returns the mean that features are centred on, (R, F)."""
+        num_features = features.shape[-2]
+        mean_feature = unit_mean(batch_mean(features), state["mean_feature"].shape[-1])
         previous = state["mean_feature"] / state["correction"] if self.settings.centre == "previous" else None
-        update_average(state["mean_feature"], batch_mean(features), self.settings.decay_rate)
-        return state["mean_feature"] / state["correction"] if previous is None else previous
+        update_average(state["mean_feature"], mean_feature, self.settings.decay_rate)
+        return repeat(state["mean_feature"] / state["correction"] if previous is None else previous, num_features)
 
     def random_utility(self, layer: HiddenLayer, step: int) -> Array:
         """A fresh uniform number for each unit, (R, H)."""
@@ -223,7 +232,9 @@ class ContinualBackprop:
         if self.settings.transfer_bias:
             removed = xp.zeros_like(state["age"])  # (R, H)
             removed[runs, units] = (state["mean_feature"] / state["correction"])[runs, units]
-            layer.outgoing.bias += layer.outgoing.weight @ removed[..., None]
+            by_unit = layer.outgoing_weight(layer.outgoing.weight).sum(axis=-1)  # (R, O, H)
+            bias = layer.outgoing_bias.bias
+            bias += (by_unit @ removed[..., None]).reshape(bias.shape)
         replace_units(layer, runs, units, seeds, step, self.settings.fresh_weights)
         if self.optimizer:
             reset_optimizer_state(self.optimizer, network, layer, runs, units)

@@ -21,7 +21,7 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.networks import Network
 from minilop.optimizers.optimizer import Optimizer
-from minilop.plasticity.units import batch_mean, replace_units, reset_optimizer_state
+from minilop.plasticity.units import batch_mean, replace_units, reset_optimizer_state, unit_mean
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ReDo:
         for layer, activity in zip(self.network.hidden, self.activity):
             if self.settings.redo_scores == "mini_batch":
                 activity[...] = 0
-            activity += batch_mean(abs(values[layer.features]))
+            activity += unit_mean(batch_mean(abs(layer.flat_features(values))), activity.shape[-1])
         if (step + 1) % self.settings.redo_period:
             return
         for layer, activity in zip(self.network.hidden, self.activity):

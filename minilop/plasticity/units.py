@@ -17,12 +17,28 @@ def batch_mean(values: Array) -> Array:
     return values[..., 0] if values.shape[-1] == 1 else values.mean(axis=-1)
 
 
+def unit_mean(values: Array, num_units: int) -> Array:
+    """Mean over the features of each unit, (R, F) to (R, H); most units have one."""
+    if values.shape[-1] == num_units:
+        return values
+    return values.reshape(values.shape[:-1] + (num_units, -1)).mean(axis=-1)
+
+
+def repeat(values: Array, num_features: int) -> Array:
+    """Each unit's value for each of its features, (R, H) to (R, F)."""
+    times = num_features // values.shape[-1]
+    return values if times == 1 else xp.repeat(values, times, axis=-1)
+
+
 def weight_magnitudes(weight: Array, incoming: bool, outgoing: bool) -> tuple[Array, Array]:
-    """Sums of the absolute weights (R, O, I): of each row, (R, O), and of each column, (R, I); None where not asked for.
+    """Sums of the absolute weights (R, O, I, ...): of each row, (R, O), and of each column, (R, I); None where not asked.
 
     Both come from one pass over the weight, a block of rows at a time, because a wide layer's weight is read from
     memory more slowly than it is summed.
     """
+    if weight.ndim > 3:  # kernels: a column is all that leaves a channel
+        magnitude = abs(weight).sum(axis=(-1, -2))
+        return magnitude.sum(axis=-1) if incoming else None, magnitude.sum(axis=-2) if outgoing else None
     row_sums, column_sums = [], []
     for rows in blocks(weight.shape[-2], weight.shape[-2] * weight.shape[-1]):
         magnitude = abs(weight[..., rows, :])
@@ -50,11 +66,10 @@ def replace_units(
 
     A unit's fresh weights are named by run, layer, step and unit, whichever others are replaced with it.
     """
-    incoming, outgoing = layer.incoming, layer.outgoing
-    draw = incoming.initial_rows if fresh_weights == "initial" else incoming.normal_rows
-    incoming.weight[runs, units] = draw(seeds, units, "fresh weight", step)  # (K, I)
-    incoming.bias[runs, units] = 0
-    outgoing.weight[runs, :, units] = 0
+    draw = layer.incoming.initial_rows if fresh_weights == "initial" else layer.incoming.normal_rows
+    layer.incoming.weight[runs, units] = draw(seeds, units, "fresh weight", step)  # (K, I)
+    layer.bias.bias[runs, units] = 0
+    layer.outgoing_weight(layer.outgoing.weight)[runs, :, units] = 0
 
 
 def reset_optimizer_state(
@@ -63,7 +78,6 @@ def reset_optimizer_state(
     """Forget momentum and moments of every weight that enters or leaves a replaced unit."""
     for array in optimizer.state.values():
         views = network.views(array)
-        incoming, outgoing = views[layer.incoming.index], views[layer.outgoing.index]
-        incoming["weight"][runs, units] = 0
-        incoming["bias"][runs, units] = 0
-        outgoing["weight"][runs, :, units] = 0
+        views[layer.incoming.index]["weight"][runs, units] = 0
+        views[layer.bias.index]["bias"][runs, units] = 0
+        layer.outgoing_weight(views[layer.outgoing.index]["weight"])[runs, :, units] = 0

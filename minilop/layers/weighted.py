@@ -1,0 +1,42 @@
+"""What layers of units with incoming weights share: how weights begin, and begin again when a unit is replaced."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from minilop import draws
+from minilop.backend import Array
+from minilop.initialization import Scheme, weight_bound
+from minilop.layers.layer import Layer
+
+
+class Weighted(Layer):
+    """A layer whose `weight` (R, O, ...) has a row of incoming weights, of `row_shape`, for each of `num_outputs` units."""
+
+    weight: Array
+    weight_gradient: Array
+
+    def __init__(self, num_outputs: int, row_shape: tuple[int, ...], fan_out: int, activation: str, scheme: Scheme):
+        self.num_outputs = num_outputs
+        self.row_shape = row_shape
+        self.num_inputs = math.prod(row_shape)  # of one unit
+        self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)
+
+    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
+        self.weight[...] = self.initial_rows(seeds[..., None], np.arange(self.num_outputs), "initial weight")
+
+    def initial_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
+        """Incoming weights of units by the initial law, uniform in (-bound, bound).
+
+        seeds, units   broadcast against each other; a unit is the slot of its draw
+        returns        (...) + row_shape
+        """
+        return self.weight_bound * (2 * self._draw_rows(draws.uniform, seeds, units, purpose, step) - 1)
+
+    def normal_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
+        """The same from the normal law of mean 0 and variance 2 / num_inputs."""
+        return math.sqrt(2 / self.num_inputs) * self._draw_rows(draws.normal, seeds, units, purpose, step)
+
+    def _draw_rows(self, draw: Callable[..., Array], seeds: Array, units: Array, purpose: str, step: int) -> Array:
+        return draw(seeds, purpose, self.row_shape, layer=self.number, step=step, slot=units, dtype=self.weight.dtype)

@@ -1,0 +1,296 @@
+"""Convolution, pooling, the convolutional network, and Continual Backprop on its channels."""
+
+import numpy as np
+import pytest
+from conftest import device, host, slope
+from numpy.testing import assert_allclose, assert_array_equal
+
+from minilop.layers import Bias, Convolution, Flatten, MaxPool
+from minilop.layers.convolution import add_patches, patches
+from minilop.learner import Learner, LearnerSettings
+from minilop.losses import cross_entropy
+from minilop.networks import Network, convnet
+from minilop.plasticity import ContinualBackprop
+from minilop.plasticity.continual_backprop import ContinualBackpropSettings
+
+pytestmark = pytest.mark.usefixtures("array_module")
+
+SMALL = {"image_size": 26, "kernels": ((3, 3), (8, 3), (5, 2)), "dense_units": (12,), "num_outputs": 2}
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+# Layers
+
+
+def test_patches_of_a_three_by_three_image_are_its_four_corners():
+    """1 2 3 / 4 5 6 / 7 8 9 has the 2 x 2 patches 1 2 4 5, 2 3 5 6, 4 5 7 8, 5 6 8 9; each is a column."""
+    image = device(np.arange(1.0, 10).reshape(1, 3, 3, 1))
+    assert host(patches(image, 2)).T.tolist() == [[1, 2, 4, 5], [2, 3, 5, 6], [4, 5, 7, 8], [5, 6, 8, 9]]
+
+
+@pytest.mark.parametrize("leading", [(), (2,)])
+def test_adding_patches_is_the_adjoint_of_taking_them(leading):
+    """<patches(x), c> = <x, add_patches(c)> for every x and c."""
+    shape = (*leading, 2, 5, 6, 3)
+    images, columns = numbers(*shape), numbers(*leading, 2 * 9, 3 * 4 * 3, seed=1)
+    left = (host(patches(device(images), 3)) * columns).sum()
+    right = (images * host(add_patches(device(columns), shape, 3))).sum()
+    assert left == pytest.approx(right, rel=1e-12)
+
+
+def test_convolution_is_its_defining_sum():
+    layer = Convolution(2, 3, 2)
+    network = Network([layer], [], [4, 5], "float64")
+    inputs = numbers(2, 2, 4, 5, 3)
+    outputs, weight = host(network.forward(device(inputs))[-1]), host(layer.weight)
+    assert outputs.shape == (2, 3, 3, 4, 3)
+    for run, unit, y, x, example in np.ndindex(outputs.shape):
+        expected = (weight[run, unit] * inputs[run, :, y : y + 2, x : x + 2, example]).sum()
+        assert outputs[run, unit, y, x, example] == pytest.approx(expected, abs=1e-12)
+
+
+def test_of_equal_numbers_in_a_square_the_first_in_reading_order_gets_the_gradient():
+    square = device(np.array([[5.0, 5.0], [5.0, 1.0]]).reshape(1, 2, 2, 1))
+    pool = MaxPool()
+    outputs = pool.forward(square)
+    assert host(outputs).ravel().tolist() == [5]
+    assert host(pool.backward(square, outputs, device(np.full((1, 1, 1, 1), 3.0)))).ravel().tolist() == [3, 0, 0, 0]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_pooling_sends_the_gradient_where_the_maximum_was(place):
+    square = np.zeros(4)
+    square[place] = 1
+    images = device(square.reshape(1, 2, 2, 1))
+    pool = MaxPool()
+    gradient = pool.backward(images, pool.forward(images), device(np.full((1, 1, 1, 1), 7.0)))
+    assert host(gradient).ravel().tolist() == (7 * square).tolist()
+
+
+def test_an_odd_last_line_is_left_out_of_pooling():
+    images = device(numbers(2, 5, 3, 4))
+    pool = MaxPool()
+    outputs = pool.forward(images)
+    assert outputs.shape == (2, 2, 1, 4)
+    gradient = host(pool.backward(images, outputs, device(np.ones((2, 2, 1, 4)))))
+    assert not gradient[:, 4].any() and not gradient[:, :, 2].any() and gradient.sum() == 16
+
+
+def test_flattening_keeps_a_channels_places_together():
+    """Channel r of a 2 x 2 map owns features 4 r to 4 r + 3, as in PyTorch."""
+    images = device(np.arange(3 * 2 * 2).reshape(3, 2, 2, 1))
+    assert host(Flatten().forward(images)).ravel().tolist() == list(range(12))
+
+
+def test_bias_and_relu_commute_with_pooling():
+    """So adding the bias after the pooling is the published order, on a quarter of the numbers."""
+    bias = Bias(2, fan_in=4)
+    Network([bias], [], 3, "float64")
+    images = device(numbers(2, 4, 4, 3))
+    late = np.maximum(host(bias.forward(MaxPool().forward(images))), 0)
+    early = host(MaxPool().forward(device(np.maximum(host(bias.forward(images)), 0))))
+    assert_array_equal(late, early)
+
+
+# The network
+
+
+@pytest.mark.parametrize("seeds", [3, [3], [3, 4]])
+def test_gradients_of_the_network_are_the_slopes_of_its_loss(seeds):
+    """Central differences along random directions of all parameters; relu and max are smooth but on a null set."""
+    network = convnet(seeds, "float64", **SMALL)
+    leading = np.shape(seeds)
+    inputs = device(numbers(*leading, 3, 26, 26, 5))
+    labels = device(np.broadcast_to(np.arange(5) % 2, (*leading, 5)).copy())
+
+    def loss(parameters):
+        network.parameters[...] = device(parameters)
+        return float(host(cross_entropy(network.forward(inputs)[-1], labels)[0]).mean(axis=-1).sum())
+
+    start = host(network.parameters).copy()
+    for seed in range(5):
+        direction = numbers(*start.shape, seed=10 + seed)
+        expected = slope(loss, start, direction)
+        network.parameters[...] = device(start)
+        values = network.forward(inputs)
+        gradients = network.backward(values, cross_entropy(values[-1], labels)[1])
+        found = (host(network.fill_gradients(values, gradients)) * direction).sum()
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+def test_the_network_of_continual_imagenet_has_its_parameters_and_places():
+    network = convnet([0], "float32")
+    assert network.num_parameters == 177_218
+    values = network.forward(device(np.zeros((1, 3, 32, 32, 2)), "float32"))
+    shapes = [values[layer.features].shape[1:-1] for layer in network.hidden]
+    assert shapes == [(32, 14, 14), (64, 6, 6), (512,), (128,), (128,)]
+    assert values[-1].shape == (1, 2, 2)
+    bound = 1 / np.sqrt(75)  # the library default: weights and biases alike
+    assert 0.95 * bound < abs(host(network.layers[0].weight)).max() < bound
+    assert 0 < abs(host(network.hidden[0].bias.bias)).max() < bound
+
+
+def test_images_too_small_for_the_kernels_are_refused():
+    with pytest.raises(ValueError, match="Images of 10 x 10 pixels are too small"):
+        convnet([0], "float32", image_size=10)
+
+
+def test_a_run_alone_is_itself_among_others():
+    block, alone = convnet([3, 7, 8], "float32", **SMALL), convnet([7], "float32", **SMALL)
+    inputs = numbers(3, 3, 26, 26, 4).astype("float32")
+    for network, chosen in ((block, inputs), (alone, inputs[1:2])):
+        values = network.forward(device(chosen))
+        labels = device(np.zeros((len(chosen), 4), int))
+        network.fill_gradients(values, network.backward(values, cross_entropy(values[-1], labels)[1]))
+    assert_array_equal(host(block.parameters)[1], host(alone.parameters)[0])
+    assert_array_equal(host(block.gradients)[1], host(alone.gradients)[0])
+
+
+def test_it_is_the_network_of_pytorch():
+    """The same parameters in the same order; rounded inputs make ties, which must go to the same place."""
+    torch = pytest.importorskip("torch")
+    network = convnet([5], "float64")
+    layers = []
+    for channels, outputs, size in ((3, 32, 5), (32, 64, 3), (64, 128, 3)):
+        layers += [torch.nn.Conv2d(channels, outputs, size), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+    layers += [torch.nn.Flatten(), torch.nn.Linear(512, 128), torch.nn.ReLU(), torch.nn.Linear(128, 128)]
+    peer = torch.nn.Sequential(*layers, torch.nn.ReLU(), torch.nn.Linear(128, 2)).double()
+    torch.nn.utils.vector_to_parameters(torch.tensor(host(network.parameters)[0].copy()), peer.parameters())
+    images, labels = numbers(10, 3, 32, 32).round(), np.arange(10) % 2
+    torch.nn.functional.cross_entropy(peer(torch.tensor(images)), torch.tensor(labels)).backward()
+    expected = torch.cat([parameter.grad.ravel() for parameter in peer.parameters()]).numpy()
+    values = network.forward(device(np.moveaxis(images, 0, -1)[None]))
+    gradients = network.backward(values, cross_entropy(values[-1], device(labels[None]))[1])
+    assert_allclose(host(network.fill_gradients(values, gradients))[0], expected, atol=1e-12)
+
+
+# Continual Backprop: units are channels
+
+
+def utility_by_hand(utility, features, mean, incoming, outgoing):
+    """A unit's utility from features (S, N) of its S places in the next layer, mean outgoing magnitude of each (S,)."""
+    variation = abs(features - mean).mean(axis=-1)
+    worth = {
+        "contribution": outgoing * abs(features).mean(axis=-1),
+        "zero_contribution": outgoing * variation,
+        "adaptable_contribution": outgoing * variation / incoming,
+        "adaptation": np.full_like(outgoing, 1 / incoming),
+    }
+    return worth[utility].mean()
+
+
+@pytest.mark.parametrize("utility", ["contribution", "zero_contribution", "adaptable_contribution", "adaptation"])
+def test_the_utility_of_a_channel_is_as_published(utility):
+    """convGnT: means over examples and places; between the last convolution and the dense layer each place has its own
+    outgoing weights, and the channel is worth the mean over its places."""
+    network = convnet([2], "float64", **SMALL)
+    settings = ContinualBackpropSettings(replacement_rate=1e-9, utility=utility, decay_rate=0.0)
+    rule = ContinualBackprop(network, settings)
+    values = network.forward(device(numbers(1, 3, 26, 26, 4)))
+    rule.step(values, 0)
+    first, second, last = network.hidden[:3]
+    # From convolution to convolution all places of a channel count as examples.
+    features, kernel = host(values[first.features])[0], host(second.incoming.weight)[0]  # (3, 12, 12, 4), (8, 3, 3, 3)
+    for unit in range(3):
+        channel = features[unit].reshape(1, -1)
+        own, leaving = abs(host(first.incoming.weight)[0, unit]).mean(), abs(kernel[:, unit]).mean()
+        expected = utility_by_hand(utility, channel, channel.mean(), own, np.array([leaving]))
+        assert host(rule.state[0]["utility"])[0, unit] == pytest.approx(expected)
+    # From the last convolution to the dense layer, S places.
+    features, weight = host(values[last.features])[0], host(last.outgoing.weight)[0]  # (5 S, 4), (12, 5 S)
+    places = len(features) // 5
+    for unit in range(5):
+        part = slice(unit * places, (unit + 1) * places)
+        own, leaving = abs(host(last.incoming.weight)[0, unit]).mean(), abs(weight[:, part]).mean(axis=0)
+        expected = utility_by_hand(utility, features[part], features[part].mean(), own, leaving)
+        assert host(rule.state[2]["utility"])[0, unit] == pytest.approx(expected)
+
+
+def replace_one(layer, unit, **changes):
+    network = convnet([2], "float64", **SMALL)
+    rule = ContinualBackprop(network, ContinualBackpropSettings(replacement_rate=0.1, **changes))
+    inputs = device(numbers(1, 3, 26, 26, 4))
+    values = network.forward(inputs)
+    rule.step(values, 0)
+    before = host(values[-1]).copy()
+    rule.replace(network.hidden[layer], rule.state[layer], np.array([0]), device(np.array([unit])), step=1)
+    return network, rule, before, host(network.forward(inputs)[-1])
+
+
+@pytest.mark.parametrize("layer", range(4))
+def test_a_replaced_channel_gets_a_fresh_kernel_and_nothing_leaves_it(layer):
+    network, rule, _, after = replace_one(layer, 1)
+    place = network.hidden[layer]
+    bound = 1 / np.sqrt(place.incoming.num_inputs)
+    assert abs(host(place.incoming.weight)[0, 1]).max() < bound
+    assert host(place.bias.bias)[0, 1].ravel().tolist() == [0]
+    leaving = host(place.outgoing_weight(place.outgoing.weight))[0]  # (O, H, S)
+    assert not leaving[:, 1].any() and leaving[:, 0].all() and leaving[:, 2].all()
+    assert host(rule.state[layer]["age"])[0].tolist()[:3] == [1, 0, 1]
+    place.incoming.weight[0, 1] = 9.0  # whatever it computes now, nobody hears it
+    inputs = device(numbers(1, 3, 26, 26, 4))
+    assert_allclose(host(network.forward(inputs)[-1]), after, atol=1e-12)
+
+
+def test_the_flattened_channel_owns_consecutive_columns_of_the_dense_layer():
+    network, *_ = replace_one(2, 3)
+    places = network.hidden[2].outgoing.num_inputs // 5
+    silent = (host(network.hidden[2].outgoing.weight)[0] == 0).all(axis=0)
+    assert np.flatnonzero(silent).tolist() == list(range(3 * places, 4 * places))
+
+
+def test_handing_over_the_mean_keeps_the_mean_input_of_the_consumers():
+    """transfer_bias: b' += sum of W'[:, r] times the mean of unit r, over every place it is seen through."""
+    network = convnet([2], "float64", **SMALL)
+    rule = ContinualBackprop(network, ContinualBackpropSettings(replacement_rate=0.1, transfer_bias=True))
+    values = network.forward(device(numbers(1, 3, 26, 26, 4)))
+    rule.step(values, 0)
+    layer = network.hidden[0]
+    mean = host(values[layer.features])[0, 1].mean()
+    expected = host(layer.outgoing_bias.bias)[0].ravel() + mean * host(layer.outgoing.weight)[0, :, 1].sum(
+        axis=(-1, -2)
+    )
+    rule.replace(layer, rule.state[0], np.array([0]), device(np.array([1])), step=1)
+    assert_allclose(host(layer.outgoing_bias.bias)[0].ravel(), expected, atol=1e-12)
+
+
+def test_the_published_rule_replaces_a_fixed_share_of_all_channels():
+    """convGnT: rho n_l is due in each step with anything eligible, an eighth of 8 channels: one a step from step m on."""
+    settings = LearnerSettings(replacement_rate=0.125, rate_counts="all", maturity_threshold=3)
+    network = convnet([2, 3], "float64", **SMALL)
+    learner = Learner(network, cross_entropy, settings)
+    inputs, labels = device(numbers(2, 3, 26, 26, 4)), device(np.zeros((2, 4), int))
+    replaced = []
+    for _ in range(5):
+        learner.step(inputs, labels)
+        newborn = host(learner.continual_backprop.state[1]["age"]) == 0
+        replaced.append(newborn.sum(axis=-1).tolist())
+    assert replaced == [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]]
+
+
+def test_a_learner_of_images_resumes_to_the_bit():
+    settings = LearnerSettings(replacement_rate=0.05, maturity_threshold=2, momentum=0.9)
+
+    def make():
+        return Learner(convnet([1, 2], "float32", **SMALL), cross_entropy, settings)
+
+    def train(learner, steps):
+        for step in steps:
+            inputs = device(numbers(2, 3, 26, 26, 4, seed=step), "float32")
+            learner.step(inputs, device(np.full((2, 4), step % 2)))
+
+    whole, first, second = make(), make(), make()
+    train(whole, range(12))
+    train(first, range(7))
+    second.restore(first.state())
+    train(second, range(7, 12))
+    assert_array_equal(host(whole.network.parameters), host(second.network.parameters))
+
+
+def test_misshapen_images_are_refused():
+    learner = Learner(convnet([1], "float32", **SMALL), cross_entropy, LearnerSettings())
+    with pytest.raises(ValueError, match=r"shape \(R, C, Y, X, B\), here \(1, 3, 26, 26, B\)"):
+        learner.step(device(np.zeros((1, 3, 24, 26, 4)), "float32"), device(np.zeros((1, 4), int)))
