@@ -1,11 +1,13 @@
 """What every layer offers; the defaults are those of a layer without parameters and without randomness."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from minilop.backend import Array
 
 
-class Layer:
+class Layer(ABC):
     """A differentiable function of one array."""
 
     index: int  # its place among the layers of the network
@@ -24,11 +26,13 @@ class Layer:
     def begin_evaluation(self) -> None:
         """Behave, until the next step begins, as when nothing is learned: without any randomness."""
 
+    @abstractmethod
     def forward(self, inputs: Array) -> Array:
-        raise NotImplementedError
+        """The outputs."""
 
+    @abstractmethod
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
-        raise NotImplementedError
+        """The gradient of the loss with respect to the inputs, from that with respect to the outputs."""
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
         """Write the gradients of the parameters into their places in the flat vector."""

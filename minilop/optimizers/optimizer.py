@@ -1,9 +1,11 @@
 """What the optimizers share."""
 
+from abc import ABC, abstractmethod
+
 from minilop.backend import Array, xp
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Changes parameters by their gradients.
 
     state           arrays like the parameters (R, P), by name; a weight whose entries are all 0 starts afresh
@@ -31,9 +33,9 @@ class Optimizer:
             negligible = 1e8 * float(xp.finfo(array.dtype).tiny)
             xp.copyto(array, 0, where=abs(array) < negligible)
 
+    @abstractmethod
     def step(self, parameters: Array, gradients: Array) -> None:
         """One update of `parameters` (R, P), in place."""
-        raise NotImplementedError
 
 
 def is_used(hyperparameter: Array) -> bool:
