@@ -46,6 +46,25 @@ class Backprop:
         pass
 
 
+class ConvolutionalBackprop:
+    """The network of Continual ImageNet, trained by SGD with momentum on mini-batches of images."""
+
+    def __init__(self, step_size: float, momentum: float, memory_format: torch.memory_format):
+        layers: list[nn.Module] = []
+        for channels, outputs, size in ((3, 32, 5), (32, 64, 3), (64, 128, 3)):
+            layers += [nn.Conv2d(channels, outputs, size), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2)]
+        self.network = nn.Sequential(*layers).to(memory_format=memory_format)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=step_size, momentum=momentum)
+
+    def learn(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.network(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
 class ContinualBackprop(Backprop):
     """Backprop and generate-and-test with the utility adaptable_contribution and an accumulated rate."""
 

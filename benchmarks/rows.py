@@ -10,6 +10,7 @@ from benchmarks.pairs import Pair
 from minilop import draws
 from minilop.learner import Learner, LearnerSettings, make_mlp
 from minilop.losses import cross_entropy, squared_error
+from minilop.networks import convnet
 
 try:
     import torch
@@ -74,6 +75,22 @@ def _pair(
     return Pair(ours, _in_turn(peer.learn, examples), num_runs)
 
 
+def _convnet(num_runs: int, memory_format: str) -> Pair:
+    """The network of Continual ImageNet, a mini-batch of 100 images of 3 x 32 x 32, momentum 0.9."""
+    settings = LearnerSettings(step_size=0.01, momentum=0.9)
+    generator = np.random.default_rng(0)
+    images = generator.random((num_runs, 3, 32, 32, 100)).astype("float32")
+    labels = generator.integers(0, 2, (num_runs, 100))
+    learner = Learner(convnet(range(num_runs), "float32"), cross_entropy, settings)
+    ours = _in_turn(learner.step, [(images, labels)])
+    if torch is None:
+        return Pair(ours, None, num_runs)
+    chosen = getattr(torch, memory_format)
+    peer = peers.ConvolutionalBackprop(settings.step_size, settings.momentum, chosen)
+    batch = torch.tensor(np.moveaxis(images[0], -1, 0).copy()).contiguous(memory_format=chosen)
+    return Pair(ours, _in_turn(peer.learn, [(batch, torch.tensor(labels[0]))]), num_runs)
+
+
 def _in_turn(step: Callable[..., Any], examples: list[tuple[Any, Any]]) -> Callable[[], Any]:
     position = 0
 
@@ -109,4 +126,7 @@ ROWS: dict[str, Callable[[], Pair]] = {
     "permuted_mnist_backprop_2000_wide": lambda: _permuted_mnist(2000, continual=False),
     "permuted_mnist_continual_backprop_100_wide": lambda: _permuted_mnist(100, continual=True),
     "permuted_mnist_continual_backprop_2000_wide": lambda: _permuted_mnist(2000, continual=True),
+    "convnet_1_run": lambda: _convnet(1, "contiguous_format"),
+    "convnet_3_runs": lambda: _convnet(3, "contiguous_format"),
+    "convnet_1_run_peer_channels_last": lambda: _convnet(1, "channels_last"),
 }
