@@ -55,10 +55,10 @@ class HiddenLayer(NamedTuple):
 class Network:
     """Layers over one parameter vector.
 
-    layers    the layers in forward order
-    hidden    the hidden layers, whose units a plasticity rule may replace
-    seeds     (R,), one a run, or () for a network without the runs axis; from 0 to 2^32 - 1, or ValueError
-    dtype     of all parameters and activations
+    layers        the layers in forward order
+    hidden        the hidden layers, whose units a plasticity rule may replace
+    seeds         (R,), one a run, or () for a network without the runs axis; from 0 to 2^32 - 1, or ValueError
+    dtype         of all parameters and activations
     input_shape   of one example, (I,) or (C, Y, X); what is not given is not checked
 
     The parameters of very small networks (below RUNS_LAST_BELOW) lie in memory with the runs last, and NumPy sums a single

@@ -7,17 +7,16 @@ under another name, never deleted.
 import glob
 import json
 import os
-import platform
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-METADATA = "metadata"  # the entry that holds the JSON text
+from minilop.whole_files import HOST, write_whole
 
-HOST = platform.node()
+METADATA = "metadata"  # the entry that holds the JSON text
 
 Warn = Callable[[str], None]  # takes one sentence for the user
 
@@ -33,21 +32,14 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, A
     cannot be written; an older file of that name then stays as it was.
     """
     text = np.array(json.dumps({**metadata, "arrays": sorted(arrays)}))
-    # Commands in one folder, on one machine or several, do not share it.
-    temporary = path.with_name(f"{path.name}.{HOST}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:  # numpy.savez would also do, but it falls back on pickles
-                for name, array in {**arrays, METADATA: text}.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+
+    def write_archive(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:  # numpy.savez would also do, but it falls back on pickles
+            for name, array in {**arrays, METADATA: text}.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+    write_whole(path, write_archive)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -70,17 +62,6 @@ def _is_another_process(process: int) -> bool:
     except PermissionError:  # of another user
         return True
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """The new name lives in the folder, which is written apart from the file."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows has no such call
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(

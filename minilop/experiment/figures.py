@@ -5,16 +5,18 @@ A problem's `figures` says what is drawn; here is how. Everything is drawn from 
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,11 +148,14 @@ def add_caption(figure: Figure, text: str) -> None:
 
 def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
     """Write `path`.png and `path`.pdf, each whole or not at all, with the metadata inside."""
-    for suffix, inside in (
-        (".png", {key: str(value) for key, value in metadata.items()}),
-        (".pdf", {"Keywords": json.dumps(dict(metadata)), "CreationDate": None}),
+    for kind, inside in (
+        ("png", {key: str(value) for key, value in metadata.items()}),
+        ("pdf", {"Keywords": json.dumps(dict(metadata)), "CreationDate": None}),
     ):
-        target = path.with_name(path.name + suffix)
-        unfinished = path.with_name(f".{path.name}.unfinished{suffix}")
-        figure.savefig(unfinished, dpi=150, metadata=inside)
-        os.replace(unfinished, target)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=150, metadata=inside)
+        write_whole(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
+
+
+def _copy(content: bytes, file: BinaryIO) -> None:
+    file.write(content)

@@ -1,21 +1,21 @@
 """Files that are whole or absent, on the disk and not only on their way to it."""
 
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from minilop.data.errors import DataError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+HOST = platform.node()
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """A file that is there whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    """Write a file that a reader finds whole or not at all, even after a power cut.
+
+    Raises what `write` raises, and OSError where the folder cannot be written; an older file then stays as it was.
+    """
+    # Commands in one folder, on one machine or several, do not share it.
+    temporary = path.with_name(f"{path.name}.{HOST}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -28,6 +28,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def sync(file: BinaryIO) -> None:
+    """Wait until what was written is on the disk."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -40,13 +41,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def lock(file: BinaryIO, part: Path) -> None:
-    """Two commands must not write one part; the lock goes with the process, however it ends."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DataError(f"{part} is being written by another command; wait for it or choose another --out.") from None
