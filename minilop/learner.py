@@ -16,10 +16,11 @@ import numpy as np
 
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
+from minilop.initialization import Scheme
 from minilop.layers import Dense, PendingDense
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss
-from minilop.networks import Network, linear, mlp
+from minilop.networks import Network, convnet, linear, mlp
 from minilop.optimizers import SGD, Adam
 from minilop.optimizers.optimizer import Optimizer, is_used
 from minilop.plasticity import ContinualBackprop, ReDo, ShrinkAndPerturb
@@ -37,7 +38,8 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
     paper shows for the online problems. Every other default turns something off.
     """
 
-    network: Literal["mlp", "linear"] = "mlp"
+    network: Literal["deep", "linear"] = "deep"  # the problem's own, or one without a single hidden unit
+    begin_anew: Literal["nothing", "network"] = "nothing"  # at every new task, where the problem tells of it
     activation: ActivationName = "relu"
     step_size: float = 0.01
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -48,6 +50,7 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
     weight_decay: float = 0.0  # L2 regularization, added to the gradient
     perturb_scale: float = 0.0  # standard deviation of Shrink & Perturb's noise
     dropout: float = 0.0  # probability that a feature is dropped
+    batch_norm: bool = False  # normalize before each activation; for mini-batches
     # How plain SGD on one example is computed, equal but for rounding: with the gradient of all parameters; in place,
     # without storing it; or in place with the last updates saved up (layers/pending.py), the fastest for wide layers.
     update: Literal["gradient", "in_place", "pending"] = "gradient"
@@ -152,7 +155,7 @@ class Learner:
 
     def arrays(self) -> dict[str, Array]:
         """Every array that the learner carries from step to step, by name, each with the runs first."""
-        arrays = {"parameters": self.network.parameters, **self.optimizer.state}
+        arrays = {"parameters": self.network.parameters, **self.network.buffers(), **self.optimizer.state}
         if self.continual_backprop:
             for index, state in enumerate(self.continual_backprop.state):
                 arrays.update({f"{name}.{index}": array for name, array in state.items()})
@@ -181,10 +184,51 @@ class Learner:
             for index, budget in enumerate(self.continual_backprop.budgets):
                 budget.restore(state[f"replacements_due.{index}"].copy(), state[f"age.{index}"], self.num_steps)
 
+    def begin_anew(self, draw: int) -> None:
+        """Forget everything: a new network, other for another `draw` > 0, and all state as before the first step."""
+        state = {name: np.zeros(array.shape, array.dtype) for name, array in self.state().items()}
+        self.restore({**state, "num_steps": np.array(self.num_steps)})
+        self.network.initialize(draw)
+
 
 def make_mlp(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
     """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs."""
     if settings.network == "linear":
-        return linear(sizes[0], sizes[-1], seeds, settings.dtype)
+        return linear(sizes[:1], sizes[-1], seeds, settings.dtype)
+    if settings.batch_norm:
+        raise ValueError("batch_norm is for networks that learn from mini-batches of images; set it to false.")
     dense_layer = PendingDense if settings.update == "pending" else Dense
     return mlp(sizes, settings.activation, seeds, settings.dtype, dropout=settings.dropout, dense_layer=dense_layer)
+
+
+def make_convnet(
+    input_shape: tuple[int, int, int],
+    kernels: Sequence[tuple[int, int]],
+    dense_units: Sequence[int],
+    num_outputs: int,
+    settings: LearnerSettings,
+    seeds: Sequence[int],
+    scheme: Scheme = "default",
+) -> Network:
+    """The convolutional network that `settings` ask for, or its linear baseline from pixels to outputs.
+
+    input_shape   (C, Y, X) of square images
+    kernels       number and size of the kernels of each convolution
+
+    Raises ValueError where the images are too small for the kernels.
+    """
+    if settings.network == "linear":
+        return linear(input_shape, num_outputs, seeds, settings.dtype)
+    return convnet(
+        seeds,
+        settings.dtype,
+        image_size=input_shape[-1],
+        num_channels=input_shape[0],
+        kernels=kernels,
+        dense_units=dense_units,
+        num_outputs=num_outputs,
+        activation=settings.activation,
+        scheme=scheme,
+        dropout=settings.dropout,
+        batch_norm=settings.batch_norm,
+    )

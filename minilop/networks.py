@@ -15,7 +15,7 @@ import numpy as np
 from minilop import backend
 from minilop.backend import Array, xp
 from minilop.initialization import Scheme
-from minilop.layers import Activation, Bias, Convolution, Dense, Dropout, Flatten, MaxPool
+from minilop.layers import Activation, BatchNorm, Bias, Convolution, Dense, Dropout, Flatten, MaxPool
 from minilop.layers.activation import ActivationName
 from minilop.layers.layer import Layer
 from minilop.layers.weighted import Weighted
@@ -34,8 +34,9 @@ class HiddenLayer(NamedTuple):
     incoming: Weighted
     features: int  # values[features] are their activations, (R, H, B), (R, H, Y, X, B) or, flattened, (R, H Y X, B)
     outgoing: Weighted
-    bias: Dense | Bias  # holds the biases of the units: the incoming layer itself where that is dense
-    outgoing_bias: Dense | Bias  # those of their consumers
+    bias: Dense | Bias | BatchNorm  # holds the biases of the units: the incoming layer itself where that is dense
+    outgoing_bias: Dense | Bias | BatchNorm  # those of their consumers
+    normalization: BatchNorm | None = None  # between the incoming layer and the activation
 
     @property
     def num_consumers(self) -> int:
@@ -46,6 +47,11 @@ class HiddenLayer(NamedTuple):
         """Features of the units, (R, F, B): F = H but where units have several; places count as examples else."""
         features = values[self.features]
         return features.reshape(features.shape[:2] + (-1,)) if features.ndim == 5 else features
+
+    def unit_features(self, values: list[Array]) -> Array:
+        """Features of the units, (R, H, N): every place of an image counts as an example."""
+        features = values[self.features]
+        return features.reshape(len(features), self.incoming.num_outputs, -1)
 
     def outgoing_weight(self, weight: Array) -> Array:
         """The view (R, O, H, ...) of the outgoing weight, or of an array like it, by unit."""
@@ -61,7 +67,7 @@ class Network:
     dtype         of all parameters and activations
     input_shape   of one example, (I,) or (C, Y, X); what is not given is not checked
 
-    The parameters of very small networks (below RUNS_LAST_BELOW) lie in memory with the runs last, and NumPy sums a single
+    The parameters of very small networks (below RUNS_LAST_BELOW, not on images) lie in memory with the runs last, and NumPy sums a single
     run of these in another order than several: equal but for rounding. `problems/online.py` shows how to avoid even that.
 
     parameters, gradients   (R, P)
@@ -82,7 +88,8 @@ class Network:
             raise ValueError("A network needs at least one seed, each from 0 to 2^32 - 1.")
         shapes = [shape for layer in layers for shape in layer.parameter_shapes().values()]
         self.num_parameters = sum(math.prod(shape) for shape in shapes)
-        self.runs_last = self.seeds.ndim == 1 and self.num_parameters < RUNS_LAST_BELOW and backend.name() != "cupy"
+        is_small = self.num_parameters < RUNS_LAST_BELOW and (input_shape is None or len(input_shape) == 1)
+        self.runs_last = self.seeds.ndim == 1 and is_small and backend.name() != "cupy"
         self.dtype = dtype
         self.parameters = self.zeros(self.num_parameters)
         self.gradients = self.zeros(self.num_parameters)
@@ -93,10 +100,21 @@ class Network:
         for index, layer in enumerate(self.layers):
             layer.index = index
             layer.number = sum(bool(before.parameter_shapes()) for before in layers[:index])
-            layer.initialize(self.seeds, dtype)
+        self.initialize()
         self.input_shape = None if input_shape is None else self.seeds.shape + input_shape
         self.dense_layers = [layer for layer in self.layers if isinstance(layer, Dense)]
-        self.random_layers = [layer for layer in self.layers if isinstance(layer, Dropout)]
+        self.weighted_layers = [layer for layer in self.layers if isinstance(layer, Weighted)]
+        # Those that learn in another way than they are evaluated.
+        self.two_way_layers = [layer for layer in self.layers if isinstance(layer, (Dropout, BatchNorm))]
+
+    def initialize(self, draw: int = 0) -> None:
+        """Give all parameters and running statistics their initial values; another `draw`, other random ones."""
+        for layer in self.layers:
+            layer.initialize(self.seeds, self.dtype, draw)
+
+    def buffers(self) -> dict[str, Array]:
+        """The running statistics of all layers, by name and place of the layer."""
+        return {f"{name}.{layer.index}": array for layer in self.layers for name, array in layer.buffers().items()}
 
     def zeros(self, length: int) -> Array:
         """Zeros (R, length), in memory stored as the parameters are."""
@@ -117,13 +135,13 @@ class Network:
         return views
 
     def begin_step(self, step: int) -> None:
-        """Let the layers draw what is random in this step of learning."""
-        for layer in self.random_layers:
+        """Let the layers behave as in this step of learning, with what is random in it."""
+        for layer in self.two_way_layers:
             layer.begin_step(step)
 
     def begin_evaluation(self) -> None:
-        """Let the layers be deterministic until the next step begins."""
-        for layer in self.random_layers:
+        """Let the layers behave as when nothing is learned, until the next step begins."""
+        for layer in self.two_way_layers:
             layer.begin_evaluation()
 
     def forward(self, inputs: Array) -> list[Array]:
@@ -203,24 +221,34 @@ def convnet(
     activation: ActivationName = "relu",
     scheme: Scheme = "default",
     dropout: float = 0.0,
+    batch_norm: bool = False,
 ) -> Network:
     """The network of Continual ImageNet: convolutions, each with 2 x 2 max-pooling, then dense layers.
 
-    kernels   number and size of the kernels of each convolution
+    kernels      number and size of the kernels of each convolution
+    dropout      probability that a feature of the dense layers is dropped
+    batch_norm   normalize before each activation; behind a convolution that takes the place of the bias
 
     Raises ValueError where a convolution or a pooling finds no place left.
     """
     layers: list[Layer] = []
     weighted: list[Weighted] = []
-    biases: list[Dense | Bias] = []
+    biases: list[Dense | Bias | BatchNorm] = []
+    normalizations: list[BatchNorm | None] = []
     features = []
     num_inputs, size = num_channels, image_size
     for number, kernel_size in kernels:
         convolution = Convolution(num_inputs, number, kernel_size, activation, scheme)
-        bias = Bias(number, convolution.num_inputs, scheme)
-        layers += [convolution, MaxPool(), bias, Activation(activation)]
+        bias: Bias | BatchNorm
+        if batch_norm:  # of all places, so before the pooling
+            bias = BatchNorm(number, image=True)
+            layers += [convolution, bias, MaxPool(), Activation(activation)]
+        else:
+            bias = Bias(number, convolution.num_inputs, scheme)
+            layers += [convolution, MaxPool(), bias, Activation(activation)]
         weighted.append(convolution)
         biases.append(bias)
+        normalizations.append(bias if isinstance(bias, BatchNorm) else None)
         features.append(len(layers))
         num_inputs, size = number, (size - kernel_size + 1) // 2
         if size < 1:
@@ -230,9 +258,11 @@ def convnet(
     num_inputs *= size * size
     for num_units in dense_units:
         dense = Dense(num_inputs, num_units, activation, scheme)
-        layers += [dense, Activation(activation)]
+        normalization = BatchNorm(num_units, image=False) if batch_norm else None
+        layers += [dense, *filter(None, [normalization]), Activation(activation)]
         weighted.append(dense)
         biases.append(dense)
+        normalizations.append(normalization)
         features.append(len(layers))
         if dropout:
             layers.append(Dropout(dropout, num_units))
@@ -241,10 +271,14 @@ def convnet(
     layers.append(head)
     weighted.append(head)
     biases.append(head)
-    hidden = [HiddenLayer(*place) for place in zip(weighted, features, weighted[1:], biases, biases[1:])]
+    hidden = [
+        HiddenLayer(*place) for place in zip(weighted, features, weighted[1:], biases, biases[1:], normalizations)
+    ]
     return Network(layers, hidden, seeds, dtype, (num_channels, image_size, image_size))
 
 
-def linear(num_inputs: int, num_outputs: int, seeds: Sequence[int] | int, dtype: str) -> Network:
-    """One dense layer from inputs to outputs, the baseline that has no features to lose."""
-    return mlp((num_inputs, num_outputs), "identity", seeds, dtype)
+def linear(input_shape: Sequence[int], num_outputs: int, seeds: Sequence[int] | int, dtype: str) -> Network:
+    """One dense layer from inputs (I,) or pixels (C, Y, X) to outputs, the baseline that has no features to lose."""
+    flatten = [Flatten()] if len(input_shape) > 1 else []
+    dense = Dense(math.prod(input_shape), num_outputs, "identity")
+    return Network([*flatten, dense], [], seeds, dtype, tuple(input_shape))

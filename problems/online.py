@@ -17,6 +17,7 @@ from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_
 from minilop.experiment.results import ResultSet
 from minilop.learner import Learner, LearnerSettings, make_mlp
 from minilop.networks import Network
+from problems.curves import Curves, named, part
 
 CHUNK = 500  # examples that are made and measured at a time
 
@@ -33,7 +34,10 @@ def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequenc
 
     NumPy sums one run in another order than several whose memory is interleaved, as that of very small networks is. So
     that a run alone is the same run as among others, it then gets a copy of itself as company.
+    Raises ValueError for a learner that wants to be told of a new task, or mini-batches.
     """
+    if settings.begin_anew != "nothing":
+        raise ValueError("begin_anew is for problems that tell the learner of a new task; here nothing does")
     network = make_mlp(sizes, settings, seeds)
     if network.runs_last and len(seeds) == 1:
         network = make_mlp(sizes, settings, [*seeds, *seeds])
@@ -70,8 +74,8 @@ class OnlineRuns(ABC):
         self.position = 0
         self.num_runs = len(learner.network.seeds)
         self.diverged_at = np.full(self.num_runs, -1)
-        self.measured: dict[str, np.ndarray] = {}  # mean over the examples of each bin, (num_bins, R)
-        self.diagnosed: dict[str, np.ndarray] = {}  # at the start of each bin, (num_bins, R)
+        self.measured = Curves(num_examples // bin_size, self.num_runs)  # mean over the examples of each bin
+        self.diagnosed = Curves(num_examples // bin_size, self.num_runs)  # at the start of each bin
 
     @abstractmethod
     def examples(self, start: int, stop: int) -> tuple[Array, Array]:
@@ -95,7 +99,7 @@ class OnlineRuns(ABC):
         start, place = self.position, self.position // self.bin_size
         stop = min(start + length - start % length for length in (CHUNK, self.task_length, self.bin_size))
         if start % self.bin_size == 0:
-            self.add(self.diagnosed, place, self.diagnose())
+            self.diagnosed.add(place, self.diagnose())
         inputs, targets = self.examples(start, stop)
         outputs, losses, magnitudes = [], [], []
         for example, target in zip(inputs, targets):
@@ -111,16 +115,16 @@ class OnlineRuns(ABC):
         measures = self.measure(xp.stack(outputs), targets, losses)
         # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
         totals = {name: xp.ascontiguousarray(each.T).sum(axis=-1) for name, each in measures.items()}
-        self.add(self.measured, place, {name: total / self.bin_size for name, total in totals.items()})
+        self.measured.add(place, {name: total / self.bin_size for name, total in totals.items()})
         if magnitudes:
-            self.add(self.measured, place, {"weight_magnitude": sum(magnitudes) / self.looks_a_bin})
+            self.measured.add(place, {"weight_magnitude": sum(magnitudes) / self.looks_a_bin})
         self.learner.network.flush()  # so that a checkpoint here, which needs it, changes nothing
         self.position = stop
 
     def weight_magnitude(self) -> Array:
         """Mean absolute weight of each run, (R,)."""
         self.learner.network.flush()
-        return diagnostics.weight_magnitude(layer.weight for layer in self.learner.network.dense_layers)
+        return diagnostics.weight_magnitude(layer.rows() for layer in self.learner.network.weighted_layers)
 
     def diagnose(self) -> dict[str, Array]:
         """Dead and dormant units, and ranks as a percentage of the number of units, over all hidden layers; each (R,)."""
@@ -130,7 +134,7 @@ class OnlineRuns(ABC):
         network.flush()
         network.begin_evaluation()
         values = network.forward(self.diagnostic_inputs())
-        features = [values[layer.features] for layer in network.hidden]
+        features = [layer.unit_features(values) for layer in network.hidden]  # (R, H, N) each
         num_units = sum(h.shape[-2] for h in features)
         units = {"dead_units": diagnostics.dead_unit_fraction, "dormant_units": diagnostics.dormant_unit_fraction}
         ranks = {
@@ -144,28 +148,21 @@ class OnlineRuns(ABC):
             **{name: percent * sum(rank(h) for h in features) for name, rank in ranks.items()},
         }
 
-    def add(self, record: dict[str, np.ndarray], place: int, values: Mapping[str, Array]) -> None:
-        """Add `values`, each (R,), to the bin `place` of a record."""
-        for name, value in values.items():
-            bins = record.setdefault(name, np.zeros((self.num_examples // self.bin_size, self.num_runs)))
-            bins[place] += to_host(value)
-
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on bit for bit."""
-        state = {f"learner.{name}": array for name, array in self.learner.state().items()}
-        state.update({f"measured.{name}": array.copy() for name, array in self.measured.items()})
-        state.update({f"diagnosed.{name}": array.copy() for name, array in self.diagnosed.items()})
-        return {**state, "position": np.array(self.position), "diverged_at": self.diverged_at.copy()}
+        return {
+            **named(self.learner.state(), "learner"),
+            **named(self.measured.arrays, "measured"),
+            **named(self.diagnosed.arrays, "diagnosed"),
+            "position": np.array(self.position),
+            "diverged_at": self.diverged_at.copy(),
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
-
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {name.removeprefix(prefix): array.copy() for name, array in state.items() if name.startswith(prefix)}
-
-        self.learner.restore(part("learner."))
-        self.measured = part("measured.")
-        self.diagnosed = part("diagnosed.")
+        self.learner.restore(part(state, "learner"))
+        self.measured.arrays = part(state, "measured")
+        self.diagnosed.arrays = part(state, "diagnosed")
         self.position = int(state["position"])
         self.diverged_at = state["diverged_at"].copy()
 
@@ -173,10 +170,8 @@ class OnlineRuns(ABC):
         """All measures, (R, num_bins) each, and `diverged_at` (R,), -1 for a run that never diverged."""
         starts = np.arange(self.num_examples // self.bin_size) * self.bin_size  # (num_bins,)
         end = np.where(self.diverged_at < 0, self.num_examples, self.diverged_at)[:, None]  # (R, 1)
-        measured = {
-            name: np.where(starts + self.bin_size <= end, bins.T, np.nan) for name, bins in self.measured.items()
-        }
-        diagnosed = {name: np.where(starts <= end, bins.T, np.nan) for name, bins in self.diagnosed.items()}
+        measured = self.measured.by_run(starts + self.bin_size <= end)
+        diagnosed = self.diagnosed.by_run(starts <= end)
         results = {**measured, **diagnosed, "diverged_at": self.diverged_at}
         return {name: array[: self.wanted] for name, array in results.items()}
 

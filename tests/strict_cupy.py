@@ -293,6 +293,7 @@ def _make_module() -> ModuleType:
     for name in DATA_DEPENDENT.split():
         setattr(module, name, _on_device(getattr(np, name), waits=True))
     module.linalg = SimpleNamespace(**{name: _on_device(getattr(np.linalg, name)) for name in LINALG.split()})
+    module.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=_on_device(np.lib.stride_tricks.as_strided)))
     module.ndarray = ndarray
     module.asarray, module.array, module.asnumpy = _asarray, _array, _asnumpy
     module.copyto, module.argsort, module.where = _copyto, _argsort, _where

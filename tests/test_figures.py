@@ -26,11 +26,16 @@ def results_of(**learners):
 
 @pytest.fixture(scope="module")
 def of_problems():
-    """Real results of both problems at smoke scale, some learners only, and fewer examples."""
+    """Real results of all problems at smoke scale, some learners only, and fewer examples."""
     sets = {}
     for problem, changes, learners in (
         ("slowly_changing_regression", {"num_examples": 1000, "bin_size": 500}, ("backprop", "linear", "redo", "tanh")),
         ("permuted_mnist", {"task_length": 150}, ("backprop", "continual_backprop", "linear")),
+        (
+            "continual_imagenet",
+            {"num_tasks": 4, "bin_size": 2},
+            ("backprop", "continual_backprop", "linear", "backprop_step_0.01"),
+        ),
     ):
         module = PROBLEMS[problem]
         scale = module.SCALES["smoke"]
@@ -40,7 +45,9 @@ def of_problems():
             runs = module.start(settings, scale.learners[learner], [0, 1, 2], None)
             while runs.progress < 1:
                 runs.advance()
-            finished[learner] = LearnerResults(runs.results(), [{"seed": seed} for seed in (0, 1, 2)])
+            learner_settings = {"step_size": scale.learners[learner].step_size}
+            metadata = [{"seed": seed, "learner_settings": learner_settings} for seed in (0, 1, 2)]
+            finished[learner] = LearnerResults(runs.results(), metadata)
         sets[problem] = ResultSet(problem, "smoke", settings, finished)
     return sets
 
@@ -140,10 +147,17 @@ NAMES = {
         "slowly_changing_regression_diagnostics",
     ],
     "permuted_mnist": ["permuted_mnist", "permuted_mnist_diagnostics"],
+    "continual_imagenet": [
+        "continual_imagenet",
+        "continual_imagenet_diagnostics",
+        "continual_imagenet_step_sizes",
+        "continual_imagenet_step_sizes_diagnostics",
+    ],
 }
 ABOUT = {
     "slowly_changing_regression": ("5 hidden units", "random data made by the target network", "published code"),
     "permuted_mnist": ("1,797 real handwritten digits", "150 a task", "hidden layers 32-32"),
+    "continual_imagenet": ("generated classes (easy), 16 x 16 pixels", "2 epochs a task", "layers 8-16-32-32"),
 }
 
 
@@ -166,9 +180,11 @@ def test_curves_are_drawn_at_the_end_of_their_bins(problem, of_problems):
     measure, ends = {
         "slowly_changing_regression": ("squared_error", [500, 1000]),
         "permuted_mnist": ("accuracy", [1, 2]),
+        "continual_imagenet": ("test_accuracy", [2, 4]),
     }[problem]
     assert axes.lines[0].get_xdata().tolist() == ends
-    assert_allclose(axes.lines[0].get_ydata(), results["backprop"][measure].mean(axis=0))
+    by_place = results["backprop"][measure].reshape(3, 2, -1)  # of the tasks in a bin, the last axis
+    assert_allclose(axes.lines[0].get_ydata(), by_place.mean(axis=(0, 2)))
     drawn = {text.get_text() for text in axes.texts}
     assert {"Backprop", "Linear"} <= drawn and "Tanh" not in drawn  # activations have a figure of their own
 
@@ -177,10 +193,15 @@ def test_curves_are_drawn_at_the_end_of_their_bins(problem, of_problems):
 def test_diagnostics_have_a_panel_each_and_leave_the_linear_network_out(problem, of_problems):
     figure = PROBLEMS[problem].figures(of_problems[problem])[f"{problem}_diagnostics"]
     titles = [axes.get_title(loc="left").strip() for axes in figure.axes]
-    assert titles == ["Weight magnitude", "Dead units (%)", "Effective rank", "Stable rank"]
-    counts = [len(axes.lines) for axes in figure.axes]
-    hidden = counts[0] - 1
-    assert counts[1:] == [hidden] * 3 and hidden == 2
+    of_weights = "Weight magnitude"
+    if problem == "continual_imagenet":
+        assert titles == ["Dormant units (%)", "Stable rank", of_weights, "Training accuracy (%)"]
+    else:
+        assert titles == [of_weights, "Dead units (%)", "Effective rank", "Stable rank"]
+    counts = {title: len(axes.lines) for title, axes in zip(titles, figure.axes)}
+    of_all = counts.pop(of_weights)
+    assert of_all == 3 and counts.pop("Training accuracy (%)", 3) == 3
+    assert set(counts.values()) == {2}
 
 
 def test_fewer_runs_of_one_learner_make_fewer_in_the_caption(of_problems):
@@ -229,3 +250,13 @@ def test_a_figure_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypat
     with pytest.raises(OSError, match="disk full"):
         save(figure, tmp_path / "curves", {"command": "second"})
     assert (tmp_path / "curves.png").read_bytes() == before
+
+
+def test_the_first_ten_tasks_are_drawn_one_by_one_and_all_in_bins(of_problems):
+    results = of_problems["continual_imagenet"]
+    figure = PROBLEMS["continual_imagenet"].figures(results)["continual_imagenet_step_sizes"]
+    first, all_tasks = figure.axes
+    assert [line.get_xdata().tolist() for line in first.lines] == [[1, 2, 3, 4]] * 3  # there are but four
+    assert_allclose(first.lines[0].get_ydata(), results["backprop"]["test_accuracy"].mean(axis=0))
+    assert [line.get_xdata().tolist() for line in all_tasks.lines] == [[2, 4]] * 3
+    assert "Backprop's own step size: 0.03." in " ".join(figure.get_supxlabel().split())

@@ -107,7 +107,7 @@ def test_forward_by_hand() -> None:
 
 
 def test_linear_is_one_dense_layer_without_hidden_units() -> None:
-    network = linear(3, 2, [1, 2], "float32")
+    network = linear((3,), 2, [1, 2], "float32")
     assert [type(layer) for layer in network.layers] == [Dense]
     assert not network.hidden and network.num_parameters == 8
 
@@ -135,7 +135,7 @@ def test_gradient_of_a_network_is_the_central_difference(
     monkeypatch.setattr("minilop.networks.RUNS_LAST_BELOW", runs_last_below)
     random = np.random.default_rng(1)
     if kind == "linear":
-        network = linear(3, 4, seeds(leading), "float64")
+        network = linear((3,), 4, seeds(leading), "float64")
     else:
         activation: ActivationName = "tanh" if kind == "dropout" else kind
         network = mlp((3, 6, 5, 4), activation, seeds(leading), "float64", dropout=0.4 * (kind == "dropout"))
@@ -221,7 +221,7 @@ def test_descending_is_sgd_of_the_whole_gradient(dense_layer: type[Dense]) -> No
 
 def test_an_evaluation_ends_where_the_next_step_begins() -> None:
     network = mlp((3, 50, 2), "sigmoid", [1], "float64", dropout=0.5)
-    assert [type(layer) for layer in network.random_layers] == [Dropout]
+    assert [type(layer) for layer in network.two_way_layers] == [Dropout]
     inputs = device(np.ones((1, 3, 1)))
     network.begin_step(0)
     learning = host(network.forward(inputs)[-1])

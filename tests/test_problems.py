@@ -420,7 +420,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(problem):
     for name in expected.keys() - {"diverged_at"}:
         assert_array_equal(found[name][[0, 2]], expected[name][[0, 2]], name)
         whole = at // runs.bin_size  # bins that had ended; one more had been looked into before its first example
-        last = whole + 1 if name in runs.diagnosed else whole
+        last = whole + 1 if name in runs.diagnosed.arrays else whole
         assert_array_equal(found[name][1, :last], expected[name][1, :last], name)
         assert np.isnan(found[name][1, last:]).all(), name
     assert np.isfinite(found["weight_magnitude"][[0, 2]]).all()
@@ -606,7 +606,7 @@ def test_a_run_alone_is_itself_among_others_also_where_weights_are_summed_by_blo
             runs.advance()
         place = seeds.index(3)
         states.append({name: array[place] for name, array in runs.learner.state().items() if array.ndim > 1})
-        results.append(runs.measured["weight_magnitude"][:, place])
+        results.append(runs.measured.arrays["weight_magnitude"][:, place])
     for state, magnitude in zip(states[1:], results[1:]):
         assert_array_equal(magnitude, results[0])
         for name, array in state.items():

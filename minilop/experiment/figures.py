@@ -32,12 +32,16 @@ COLOURS = {
     "adam": "C5",
     "dropout": "C6",
     "redo": "C8",
+    "batch_norm": "C9",
+    "fresh": "C2",
     "linear": "0.45",
 }
-_OTHER_COLOURS = ("C2", "C9", "navy", "goldenrod", "teal", "black")
+_OTHER_COLOURS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
+LEVELS = ("linear", "fresh")  # what learners are compared with, drawn dashed
 LABELS = {
     "continual_backprop": "Continual Backprop",
     "elu": "ELU",
+    "fresh": "Fresh network",
     "l2": "L2",
     "leaky_relu": "Leaky ReLU",
     "redo": "ReDo",
@@ -77,7 +81,7 @@ def draw_curves(
             continue
         colour = COLOURS.get(learner) or next(others)
         mean, error = mean_and_error(results[learner][measure])
-        axes.plot(positions, mean, color=colour, linestyle="--" if learner == "linear" else "-", linewidth=1.8)
+        axes.plot(positions, mean, color=colour, linestyle="--" if learner in LEVELS else "-", linewidth=1.8)
         axes.fill_between(positions, mean - error, mean + error, color=colour, alpha=0.22, linewidth=0)
         finite = np.flatnonzero(np.isfinite(mean))
         if len(finite):

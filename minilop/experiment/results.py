@@ -1,8 +1,8 @@
 """Results: one file per run, written once and never computed again; and the reading side for figures."""
 
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,14 @@ class ResultSet:
 
     def __getitem__(self, learner: str) -> LearnerResults:
         return self.learners[learner]
+
+    def with_curves(self, change: Callable[[np.ndarray], np.ndarray]) -> "ResultSet":
+        """These results with every curve (R, T) replaced by `change` of it; what is one number a run stays."""
+        learners = {}
+        for name, learner in self.learners.items():
+            arrays = {measure: change(array) if array.ndim > 1 else array for measure, array in learner.arrays.items()}
+            learners[name] = replace(learner, arrays=arrays)
+        return replace(self, learners=learners)
 
 
 def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequence[int], warn: Warn) -> ResultSet:

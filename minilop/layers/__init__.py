@@ -13,7 +13,8 @@ from minilop.layers.activation import Activation
 from minilop.layers.convolution import Bias, Convolution, Flatten
 from minilop.layers.dense import Dense
 from minilop.layers.dropout import Dropout
+from minilop.layers.normalization import BatchNorm
 from minilop.layers.pending import PendingDense
 from minilop.layers.pooling import MaxPool
 
-__all__ = ["Activation", "Bias", "Convolution", "Dense", "Dropout", "Flatten", "MaxPool", "PendingDense"]
+__all__ = ["Activation", "BatchNorm", "Bias", "Convolution", "Dense", "Dropout", "Flatten", "MaxPool", "PendingDense"]

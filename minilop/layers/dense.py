@@ -36,12 +36,13 @@ class Dense(Weighted):
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.num_outputs, self.num_inputs), "bias": (self.num_outputs, 1)}
 
-    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
-        super().initialize(seeds, dtype)
+    def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
+        super().initialize(seeds, dtype, draw)
         units = np.arange(self.num_outputs)
-        self.bias[...] = self.bias_bound * (
-            2 * draws.uniform(seeds[..., None], "initial bias", 1, layer=self.number, slot=units, dtype=dtype) - 1
+        drawn = draws.uniform(
+            seeds[..., None], "initial bias", 1, layer=self.number, step=draw, slot=units, dtype=dtype
         )
+        self.bias[...] = self.bias_bound * (2 * drawn - 1)
 
     def forward(self, inputs: Array) -> Array:
         return product(self.weight, inputs) + self.bias  # (R, O, B)

@@ -6,34 +6,48 @@ from minilop import draws
 from minilop.backend import Array
 from minilop.layers.layer import Layer
 
+_MASKS_AT_A_TIME = 64
+
 
 class Dropout(Layer):
     """Sets each feature to zero with `probability` and divides the others by 1 - probability.
 
-    One mask for the examples of a step, (R, n, 1), drawn by `begin_step`: the problems with dropout are online. In an
-    evaluation nothing is dropped.
+    Every step has a mask (R, n, B), other for each example of the mini-batch. In an evaluation nothing is dropped.
     """
 
-    mask: Array
+    mask: Array  # of the last forward pass
+    step: int | None = None  # of learning; None in an evaluation
 
     def __init__(self, probability: float, num_units: int):
         self.probability = probability
         self.num_units = num_units
 
-    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
-        def masks(steps: np.ndarray) -> Array:
-            kept = draws.uniform(seeds, "dropout", (self.num_units, 1), layer=self.number, step=steps, dtype=dtype)
-            return (kept >= self.probability).astype(dtype) / (1 - self.probability)  # (T, R, n, 1)
-
-        self.masks = draws.Ahead(masks, steps_at_a_time=64, dimensions=seeds.ndim)
+    def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
+        self.seeds = seeds
+        self.dtype = dtype
+        self.batch_size = 0
 
     def begin_step(self, step: int) -> None:
-        self.mask = self.masks(step)
+        self.step = step
 
     def begin_evaluation(self) -> None:
-        self.mask = 1
+        self.step = None
+
+    def draw_masks(self, steps: np.ndarray) -> Array:
+        """The masks of these steps, (T, R, n, B)."""
+        shape = (self.num_units, self.batch_size)
+        drawn = draws.uniform(self.seeds, "dropout", shape, layer=self.number, step=steps, dtype=self.dtype)
+        return (drawn >= self.probability).astype(self.dtype) / (1 - self.probability)
 
     def forward(self, inputs: Array) -> Array:
+        if self.step is None:
+            self.mask = 1
+        else:
+            if self.batch_size != inputs.shape[-1]:
+                self.batch_size = inputs.shape[-1]
+                steps_at_a_time = max(1, _MASKS_AT_A_TIME // self.batch_size)
+                self.masks = draws.Ahead(self.draw_masks, steps_at_a_time, dimensions=self.seeds.ndim)
+            self.mask = self.masks(self.step)
         return inputs * self.mask
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:

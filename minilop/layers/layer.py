@@ -17,8 +17,16 @@ class Layer(ABC):
         """Names and shapes of the parameters of one run, in the order in which they lie in the flat vector."""
         return {}
 
-    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
-        """Give the parameters their initial values, and remember what later draws need; seeds () or (R,), one a run."""
+    def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
+        """Give the parameters their initial values, and remember what later draws need.
+
+        seeds   () or (R,), one a run
+        draw    a number; another one gives other random values
+        """
+
+    def buffers(self) -> dict[str, Array]:
+        """Arrays by name that steps of learning change but no optimizer does, each with the runs first."""
+        return {}
 
     def begin_step(self, step: int) -> None:
         """Draw what is random in this step of learning."""

@@ -24,8 +24,8 @@ class PendingDense(Dense):
     `weight` lacks the pending updates until `flush`.
     """
 
-    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
-        super().initialize(seeds, dtype)
+    def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
+        super().initialize(seeds, dtype, draw)
         self.num_pending = 0
         self.scaled_gradients = xp.empty(seeds.shape + (NUM_PENDING, self.num_outputs), dtype)  # U (R, k, O)
         self.inputs = xp.empty(seeds.shape + (NUM_PENDING, self.num_inputs), dtype)  # V (R, k, I)

@@ -23,8 +23,12 @@ class Weighted(Layer):
         self.num_inputs = math.prod(row_shape)  # of one unit
         self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)
 
-    def initialize(self, seeds: np.ndarray, dtype: str) -> None:
-        self.weight[...] = self.initial_rows(seeds[..., None], np.arange(self.num_outputs), "initial weight")
+    def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
+        self.weight[...] = self.initial_rows(seeds[..., None], np.arange(self.num_outputs), "initial weight", draw)
+
+    def rows(self) -> Array:
+        """The weight with a row for each unit, (R, O, I)."""
+        return self.weight.reshape(self.weight.shape[: -len(self.row_shape)] + (-1,))
 
     def initial_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
         """Incoming weights of units by the initial law, uniform in (-bound, bound).

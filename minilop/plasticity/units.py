@@ -69,6 +69,8 @@ def replace_units(
     draw = layer.incoming.initial_rows if fresh_weights == "initial" else layer.incoming.normal_rows
     layer.incoming.weight[runs, units] = draw(seeds, units, "fresh weight", step)  # (K, I)
     layer.bias.bias[runs, units] = 0
+    if layer.normalization:
+        layer.normalization.reset((runs, units))
     layer.outgoing_weight(layer.outgoing.weight)[runs, :, units] = 0
 
 
@@ -79,5 +81,8 @@ def reset_optimizer_state(
     for array in optimizer.state.values():
         views = network.views(array)
         views[layer.incoming.index]["weight"][runs, units] = 0
-        views[layer.bias.index]["bias"][runs, units] = 0
+        for of_units in filter(None, (layer.bias, layer.normalization)):
+            for name in ("scale", "bias"):
+                if name in views[of_units.index]:
+                    views[of_units.index][name][runs, units] = 0
         layer.outgoing_weight(views[layer.outgoing.index]["weight"])[runs, :, units] = 0

@@ -1,0 +1,353 @@
+"""Continual ImageNet: two classes of small colour images are to be told apart, then two others, thousands of times.
+
+Each task is a pair of classes, 600 images of each to train on in many epochs, 100 of each to test on. When it begins,
+the output layer is set to zero; everything else is carried over. No task is harder than another, and yet backprop learns
+the later ones worse than a linear network does, while Continual Backprop keeps improving. `fresh`, a new network for
+every task, is what plasticity lost is measured against.
+
+Dohare et al. (2024), "Continual ImageNet". Paper - published code - ours:
+
+  pairs of classes        random, rarely repeated - a stored order of the classes for each run, repeated or not - the
+                          classes in a random order, two by two; when all have been seen, in a new one
+  inputs                  - stored centred, (almost surely) bytes / 255 - mean image - the same; generated images
+                          bytes / 255 - 1/2
+  output layer            reset - weights and biases zero, their momentum kept - the same
+  utility                 contribution in the text - adaptable_contribution in its files - the files'
+  replacement rate        counts eligible units - counts all as soon as one is eligible - the same
+  accuracy                on the test images after the last epoch - the same - the same
+  number of tasks         2,000 for backprop, 5,000 for the others - the same - 5,000 for all
+
+Dormant units, stable rank, weight magnitude and training accuracy are ours: the paper shows them for its other problems.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from minilop import data, diagnostics, draws
+from minilop.backend import Array, to_host, xp
+from minilop.checks import check_range
+from minilop.experiment.problem import Scale
+from minilop.initialization import Scheme
+from minilop.learner import Learner, LearnerSettings, make_convnet
+from minilop.losses import cross_entropy
+from problems.continual_imagenet_figures import figures
+from problems.continual_imagenet_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
+from problems.curves import Curves, named, part
+
+__all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
+
+IMAGES_AT_A_TIME = 4000  # of all runs, that are learned from between two looks at the clock
+TITLE = "Continual ImageNet: pairs of image classes to tell apart, one pair after another"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The problem; values of the paper where nothing else is said.
+
+    images   imagenet32: the store that `python -m minilop.data imagenet32` makes, in the folder given with --data;
+             hard, medium, easy: generated classes of 32 x 32 pixels, hard ones about as hard as ImageNet's
+    """
+
+    images: Literal["imagenet32", "hard", "medium", "easy"] = "imagenet32"
+    halvings: int = 0  # how often 2 x 2 pixels of generated images are averaged to one
+    num_classes: int = 1000
+    num_tasks: int = 5000
+    num_training_images: int = 600  # of a class
+    num_test_images: int = 100  # of a class
+    num_epochs: int = 250
+    batch_size: int = 100
+    num_channels: tuple[int, ...] = (32, 64, 128)  # of each convolution, all with 2 x 2 max-pooling
+    kernel_sizes: tuple[int, ...] = (5, 3, 3)
+    dense_units: tuple[int, ...] = (128, 128)
+    initialization: Scheme = "default"
+    bin_size: int = 50  # tasks averaged to a point of the figures
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or that contradict each other."""
+        check_range(self, "num_tasks num_training_images num_test_images num_epochs batch_size bin_size", 1)
+        check_range(self, "num_classes", 2)
+        check_range(self, "halvings", 0)
+        if 2 * self.num_training_images % self.batch_size:
+            raise ValueError(
+                f"batch_size, {self.batch_size}, must divide the {2 * self.num_training_images} images of an epoch"
+            )
+        if self.num_tasks % self.bin_size:
+            raise ValueError(f"num_tasks, {self.num_tasks}, must be a multiple of bin_size, {self.bin_size}")
+        if not self.num_channels or len(self.num_channels) != len(self.kernel_sizes):
+            raise ValueError("num_channels and kernel_sizes need one number for each convolution, at least one")
+        if self.images == "imagenet32" and self.halvings:
+            raise ValueError("halvings is for generated images; choose images=hard, medium or easy")
+
+    @property
+    def steps_a_task(self) -> int:
+        return self.num_epochs * 2 * self.num_training_images // self.batch_size
+
+
+def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int], np.ndarray]:
+    """A function from a class to its inputs (N, 3, Y, X), single floats centred at zero, training images first.
+
+    Raises DataError where the store is missing or has not what the settings want.
+    """
+    number = settings.num_training_images + settings.num_test_images
+    if settings.images != "imagenet32":
+        return lambda class_number: generate(class_number, number, settings.images, settings.halvings)
+    store = data.open_store(data_folder or Path("data"))
+    if settings.num_classes > store.num_classes or number > store.array.shape[1]:
+        raise data.DataError(
+            f"{settings.num_classes} classes of {number} images are wanted, but the store has {store.num_classes} of "
+            f"{store.array.shape[1]}; set num_classes and num_training_images to at most that."
+        )
+    training, test = slice(settings.num_training_images), slice(-settings.num_test_images, None)
+    return lambda class_number: np.concatenate([store.inputs(class_number)[which] for which in (training, test)])
+
+
+def generate(class_number: int, number: int, preset: str, halvings: int) -> np.ndarray:
+    """The first images of a generated class, (N, 3, Y, X)."""
+    images = data.synthetic_objects(class_number, range(number), preset)
+    for _ in range(halvings):
+        images = data.halve(images)
+    return images / np.float32(255) - np.float32(0.5)
+
+
+class ImagePairs:
+    """R runs of one learner on their sequences of tasks; `minilop.experiment.problem.Runs` says how it is driven."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        learner_settings: LearnerSettings,
+        seeds: Sequence[int],
+        read_class: Callable[[int], np.ndarray],
+    ):
+        self.settings = settings
+        self.read_class = read_class
+        self.num_runs = len(seeds)
+        input_shape = read_class(0).shape[1:]
+        kernels = tuple(zip(settings.num_channels, settings.kernel_sizes))
+        network = make_convnet(
+            input_shape, kernels, settings.dense_units, 2, learner_settings, seeds, settings.initialization
+        )
+        self.learner = Learner(network, cross_entropy, learner_settings)
+        self.task, self.step = 0, 0  # the step within the task
+        self.loaded_task, self.loaded_epoch = -1, -1
+        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the task were
+        self.diverged_at = np.full(self.num_runs, -1)
+        self.at_start = Curves(settings.num_tasks, self.num_runs)
+        self.at_end = Curves(settings.num_tasks, self.num_runs)
+
+    @property
+    def progress(self) -> float:
+        """The share of all steps that is done."""
+        steps = self.settings.steps_a_task
+        return (self.task * steps + self.step) / (self.settings.num_tasks * steps)
+
+    def advance(self) -> None:
+        """Learn from the next few mini-batches; look at the network where a task begins or ends."""
+        settings = self.settings
+        if self.step == 0:
+            self.begin_task()
+        steps = max(1, IMAGES_AT_A_TIME // (self.num_runs * settings.batch_size))
+        stop = min(self.step + steps, settings.steps_a_task)
+        for step in range(self.step, stop):
+            _, losses = self.learner.step(*self.mini_batch(step))
+            self.finite &= xp.isfinite(losses).all(axis=-1)
+        self.step = stop
+        if self.step == settings.steps_a_task:
+            self.end_task()
+            self.task, self.step = self.task + 1, 0
+
+    def classes(self) -> np.ndarray:
+        """The two classes of the present task of each run, (R, 2); all learners see the same."""
+        seeds, number = self.learner.network.seeds, self.settings.num_classes
+        round_, pair = divmod(self.task, number // 2)
+        return to_host(draws.permutation(seeds, "order of classes", number, step=round_))[:, 2 * pair : 2 * pair + 2]
+
+    def load_task(self) -> None:
+        """Bring the images of the present task to the device: to train on (R, 3, Y, X, N), and to test on."""
+        if self.loaded_task == self.task:
+            return
+        pairs = [[self.read_class(int(number)) for number in pair] for pair in self.classes()]
+        halves = []
+        for which in (slice(self.settings.num_training_images), slice(self.settings.num_training_images, None)):
+            images = [np.concatenate([images[which] for images in pair]) for pair in pairs]  # of (N, 3, Y, X)
+            halves.append(xp.asarray(np.stack([np.moveaxis(each, 0, -1) for each in images]), self.dtype))
+        self.training_images, self.test_images = halves
+        self.loaded_task, self.loaded_epoch = self.task, -1
+
+    @property
+    def dtype(self) -> str:
+        return self.learner.network.dtype
+
+    def labels(self, images: Array) -> Array:
+        """0 for the first half of the images, the first class of the pair, and 1 for the second; (N,)."""
+        number = images.shape[-1]
+        return (xp.arange(number) >= number // 2).astype(int)
+
+    def mini_batch(self, step: int) -> tuple[Array, Array]:
+        """Images (R, 3, Y, X, B) and labels (R, B) of a step of the present task; each epoch has a new order."""
+        self.load_task()
+        batches = 2 * self.settings.num_training_images // self.settings.batch_size
+        epoch, place = divmod(step, batches)
+        if epoch != self.loaded_epoch:
+            self.loaded_epoch = epoch
+            number = self.task * self.settings.num_epochs + epoch
+            order = draws.permutation(
+                self.learner.network.seeds, "order of examples", self.training_images.shape[-1], step=number
+            )  # (R, N)
+            # All images of the epoch are put in order at once, as long stretches are copied faster than short ones.
+            self.epoch_images = xp.stack(
+                [images[..., of_run] for images, of_run in zip(self.training_images, order)]
+            )  # (R, 3, Y, X, N)
+            self.epoch_labels = self.labels(self.training_images)[order]  # (R, N)
+        batch = slice(place * self.settings.batch_size, (place + 1) * self.settings.batch_size)
+        return self.epoch_images[..., batch], self.epoch_labels[:, batch]
+
+    def begin_task(self) -> None:
+        """A zero output layer, or a whole new network for the learner that wants it, and a look at the features."""
+        learner = self.learner
+        if learner.settings.begin_anew == "network" and self.task:
+            learner.begin_anew(self.task)
+        head = learner.network.dense_layers[-1]
+        head.weight[...] = 0
+        head.bias[...] = 0
+        self.finite[...] = True
+        self.load_task()
+        self.at_start.add(self.task, self.diagnose())
+
+    def end_task(self) -> None:
+        """What the learner has got out of the task, in percent; a run whose losses were not all finite has diverged."""
+        newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
+        self.diverged_at[newly_diverged] = self.task
+        magnitude = diagnostics.weight_magnitude(layer.rows() for layer in self.learner.network.weighted_layers)
+        self.at_end.add(
+            self.task,
+            {
+                "test_accuracy": self.accuracy(self.test_images),
+                "training_accuracy": self.accuracy(self.training_images),
+                "weight_magnitude": magnitude,
+            },
+        )
+
+    def values(self, images: Array) -> Iterator[list[Array]]:
+        """What the network makes of images (R, 3, Y, X, N), mini-batch by mini-batch, without learning from them."""
+        network, size = self.learner.network, self.settings.batch_size
+        network.begin_evaluation()
+        return (network.forward(images[..., start : start + size]) for start in range(0, images.shape[-1], size))
+
+    def accuracy(self, images: Array) -> Array:
+        """Percent of the images (R, 3, Y, X, N) that are told right, (R,)."""
+        outputs = xp.concatenate([values[-1] for values in self.values(images)], axis=-1)  # (R, 2, N)
+        return 100.0 * (xp.argmax(outputs, axis=-2) == self.labels(images)).mean(axis=-1)
+
+    def diagnose(self) -> dict[str, Array]:
+        """Dormant units of all hidden layers and stable rank of the last one, in percent of the units, (R,) each.
+
+        Seen on the test images of the task that begins, before anything is learned from it.
+        """
+        hidden = self.learner.network.hidden
+        if not hidden:
+            return {}
+        batches = [[layer.unit_features(values) for layer in hidden] for values in self.values(self.test_images)]
+        features = [xp.concatenate(parts, axis=-1) for parts in zip(*batches)]  # (R, H, N) each
+        num_units = sum(h.shape[-2] for h in features)
+        dormant = sum(h.shape[-2] * diagnostics.dormant_unit_fraction(h) for h in features)
+        return {
+            "dormant_units": 100 / num_units * dormant,
+            "stable_rank": 100 / features[-1].shape[-2] * diagnostics.stable_rank(features[-1]),
+        }
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `restore` needs to go on bit for bit."""
+        return {
+            **named(self.learner.state(), "learner"),
+            **named(self.at_start.arrays, "at_start"),
+            **named(self.at_end.arrays, "at_end"),
+            "task": np.array(self.task),
+            "step": np.array(self.step),
+            "finite": to_host(self.finite).copy(),
+            "diverged_at": self.diverged_at.copy(),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+        self.learner.restore(part(state, "learner"))
+        self.at_start.arrays = part(state, "at_start")
+        self.at_end.arrays = part(state, "at_end")
+        self.task, self.step = int(state["task"]), int(state["step"])
+        self.finite = xp.asarray(state["finite"])
+        self.diverged_at = state["diverged_at"].copy()
+
+    def results(self) -> dict[str, np.ndarray]:
+        """All measures, (R, num_tasks) each, and the task at which a run diverged, (R,), -1 for never."""
+        tasks = np.arange(self.settings.num_tasks)
+        end = np.where(self.diverged_at < 0, self.settings.num_tasks, self.diverged_at)[:, None]  # (R, 1)
+        return {
+            **self.at_end.by_run(tasks < end),
+            **self.at_start.by_run(tasks <= end),
+            "diverged_at": self.diverged_at,
+        }
+
+
+def data_source(settings: Settings, data_folder: Path | None) -> str:
+    """What the images are, the store's with a digest. Raises DataError where the store is missing or damaged."""
+    if settings.images != "imagenet32":
+        return f"generated images, {settings.images}"
+    store = data.open_store(data_folder or Path("data"))
+    digest = hashlib.sha256(store.mean.tobytes() + store.images(0).tobytes()).hexdigest()[:12]
+    return f"ImageNet 32 x 32: {store.num_classes} classes, sha256 of mean and first class {digest}"
+
+
+def start(settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> ImagePairs:
+    """Begin R runs side by side. Raises ValueError (DataError is one) where data or settings cannot be used."""
+    return ImagePairs(settings, learner, seeds, open_images(settings, data_folder))
+
+
+# Ours, for minutes: small images, a small network and short tasks.
+_LAPTOP = Settings(
+    images="easy",
+    halvings=1,
+    num_classes=200,
+    num_tasks=120,
+    num_training_images=100,
+    num_test_images=50,
+    num_epochs=10,
+    batch_size=20,
+    num_channels=(8, 16),
+    kernel_sizes=(5, 3),
+    dense_units=(32, 32),
+    initialization="kaiming",
+    bin_size=10,
+)
+
+SCALES = {
+    "smoke": Scale(
+        replace(_LAPTOP, num_tasks=2, num_training_images=20, num_test_images=20, num_epochs=2, bin_size=1),
+        {**PUBLISHED_LEARNERS, **SMALL_LEARNERS},
+        default_learners=(*MAIN_LEARNERS, "backprop_step_0.01"),
+        runs=2,
+        block=5,
+        seconds=0.5,
+    ),
+    "laptop": Scale(
+        _LAPTOP,
+        {**PUBLISHED_LEARNERS, **SMALL_LEARNERS},
+        default_learners=(*MAIN_LEARNERS, "backprop_step_0.01", "backprop_step_0.003"),
+        runs=5,
+        block=5,
+        seconds=45,
+    ),
+    # All runs side by side, as a GPU wants them.
+    "paper": Scale(
+        Settings(),
+        PUBLISHED_LEARNERS,
+        default_learners=(*MAIN_LEARNERS, "backprop_step_0.001", "backprop_step_0.0001"),
+        runs=30,
+        block=30,
+        seconds=23_000_000,
+    ),
+}

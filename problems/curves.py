@@ -1,0 +1,37 @@
+"""What a problem measures: numbers of every run at the places of a curve, kept until all are there."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from minilop.backend import Array, to_host
+
+
+class Curves:
+    """Measures of R runs, by name, at `length` places: `arrays[name]` is (length, R), zeros where nothing was added."""
+
+    def __init__(self, length: int, num_runs: int):
+        self.length = length
+        self.num_runs = num_runs
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def add(self, place: int, values: Mapping[str, Array]) -> None:
+        """Add `values`, each (R,), to what is at a place."""
+        for name, value in values.items():
+            curve = self.arrays.setdefault(name, np.zeros((self.length, self.num_runs)))
+            curve[place] += to_host(value)
+
+    def by_run(self, known: np.ndarray) -> dict[str, np.ndarray]:
+        """The curves (R, length), NaN where `known` (R, length) is false."""
+        return {name: np.where(known, curve.T, np.nan) for name, curve in self.arrays.items()}
+
+
+def part(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Copies of the arrays of a state whose names begin with `prefix` and a dot, by the rest of their names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): array.copy() for name, array in state.items() if name.startswith(start)}
+
+
+def named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The inverse of `part`: copies, with the prefix and a dot before each name."""
+    return {f"{prefix}.{name}": array.copy() for name, array in arrays.items()}
