@@ -152,9 +152,10 @@ def test_images_and_labels_come_from_the_same_folder(tmp_path):
     assert images[0, 0, 0] == 10 and labels.tolist() == [1]
 
 
-def test_a_missing_set_is_described_by_address_size_checksum_and_place(tmp_path):
+def test_a_missing_set_is_described_by_command_address_size_checksum_and_place(tmp_path):
     message = complaint(read_training_set, tmp_path / "data", "mnist")
     for part in (
+        f"fetch it by python -m minilop.data fetch mnist --out {tmp_path / 'data'}, or get train-images",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "train-images-idx3-ubyte.gz (47,040,016 bytes unpacked, md5 6bbc9ace898e44ae57da46a324031adb)",

@@ -1,10 +1,11 @@
 """Data that problems learn from, as NumPy arrays of unsigned bytes on the host.
 
 Real digits that come with the package, generated digits and generated classes of coloured objects without end, and the
-official files of MNIST and ImageNet 32 x 32 where the user has them. Scaling to floats and the way to the device are a
-problem's own business.
+official files of MNIST, Fashion-MNIST, CIFAR-100 and ImageNet 32 x 32 where the user has them; all but the last are
+fetched by `python -m minilop.data fetch`. Scaling to floats and the way to the device are a problem's own business.
 """
 
+from minilop.data.cifar100 import incremental_split, read_cifar100
 from minilop.data.errors import DataError
 from minilop.data.handwritten_digits import handwritten_digits
 from minilop.data.idx import read_idx, read_training_set
@@ -17,7 +18,9 @@ __all__ = [
     "DataError",
     "halve",
     "handwritten_digits",
+    "incremental_split",
     "open_store",
+    "read_cifar100",
     "read_idx",
     "read_training_set",
     "synthetic_digits",

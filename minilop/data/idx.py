@@ -20,23 +20,18 @@ import numpy as np
 import numpy.typing as npt
 
 from minilop.data.errors import DataError
+from minilop.data.official_files import OfficialFile, fetch_command
 
 LARGEST = 2**31  # bytes; a header that announces more than 2 GiB is taken for damage, not for data
 MOST_DIMENSIONS = 8  # likewise; pictures have three, and NumPy stops at 32 or 64
 PIECE = 2**20  # bytes read at a time, so that a header cannot make us ask for memory that the file does not fill
 
 
-class OfficialFile(NamedTuple):
-    name: str
-    size: int  # bytes, unpacked
-    md5: str  # of the unpacked bytes; told to the user, not enforced, since a subset is welcome too
-
-
 class Source(NamedTuple):
     title: str
     addresses: tuple[str, ...]
     places: tuple[str, ...]  # where to look, below the user's folder or absolute; the most specific first
-    images: OfficialFile
+    images: OfficialFile  # of both, size and checksum are those of the unpacked file
     labels: OfficialFile
 
 
@@ -50,7 +45,11 @@ SOURCES = {
     ),
     "fashion_mnist": Source(
         "Fashion-MNIST",
-        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        (
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        ),
         ("fashion_mnist", "FashionMNIST/raw", ".", "/usr/share/datasets/fashion-mnist"),  # the last is Debian's
         OfficialFile("train-images-idx3-ubyte", 47_040_016, "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
         OfficialFile("train-labels-idx1-ubyte", 60_008, "9018921c3c673c538a1fc5bad174d6f9"),
@@ -166,16 +165,18 @@ def _find(folder: Path, dataset: str, source: Source) -> tuple[Path, Path]:
         for official in (source.images, source.labels)
     )
     raise DataError(
-        f"{source.title} was not found in {folder}: get {wanted}, from {' or '.join(source.addresses)}, "
-        f"and put them, packed or unpacked, into {folder / dataset}."
+        f"{source.title} was not found in {folder}: fetch it by {fetch_command(dataset, folder)}, or get {wanted}, "
+        f"from {' or '.join(source.addresses)}, and put them, packed or unpacked, into {folder / dataset}."
     )
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """The names under which a file is looked for, the first first: some unpackers leave train-images.idx3-ubyte."""
+    return tuple(spelling + suffix for spelling in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz"))
+
+
 def _spelled(place: Path, name: str) -> Path | None:
-    """The file in `place`, whichever way it is spelled: some unpackers leave train-images.idx3-ubyte."""
-    for spelling in (name, name.replace("-idx", ".idx")):
-        for suffix in ("", ".gz"):
-            path = place / (spelling + suffix)
-            if os.path.isfile(path):  # unlike Path.is_file, False where the folder may not be looked into
-                return path
+    for spelling in spellings(name):
+        if os.path.isfile(place / spelling):  # unlike Path.is_file, False where the folder may not be looked into
+            return place / spelling
     return None

@@ -24,12 +24,8 @@ import numpy.typing as npt
 
 from minilop.data.errors import DataError
 from minilop.data.imagenet32_sources import IMAGE_SHAPE, PIXELS, Source, find_source, pixel_type, read_pieces
+from minilop.data.locking import lock
 from minilop.whole_files import sync, sync_folder, write_whole
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 NUM_CLASSES = 1000
 NUM_IMAGES = 700  # of a class, as in the paper; the smallest class has 732
@@ -101,7 +97,7 @@ def convert(
     with _blaming(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
         with part.open("r+b" if part.exists() else "w+b") as file:
-            _lock(file, part)
+            lock(file, part)
             if final.exists():  # by another command, between our two looks
                 return
             held = os.fstat(file.fileno()).st_size
@@ -235,13 +231,3 @@ def _blaming(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written ({reason}); make room or choose another --out. The same command goes on "
             "where this one stopped."
         ) from None
-
-
-def _lock(file: BinaryIO, part: Path) -> None:
-    """Two commands must not write one part; the lock goes with the process, however it ends."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DataError(f"{part} is being written by another command; wait for it or choose another --out.") from None

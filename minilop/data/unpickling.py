@@ -8,7 +8,8 @@ of old and of new NumPy, and refuses a pickle that names another before anything
 import os
 import pickle
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from typing import IO, Any
 
 import numpy as np
 
@@ -58,23 +59,27 @@ class _ArrayUnpickler(pickle.Unpickler):
             raise _Refused(f"{module}.{name}") from None
 
 
-def unpickle_arrays(path: str | os.PathLike[str]) -> Any:
+def unpickle_arrays(source: str | os.PathLike[str] | IO[bytes], name: str | None = None) -> Any:
     """What a pickle of arrays, numbers, texts, lists and dictionaries holds; texts of Python 2 are read as latin1.
+
+    source  a path, or an open binary file, which is read to the end of its pickle and left open
+    name    what to call it in a message, where it has no path of its own
 
     Raises DataError where the file cannot be read, is damaged, or asks for anything else, which is then not run.
     """
+    name = name or str(source)
     try:
-        with open(path, "rb") as file:
+        with open(source, "rb") if isinstance(source, str | os.PathLike) else nullcontext(source) as file:
             return _ArrayUnpickler(file, encoding="latin1").load()
     except _Refused as refused:
         raise DataError(
-            f"{path} asks for {refused} where only arrays are admitted, and nothing of it was run; "
+            f"{name} asks for {refused} where only arrays are admitted, and nothing of it was run; "
             "get the file again from its official source."
         ) from None
     except OSError as problem:
         reason = problem.strerror or problem
-        raise DataError(f"{path} cannot be read ({reason}); check that it is a file you may read.") from None
+        raise DataError(f"{name} cannot be read ({reason}); check that it is a file you may read.") from None
     except Exception as problem:  # noqa: BLE001 - damage surfaces as almost any error
         raise DataError(
-            f"{path} is not a pickle, or is damaged or truncated ({type(problem).__name__}); download it again."
+            f"{name} is not a pickle, or is damaged or truncated ({type(problem).__name__}); download it again."
         ) from None
