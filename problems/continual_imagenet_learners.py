@@ -48,8 +48,8 @@ MAIN_LEARNERS = (
 _SMALL = LearnerSettings(step_size=0.03, momentum=0.9)
 SMALL_LEARNERS = {
     "backprop": _SMALL,
-    "l2": replace(_SMALL, weight_decay=3e-3),
-    "shrink_and_perturb": replace(_SMALL, weight_decay=3e-3, perturb_scale=2e-3),
+    "l2": replace(_SMALL, weight_decay=1e-3),
+    "shrink_and_perturb": replace(_SMALL, weight_decay=3e-3, perturb_scale=4e-3),
     "continual_backprop": replace(_SMALL, replacement_rate=3e-3, maturity_threshold=100, rate_counts="all"),
     **_variants(_SMALL, adam_step_size=1e-3),
 }

@@ -8,11 +8,12 @@ evaluation   running mean and variance, at each step of learning moved by a tent
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, blocks, xp
 from minilop.layers.layer import Layer
 
 MOMENTUM = 0.1  # PyTorch's word for the tenth
@@ -66,23 +67,40 @@ class BatchNorm(Layer):
         if not self.learning:
             factor = self.scale / xp.sqrt(self.running_variance + EPSILON)
             return inputs * factor + (self.bias - self.running_mean * factor)
-        mean = inputs.mean(axis=self.axes, keepdims=True)
-        centred = inputs - mean
-        variance = (centred * centred).mean(axis=self.axes, keepdims=True)
+        outputs = xp.empty(inputs.shape, inputs.dtype)
+        self.normalized = xp.empty(inputs.shape, inputs.dtype)
+        self.inverse_deviation = xp.empty(self.scale.shape, inputs.dtype)
         num_values = math.prod(inputs.shape[axis] for axis in self.axes)
-        self.running_mean += MOMENTUM * (mean - self.running_mean)
-        self.running_variance += MOMENTUM * (variance * (num_values / (num_values - 1)) - self.running_variance)
-        self.inverse_deviation = 1 / xp.sqrt(variance + EPSILON)
-        self.normalized = centred * self.inverse_deviation
-        return self.normalized * self.scale + self.bias
+        for units in self.blocks(inputs):
+            mean = inputs[units].mean(axis=self.axes, keepdims=True)
+            centred = inputs[units] - mean
+            variance = (centred * centred).mean(axis=self.axes, keepdims=True)
+            self.running_mean[units] += MOMENTUM * (mean - self.running_mean[units])
+            unbiased = variance * (num_values / (num_values - 1))
+            self.running_variance[units] += MOMENTUM * (unbiased - self.running_variance[units])
+            self.inverse_deviation[units] = 1 / xp.sqrt(variance + EPSILON)
+            xp.multiply(centred, self.inverse_deviation[units], out=self.normalized[units])
+            xp.multiply(self.normalized[units], self.scale[units], out=outputs[units])
+            outputs[units] += self.bias[units]
+        return outputs
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
-        # The two sums are what moving the mean and the deviation contributes, and the parameters' gradients as well.
-        self.bias_gradient[...] = output_gradient.sum(axis=self.axes, keepdims=True)
-        self.scale_gradient[...] = (output_gradient * self.normalized).sum(axis=self.axes, keepdims=True)
+        gradient = xp.empty(inputs.shape, output_gradient.dtype)
+        factor = self.scale * self.inverse_deviation
         num_values = math.prod(inputs.shape[axis] for axis in self.axes)
-        moved = (self.bias_gradient + self.normalized * self.scale_gradient) / num_values
-        return (output_gradient - moved) * (self.scale * self.inverse_deviation)
+        for units in self.blocks(inputs):
+            from_above, normalized = output_gradient[units], self.normalized[units]
+            # What moving the mean and the deviation contributes are two sums, and they are the parameters' gradients too.
+            self.bias_gradient[units] = from_above.sum(axis=self.axes, keepdims=True)
+            self.scale_gradient[units] = (from_above * normalized).sum(axis=self.axes, keepdims=True)
+            moved = normalized * (self.scale_gradient[units] / num_values) + self.bias_gradient[units] / num_values
+            xp.multiply(from_above - moved, factor[units], out=gradient[units])
+        return gradient
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
         """`backward` has done it: it needs the same sums."""
+
+    def blocks(self, inputs: Array) -> Iterator[tuple[Any, ...]]:
+        """Indices of a few units at a time, whose numbers stay in the cache from one line to the next."""
+        size = math.prod(inputs.shape[-len(self.shape) :])  # of one run
+        return ((..., units, *[slice(None)] * len(self.axes)) for units in blocks(self.shape[0], size))
