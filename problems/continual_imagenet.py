@@ -23,6 +23,7 @@ Dormant units, stable rank, weight magnitude and training accuracy are ours: the
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,7 @@ from problems.curves import Curves, named, part
 
 __all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
 
+CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB at most
 IMAGES_AT_A_TIME = 4000  # of all runs, that are learned from between two looks at the clock
 TITLE = "Continual ImageNet: pairs of image classes to tell apart, one pair after another"
 
@@ -95,7 +97,12 @@ def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int],
     """
     number = settings.num_training_images + settings.num_test_images
     if settings.images != "imagenet32":
-        return lambda class_number: generate(class_number, number, settings.images, settings.halvings)
+
+        def centred(class_number: int) -> np.ndarray:
+            images = generate(class_number, number, settings.images, settings.halvings)
+            return images / np.float32(255) - np.float32(0.5)
+
+        return centred
     store = data.open_store(data_folder or Path("data"))
     if settings.num_classes > store.num_classes or number > store.array.shape[1]:
         raise data.DataError(
@@ -106,12 +113,13 @@ def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int],
     return lambda class_number: np.concatenate([store.inputs(class_number)[which] for which in (training, test)])
 
 
+@lru_cache(CLASSES_KEPT)
 def generate(class_number: int, number: int, preset: str, halvings: int) -> np.ndarray:
-    """The first images of a generated class, (N, 3, Y, X)."""
+    """The first images of a generated class, (N, 3, Y, X), bytes; kept for other runs and learners of this process."""
     images = data.synthetic_objects(class_number, range(number), preset)
     for _ in range(halvings):
         images = data.halve(images)
-    return images / np.float32(255) - np.float32(0.5)
+    return images
 
 
 class ImagePairs:
@@ -220,7 +228,8 @@ class ImagePairs:
         self.at_start.add(self.task, self.diagnose())
 
     def end_task(self) -> None:
-        """What the learner has got out of the task, in percent; a run whose losses were not all finite has diverged."""
+        """What the learner has got out of the task; a run whose losses and parameters are not all finite has diverged."""
+        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)
         newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
         self.diverged_at[newly_diverged] = self.task
         magnitude = diagnostics.weight_magnitude(layer.rows() for layer in self.learner.network.weighted_layers)
