@@ -215,8 +215,10 @@ def make_convnet(
     input_shape   (C, Y, X) of square images
     kernels       number and size of the kernels of each convolution
 
-    Raises ValueError where the images are too small for the kernels.
+    Raises ValueError where the images are too small for the kernels, or for updates that are for dense layers alone.
     """
+    if settings.update != "gradient":
+        raise ValueError(f"update={settings.update} is for dense layers and one example a step; choose update=gradient")
     if settings.network == "linear":
         return linear(input_shape, num_outputs, seeds, settings.dtype)
     return convnet(

@@ -29,7 +29,7 @@ from typing import Literal
 
 import numpy as np
 
-from minilop import data, diagnostics, draws
+from minilop import backend, data, diagnostics, draws
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.experiment.problem import Scale
@@ -43,7 +43,8 @@ from problems.curves import Curves, named, part
 __all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
 
 CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB at most
-IMAGES_AT_A_TIME = 4000  # of all runs, that are learned from between two looks at the clock
+# Images of all runs that are learned from between two looks at the clock.
+IMAGES_AT_A_TIME = {"numpy": 4000, "cupy": 100_000}
 TITLE = "Continual ImageNet: pairs of image classes to tell apart, one pair after another"
 
 
@@ -82,6 +83,8 @@ class Settings:
             raise ValueError(f"num_tasks, {self.num_tasks}, must be a multiple of bin_size, {self.bin_size}")
         if not self.num_channels or len(self.num_channels) != len(self.kernel_sizes):
             raise ValueError("num_channels and kernel_sizes need one number for each convolution, at least one")
+        if min(*self.num_channels, *self.kernel_sizes, *self.dense_units) < 1:
+            raise ValueError("num_channels, kernel_sizes and dense_units must be at least 1 each")
         if self.images == "imagenet32" and self.halvings:
             raise ValueError("halvings is for generated images; choose images=hard, medium or easy")
 
@@ -132,6 +135,8 @@ class ImagePairs:
         seeds: Sequence[int],
         read_class: Callable[[int], np.ndarray],
     ):
+        if learner_settings.batch_norm and settings.batch_size == 1:
+            raise ValueError("batch_norm needs mini-batches; choose a batch_size of at least 2")
         self.settings = settings
         self.read_class = read_class
         self.num_runs = len(seeds)
@@ -143,7 +148,7 @@ class ImagePairs:
         self.learner = Learner(network, cross_entropy, learner_settings)
         self.task, self.step = 0, 0  # the step within the task
         self.loaded_task, self.loaded_epoch = -1, -1
-        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the task were
+        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the task were, up to now
         self.diverged_at = np.full(self.num_runs, -1)
         self.at_start = Curves(settings.num_tasks, self.num_runs)
         self.at_end = Curves(settings.num_tasks, self.num_runs)
@@ -159,7 +164,8 @@ class ImagePairs:
         settings = self.settings
         if self.step == 0:
             self.begin_task()
-        steps = max(1, IMAGES_AT_A_TIME // (self.num_runs * settings.batch_size))
+        images = IMAGES_AT_A_TIME.get(backend.name(), IMAGES_AT_A_TIME["numpy"])
+        steps = max(1, images // (self.num_runs * settings.batch_size))
         stop = min(self.step + steps, settings.steps_a_task)
         for step in range(self.step, stop):
             _, losses = self.learner.step(*self.mini_batch(step))
@@ -168,6 +174,7 @@ class ImagePairs:
         if self.step == settings.steps_a_task:
             self.end_task()
             self.task, self.step = self.task + 1, 0
+        backend.synchronize()  # so that progress does not run ahead of the device
 
     def classes(self) -> np.ndarray:
         """The two classes of the present task of each run, (R, 2); all learners see the same."""
@@ -229,7 +236,7 @@ class ImagePairs:
 
     def end_task(self) -> None:
         """What the learner has got out of the task; a run whose losses and parameters are not all finite has diverged."""
-        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)
+        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss has seen the last step
         newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
         self.diverged_at[newly_diverged] = self.task
         magnitude = diagnostics.weight_magnitude(layer.rows() for layer in self.learner.network.weighted_layers)
@@ -288,7 +295,7 @@ class ImagePairs:
         self.at_start.arrays = part(state, "at_start")
         self.at_end.arrays = part(state, "at_end")
         self.task, self.step = int(state["task"]), int(state["step"])
-        self.finite = xp.asarray(state["finite"])
+        self.finite[...] = xp.asarray(state["finite"])
         self.diverged_at = state["diverged_at"].copy()
 
     def results(self) -> dict[str, np.ndarray]:
