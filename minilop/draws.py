@@ -20,19 +20,20 @@ not named is 0. From words w to numbers:
     permutation   the stable argsort of the words
     normal        words w0, w1 of a pair: sqrt(-2 ln(1 - u0)) times cos(2 pi u1), then times sin(2 pi u1)
 
-What is drawn, with `layer` the number of layers with parameters before the one that draws (so the first dense layer's is
-0, the second's 1, whatever stands between them), `unit` the row of a weight, and a step counted from 0:
+What is drawn, with `layer` the number of layers with weights before the one that draws (so the first dense layer's is 0,
+the second's 1, whatever stands between them; a layer without weights has the number of the one whose outputs it treats),
+`unit` the row of a weight or channel of a bias, and a step counted from 0:
 
     purpose                  layer   step           slot   numbers
-    initial weight           yes     0              unit   incoming weights of the unit: bound * (2 u - 1)
-    initial bias             yes     0              unit   the same, for the scheme `default`
+    initial weight           yes     0, or *        unit   incoming weights of the unit: bound * (2 u - 1)
+    initial bias             yes     0, or *        unit   the same, for the scheme `default`
     fresh weight             yes     of replacing   unit   incoming weights of a replaced unit
     replacement coin         yes     t div 1024     0      number t mod 1024 is for step t
     random utility           yes     of replacing   0      one a unit
-    dropout                  yes     t              0      one a feature; kept if u >= probability
+    dropout                  yes     t              0      (n, B): one a feature and example; kept if u >= probability
     perturbation             0       t              0      normal, one a parameter
 
-The problems name their own purposes. For example the first three incoming weights of unit 0 in the first layer of
+* the number of the task, from 0, for a learner that begins it with a new network. The problems name their own purposes. For example the first three incoming weights of unit 0 in the first layer of
 `mlp((20, 5, 1), "relu", [0], "float32")`, whose bound is sqrt(6 / 20), are
 -0.0725802, -0.3501955 and 0.3690068.
 """

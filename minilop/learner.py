@@ -62,6 +62,9 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
         ContinualBackpropSettings.__post_init__(self)
         check_range(self, "step_size epsilon weight_decay perturb_scale", 0)
         check_range(self, "momentum beta_1 beta_2 dropout", 0, 1, below_high=True)
+        of_units = (self.dropout, self.batch_norm, self.replacement_rate, self.redo_period)
+        if self.network == "linear" and any(is_used(value) for value in of_units):
+            raise ValueError("network=linear has no hidden units to drop, normalize or replace; choose network=deep")
         if self.optimizer == "adam" and is_used(self.momentum):
             raise ValueError("momentum is for optimizer=sgd; Adam has beta_1")
         if self.update == "gradient":
@@ -109,7 +112,11 @@ class Learner:
             self.redo = ReDo(network, settings, settings.reset_optimizer_state, self.optimizer)
 
     def step(self, inputs: Array, targets: Array) -> tuple[Array, Array]:
-        """Learn from one mini-batch; returns the outputs (R, O, B) and losses (R, B) from before the update."""
+        """Learn from one mini-batch; returns the outputs (R, O, B) and losses (R, B) from before the update.
+
+        inputs    (R, I, B), or images (R, C, Y, X, B)
+        targets   as the loss wants them: labels (R, B) for cross_entropy, (R, O, B) for squared_error
+        """
         values = self.forward(inputs)
         losses, output_gradient = self.loss(values[-1], targets)
         output_gradients = self.network.backward(values, output_gradient)
@@ -212,11 +219,13 @@ def make_convnet(
 ) -> Network:
     """The convolutional network that `settings` ask for, or its linear baseline from pixels to outputs.
 
-    input_shape   (C, Y, X) of square images
+    input_shape   (C, Y, X) of images as high as wide
     kernels       number and size of the kernels of each convolution
 
     Raises ValueError where the images are too small for the kernels, or for updates that are for dense layers alone.
     """
+    if input_shape[-1] != input_shape[-2]:
+        raise ValueError(f"Images must be as high as wide, not {input_shape[-2]} x {input_shape[-1]} pixels.")
     if settings.update != "gradient":
         raise ValueError(f"update={settings.update} is for dense layers and one example a step; choose update=gradient")
     if settings.network == "linear":

@@ -16,7 +16,7 @@ from minilop import backend
 from minilop.backend import Array, xp
 from minilop.initialization import Scheme
 from minilop.layers import Activation, BatchNorm, Bias, Convolution, Dense, Dropout, Flatten, MaxPool
-from minilop.layers.activation import ActivationName
+from minilop.layers.activation import DECREASING, ActivationName
 from minilop.layers.layer import Layer
 from minilop.layers.weighted import Weighted
 
@@ -99,7 +99,7 @@ class Network:
                 setattr(layer, f"{name}_gradient", gradients[name])
         for index, layer in enumerate(self.layers):
             layer.index = index
-            layer.number = sum(bool(before.parameter_shapes()) for before in layers[:index])
+            layer.number = max(0, sum(isinstance(before, Weighted) for before in layers[: index + 1]) - 1)
         self.initialize()
         self.input_shape = None if input_shape is None else self.seeds.shape + input_shape
         self.dense_layers = [layer for layer in self.layers if isinstance(layer, Dense)]
@@ -229,6 +229,9 @@ def convnet(
     dropout      probability that a feature of the dense layers is dropped
     batch_norm   normalize before each activation; behind a convolution that takes the place of the bias
 
+    The features of a convolution are pooled activations. Pooling commutes with whatever never decreases, so it comes as
+    early as it can: of sums and relus then only a quarter is computed.
+
     Raises ValueError where a convolution or a pooling finds no place left.
     """
     layers: list[Layer] = []
@@ -239,12 +242,12 @@ def convnet(
     num_inputs, size = num_channels, image_size
     for number, kernel_size in kernels:
         convolution = Convolution(num_inputs, number, kernel_size, activation, scheme)
-        bias: Bias | BatchNorm
-        if batch_norm:  # of all places, so before the pooling
-            bias = BatchNorm(number, image=True)
+        bias = BatchNorm(number, image=True) if batch_norm else Bias(number, convolution.num_inputs, scheme)
+        if activation in DECREASING:
+            layers += [convolution, bias, Activation(activation), MaxPool()]
+        elif batch_norm:  # with the statistics of all places
             layers += [convolution, bias, MaxPool(), Activation(activation)]
         else:
-            bias = Bias(number, convolution.num_inputs, scheme)
             layers += [convolution, MaxPool(), bias, Activation(activation)]
         weighted.append(convolution)
         biases.append(bias)
@@ -252,7 +255,11 @@ def convnet(
         features.append(len(layers))
         num_inputs, size = number, (size - kernel_size + 1) // 2
         if size < 1:
-            raise ValueError(f"Images of {image_size} x {image_size} pixels are too small for kernels {kernels}.")
+            sizes = ", ".join(str(kernel_size) for _, kernel_size in kernels)
+            raise ValueError(
+                f"Images of {image_size} x {image_size} pixels are too small for kernels of size {sizes}, each followed "
+                "by 2 x 2 pooling; choose smaller kernels, fewer of them, or larger images."
+            )
     layers.append(Flatten())
     features[-1] = len(layers)
     num_inputs *= size * size

@@ -1,9 +1,12 @@
 """Continual ImageNet: two classes of small colour images are to be told apart, then two others, thousands of times.
 
 Each task is a pair of classes, 600 images of each to train on in many epochs, 100 of each to test on. When it begins,
-the output layer is set to zero; everything else is carried over. No task is harder than another, and yet backprop learns
-the later ones worse than a linear network does, while Continual Backprop keeps improving. `fresh`, a new network for
-every task, is what plasticity lost is measured against.
+the output layer is set to zero; everything else is carried over. No task is harder than another, and yet in the paper
+backprop learns the later ones no better than a linear network does, while Continual Backprop keeps improving. `fresh`, a
+new network for every task, is what plasticity lost is measured against.
+
+A zero output layer passes no gradient down, so in the first step of a task the layers below it move by what is left of
+their momentum, and by decay and noise, alone.
 
 Dohare et al. (2024), "Continual ImageNet". Paper - published code - ours:
 
@@ -11,6 +14,7 @@ Dohare et al. (2024), "Continual ImageNet". Paper - published code - ours:
                           classes in a random order, two by two; when all have been seen, in a new one
   inputs                  - stored centred, (almost surely) bytes / 255 - mean image - the same; generated images
                           bytes / 255 - 1/2
+  initial weights         "Kaiming" - uniform within 1 / sqrt(fan_in), biases too - the same
   output layer            reset - weights and biases zero, their momentum kept - the same
   utility                 contribution in the text - adaptable_contribution in its files - the files'
   replacement rate        counts eligible units - counts all as soon as one is eligible - the same
@@ -42,7 +46,7 @@ from problems.curves import Curves, named, part
 
 __all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
 
-CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB at most
+CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB where a class has 700 images
 # Images of all runs that are learned from between two looks at the clock.
 IMAGES_AT_A_TIME = {"numpy": 4000, "cupy": 100_000}
 TITLE = "Continual ImageNet: pairs of image classes to tell apart, one pair after another"
@@ -86,7 +90,9 @@ class Settings:
         if min(*self.num_channels, *self.kernel_sizes, *self.dense_units) < 1:
             raise ValueError("num_channels, kernel_sizes and dense_units must be at least 1 each")
         if self.images == "imagenet32" and self.halvings:
-            raise ValueError("halvings is for generated images; choose images=hard, medium or easy")
+            raise ValueError(
+                f"halvings={self.halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
+            )
 
     @property
     def steps_a_task(self) -> int:
@@ -112,8 +118,10 @@ def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int],
             f"{settings.num_classes} classes of {number} images are wanted, but the store has {store.num_classes} of "
             f"{store.array.shape[1]}; set num_classes and num_training_images to at most that."
         )
-    training, test = slice(settings.num_training_images), slice(-settings.num_test_images, None)
-    return lambda class_number: np.concatenate([store.inputs(class_number)[which] for which in (training, test)])
+    places = np.r_[
+        : settings.num_training_images, store.array.shape[1] - settings.num_test_images : store.array.shape[1]
+    ]
+    return lambda class_number: store.inputs(class_number)[places]
 
 
 @lru_cache(CLASSES_KEPT)
@@ -140,14 +148,17 @@ class ImagePairs:
         self.settings = settings
         self.read_class = read_class
         self.num_runs = len(seeds)
-        input_shape = read_class(0).shape[1:]
+        self.input_shape = read_class(0).shape[1:]
         kernels = tuple(zip(settings.num_channels, settings.kernel_sizes))
         network = make_convnet(
-            input_shape, kernels, settings.dense_units, 2, learner_settings, seeds, settings.initialization
+            self.input_shape, kernels, settings.dense_units, 2, learner_settings, seeds, settings.initialization
         )
         self.learner = Learner(network, cross_entropy, learner_settings)
         self.task, self.step = 0, 0  # the step within the task
         self.loaded_task, self.loaded_epoch = -1, -1
+        self.training_images: Array = None
+        self.test_images: Array = None
+        self.epoch_images: Array = None
         self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the task were, up to now
         self.diverged_at = np.full(self.num_runs, -1)
         self.at_start = Curves(settings.num_tasks, self.num_runs)
@@ -186,17 +197,18 @@ class ImagePairs:
         """Bring the images of the present task to the device: to train on (R, 3, Y, X, N), and to test on."""
         if self.loaded_task == self.task:
             return
-        pairs = [[self.read_class(int(number)) for number in pair] for pair in self.classes()]
-        halves = []
-        for which in (slice(self.settings.num_training_images), slice(self.settings.num_training_images, None)):
-            images = [np.concatenate([images[which] for images in pair]) for pair in pairs]  # of (N, 3, Y, X)
-            halves.append(xp.asarray(np.stack([np.moveaxis(each, 0, -1) for each in images]), self.dtype))
-        self.training_images, self.test_images = halves
+        network, settings = self.learner.network, self.settings
+        self.training_images = self.test_images = self.epoch_images = None  # need not stay while the next ones come
+        shape = (self.num_runs, *self.input_shape)  # (R, 3, Y, X)
+        images = np.empty((*shape, 2, settings.num_training_images + settings.num_test_images), network.dtype)
+        for run, pair in enumerate(self.classes()):
+            for place, class_number in enumerate(pair):
+                images[run, ..., place, :] = np.moveaxis(self.read_class(int(class_number)), 0, -1)
+        self.training_images, self.test_images = (
+            xp.asarray(part_of_both.reshape(*shape, -1))
+            for part_of_both in np.split(images, [settings.num_training_images], axis=-1)
+        )
         self.loaded_task, self.loaded_epoch = self.task, -1
-
-    @property
-    def dtype(self) -> str:
-        return self.learner.network.dtype
 
     def labels(self, images: Array) -> Array:
         """0 for the first half of the images, the first class of the pair, and 1 for the second; (N,)."""
@@ -314,8 +326,10 @@ def data_source(settings: Settings, data_folder: Path | None) -> str:
     if settings.images != "imagenet32":
         return f"generated images, {settings.images}"
     store = data.open_store(data_folder or Path("data"))
-    digest = hashlib.sha256(store.mean.tobytes() + store.images(0).tobytes()).hexdigest()[:12]
-    return f"ImageNet 32 x 32: {store.num_classes} classes, sha256 of mean and first class {digest}"
+    digest = hashlib.sha256(store.mean.tobytes())  # which stands for the training images of all classes
+    for class_number in range(store.num_classes):
+        digest.update(store.images(class_number)[-settings.num_test_images :].tobytes())
+    return f"ImageNet 32 x 32: {store.num_classes} classes, sha256 of mean and test images {digest.hexdigest()[:12]}"
 
 
 def start(settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> ImagePairs:

@@ -18,7 +18,8 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     about = (
         f"Continual ImageNet on {'ImageNet' if settings.images == 'imagenet32' else f'generated classes ({settings.images})'}, "
         f"{size} x {size} pixels; {settings.num_training_images} training and {settings.num_test_images} test images of a "
-        f"class, {settings.num_epochs} epochs a task, layers {sizes}."
+        f"class, {settings.num_epochs} epochs a task, layers {sizes}. Dashed: a linear network, and a new network for "
+        "every task."
     )
     steps = [name for name in results.learners if name.startswith("backprop_step_")]
     methods = [name for name in results.learners if name not in steps]
@@ -55,7 +56,9 @@ def _step_size_figure(results: ResultSet, learners: Sequence[str], about: str) -
     figure, (first, all_tasks) = new_figure(2)
     number = min(10, results.settings.num_tasks)
     beginning = results.with_curves(lambda curve: curve[:, :number])
-    draw_curves(first, beginning, learners, *_ACCURACY[:1], np.arange(number) + 1, *_ACCURACY[1:], "Task number")
+    measure, label, _ = _ACCURACY
+    tasks = np.arange(number) + 1
+    draw_curves(first, beginning, learners, measure, tasks, label, f"the first {number} tasks", "Task number")
     _draw_binned(all_tasks, results, learners, *_ACCURACY)
     if "backprop" in learners:
         about += f" Backprop's own step size: {results['backprop'].metadata[0]['learner_settings']['step_size']:g}."
@@ -72,7 +75,7 @@ def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str)
         ("Dormant units (%)", "Stable rank", "Weight magnitude", "Training accuracy (%)"),
         (
             f"active at under 1 % of places and images, {before}",
-            f"of the last hidden layer, as a percentage of its units, {before}",
+            "of the last hidden layer, as a percentage of its units, on the same images",
             "mean absolute weight, at the end of each task",
             "at the end of each task",
         ),

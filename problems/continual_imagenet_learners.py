@@ -27,6 +27,13 @@ def _variants(backprop: LearnerSettings, adam_step_size: float) -> dict[str, Lea
     }
 
 
+def _in_layer_style(continual_backprop: LearnerSettings) -> LearnerSettings:
+    """The variant that is part of the backward pass in the published code."""
+    return replace(
+        continual_backprop, decay_rate=0.0, utility="contribution", rate_counts="eligible", when="before_update"
+    )
+
+
 _BACKPROP = LearnerSettings(step_size=0.01, momentum=0.9)
 _CONTINUAL_BACKPROP = replace(_BACKPROP, replacement_rate=3e-4, maturity_threshold=100, rate_counts="all")
 PUBLISHED_LEARNERS = {
@@ -34,9 +41,7 @@ PUBLISHED_LEARNERS = {
     "l2": replace(_BACKPROP, step_size=0.03, weight_decay=3e-6),
     "shrink_and_perturb": replace(_BACKPROP, weight_decay=1e-5, perturb_scale=1e-5),
     "continual_backprop": _CONTINUAL_BACKPROP,
-    "continual_backprop_layer_style": replace(
-        _CONTINUAL_BACKPROP, decay_rate=0.0, utility="contribution", rate_counts="eligible", when="before_update"
-    ),
+    "continual_backprop_layer_style": _in_layer_style(_CONTINUAL_BACKPROP),
     **_variants(_BACKPROP, adam_step_size=1e-3),
 }
 MAIN_LEARNERS = (
@@ -46,10 +51,12 @@ MAIN_LEARNERS = (
 
 # Ours: a task has a hundred steps where the paper's has three thousand, so step size and remedies are stronger.
 _SMALL = LearnerSettings(step_size=0.03, momentum=0.9)
+_SMALL_CONTINUAL_BACKPROP = replace(_SMALL, replacement_rate=3e-3, maturity_threshold=100, rate_counts="all")
 SMALL_LEARNERS = {
     "backprop": _SMALL,
     "l2": replace(_SMALL, weight_decay=1e-3),
     "shrink_and_perturb": replace(_SMALL, weight_decay=3e-3, perturb_scale=4e-3),
-    "continual_backprop": replace(_SMALL, replacement_rate=3e-3, maturity_threshold=100, rate_counts="all"),
+    "continual_backprop": _SMALL_CONTINUAL_BACKPROP,
+    "continual_backprop_layer_style": _in_layer_style(_SMALL_CONTINUAL_BACKPROP),
     **_variants(_SMALL, adam_step_size=1e-3),
 }

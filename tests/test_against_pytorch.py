@@ -14,7 +14,7 @@ from minilop.initialization import GAINS, weight_bound
 from minilop.layers import Activation
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss, cross_entropy, squared_error
-from minilop.networks import Network, mlp
+from minilop.networks import Network, convnet, mlp
 from minilop.optimizers import SGD, Adam
 
 torch = pytest.importorskip("torch")
@@ -150,3 +150,46 @@ def test_bounds_are_those_of_pytorch() -> None:
     assert weight.abs().max().item() == pytest.approx(weight_bound("xavier", "tanh", 100, 1000), rel=1e-3)
     default = torch.nn.Linear(100, 1000).weight
     assert default.abs().max().item() == pytest.approx(weight_bound("default", "relu", 100, 1000), rel=1e-3)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
+@pytest.mark.parametrize("activation", TORCH_ACTIVATIONS)
+def test_a_convolutional_network_pools_activations_as_published(activation: ActivationName, batch_norm: bool) -> None:
+    """Convolution, (normalization,) activation, pooling, in this order, whatever order computes the same."""
+    network = convnet(
+        [1],
+        "float64",
+        image_size=11,
+        kernels=((3, 4), (5, 3)),
+        dense_units=(6,),
+        activation=activation,
+        batch_norm=batch_norm,
+    )
+    layers: list[Any] = []
+    for channels, outputs, size in ((3, 3, 4), (3, 5, 3)):
+        normalize = [torch.nn.BatchNorm2d(outputs)] if batch_norm else []
+        convolution = torch.nn.Conv2d(channels, outputs, size, bias=not batch_norm)
+        layers += [convolution, *normalize, TORCH_ACTIVATIONS[activation](), torch.nn.MaxPool2d(2)]
+    normalize = [torch.nn.BatchNorm1d(6)] if batch_norm else []
+    dense = [torch.nn.Linear(5, 6), *normalize, TORCH_ACTIVATIONS[activation](), torch.nn.Linear(6, 2)]
+    model = torch.nn.Sequential(*layers, torch.nn.Flatten(), *dense).double()
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(network.parameters[0].copy()), model.parameters())
+    random = np.random.default_rng(0)
+    images, labels = random.normal(size=(1, 3, 11, 11, 8)), random.integers(0, 2, (1, 8))
+    values = network.forward(images)
+    _, output_gradient = cross_entropy(values[-1], labels)
+    gradients = network.fill_gradients(values, network.backward(values, output_gradient))
+    outputs = model(torch.from_numpy(np.moveaxis(images[0], -1, 0).copy()))
+    functional.cross_entropy(outputs, torch.from_numpy(labels[0])).backward()
+    np.testing.assert_allclose(values[-1][0].T, outputs.detach().numpy(), atol=1e-12)
+    np.testing.assert_allclose(gradients[0], flat(each.grad for each in model.parameters()), atol=1e-12)
+
+
+def test_all_learners_of_a_run_begin_with_the_same_weights() -> None:
+    """Layers without weights, and normalization, take no number among the draws."""
+    small: dict[str, Any] = {"image_size": 11, "kernels": ((3, 4), (5, 3)), "dense_units": (6, 7)}
+    plain = convnet([4, 5], "float32", **small)
+    for changes in ({"batch_norm": True}, {"dropout": 0.1}, {"activation": "swish"}):
+        other = convnet([4, 5], "float32", **small, **changes)
+        for ours, theirs in zip(plain.weighted_layers, other.weighted_layers, strict=True):
+            np.testing.assert_array_equal(ours.weight, theirs.weight)

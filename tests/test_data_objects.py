@@ -88,7 +88,7 @@ def test_class_index_seed_and_preset_each_change_the_image():
 def test_the_mean_colour_of_a_class_is_what_it_was():
     """Grey levels may differ by one between builds of NumPy, so means are pinned, not bytes."""
     images = synthetic_objects(0, range(64))
-    assert images.mean(axis=(0, 2, 3)) == pytest.approx([106.2, 115.3, 129.0], abs=0.3)
+    assert images.mean(axis=(0, 2, 3)) == pytest.approx([106.5, 114.9, 128.1], abs=0.3)
 
 
 def test_images_have_contrast_and_use_the_range():

@@ -57,7 +57,10 @@ class Store(NamedTuple):
 def open_store(folder: str | os.PathLike[str]) -> Store:
     """The store that `convert` made in `folder`. Raises DataError where there is none, or a damaged one."""
     path = Path(folder) / "images.npy"
-    remedy = f"make it by python -m minilop.data imagenet32 SOURCE --out {folder}."
+    remedy = (
+        f"make it by python -m minilop.data imagenet32 SOURCE --out {folder}, with the files of "
+        "https://image-net.org/data/downsample/ in SOURCE."
+    )
     if not path.exists():
         raise DataError(f"There is no {path}, the store of ImageNet 32x32; {remedy}")
     try:

@@ -61,7 +61,7 @@ class Preset:
 
 
 PRESETS = {
-    "hard": Preset(0.3, 0.3, 0.35, 0.2, 0.2, 0.04, 0.25, light=0.6, hue=0.3, value=0.4),
+    "hard": Preset(0.3, 0.5, 0.45, 0.2, 0.5, 0.08, 0.25, light=0.45, hue=0.3, value=0.4),
     "medium": Preset(0.3, 0.3, 0.35, 0.2, 0.2, 0.04, 0.25, light=0.45, hue=0.16, value=0.25),
     "easy": Preset(0.4, 0.3, 0.3, 0.2, 0.2, 0.04, 0.2, light=0.35, hue=0.12, value=0.2),
 }

@@ -18,7 +18,9 @@ def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> I
     for name, problem in problems.items():
         scales = list(problem.SCALES.values())
         every = list(scales[0].learners)
-        shown = [learner for learner in every if learner in (learners or problem.SCALES["paper"].default_learners)]
+        defaults = {scale_name: scale.default_learners for scale_name, scale in problem.SCALES.items()}
+        by_default = {learner for names in defaults.values() for learner in names}
+        shown = [learner for learner in every if learner in (learners or by_default)]
         yield f"{name}: {problem.TITLE}"
         yield ""
         rows = [["", *problem.SCALES]]
@@ -32,6 +34,9 @@ def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> I
             rows += _settings_rows([scale.learners[learner] for scale in scales], f"{name}.{learner}", True)
         yield from _table(rows)
         yield ""
+        if len(set(defaults.values())) > 1 and not learners:
+            for scale_name, names in defaults.items():
+                yield from _paragraph(f"Run by default at {scale_name} scale", names)
         others = [learner for learner in every if learner not in shown]
         if others and not learners:
             yield from _paragraph(f"{len(others)} more, chosen with --learner (and shown by --list --learner)", others)

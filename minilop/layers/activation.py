@@ -8,6 +8,8 @@ from minilop.layers.layer import Layer
 
 ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish", "identity"]
 
+DECREASING = ("swish",)  # in some part; all others may change places with max-pooling
+
 _LEAK = 0.01  # slope of the leaky relu for negative inputs, PyTorch's default and the published setting
 
 

@@ -9,8 +9,8 @@ from. The batch is the last axis, so every slice, here and in pooling, copies lo
 One output row at a time because its columns, and what becomes of them, stay in a core's cache. Smaller images are done
 several rows at a time, and on a GPU all rows at once.
 
-The bias is a layer of its own because it and the relu commute with the pooling in between: added after it, they touch a
-quarter of the numbers.
+The bias is a layer of its own because it commutes with the pooling in between: added after it, it touches a quarter of the
+numbers.
 """
 
 import math
@@ -132,8 +132,10 @@ class Bias(Layer):
         return {"bias": (self.num_channels, 1, 1, 1)}
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
-        shape = (self.num_channels, 1, 1, 1)
-        drawn = draws.uniform(seeds, "initial bias", shape, layer=self.number, step=draw, dtype=dtype)
+        channels = np.arange(self.num_channels)
+        drawn = draws.uniform(
+            seeds[..., None], "initial bias", (1, 1, 1), layer=self.number, step=draw, slot=channels, dtype=dtype
+        )
         self.bias[...] = self.bias_bound * (2 * drawn - 1)
 
     def forward(self, inputs: Array) -> Array:

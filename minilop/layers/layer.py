@@ -11,7 +11,7 @@ class Layer(ABC):
     """A differentiable function of one array."""
 
     index: int  # its place among the layers of the network
-    number: int  # how many layers with parameters come before it: the coordinate `layer` of its draws
+    number: int  # of the layer with weights that it is or follows, counted from 0: the coordinate `layer` of its draws
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the parameters of one run, in the order in which they lie in the flat vector."""
