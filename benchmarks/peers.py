@@ -65,6 +65,54 @@ class ConvolutionalBackprop:
         return loss.item()
 
 
+class ResidualBlock(nn.Module):
+    """A basic block with biases in all convolutions, as in the published residual network."""
+
+    def __init__(self, num_inputs: int, num_outputs: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_inputs, num_outputs, 3, stride, 1)
+        self.bn1 = nn.BatchNorm2d(num_outputs)
+        self.conv2 = nn.Conv2d(num_outputs, num_outputs, 3, 1, 1)
+        self.bn2 = nn.BatchNorm2d(num_outputs)
+        self.downsample = None
+        if stride != 1:
+            self.downsample = nn.Sequential(nn.Conv2d(num_inputs, num_outputs, 1, stride), nn.BatchNorm2d(num_outputs))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        outputs = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(inputs)))))
+        return torch.relu(outputs + (inputs if self.downsample is None else self.downsample(inputs)))
+
+
+def residual_network(
+    widths: Sequence[int] = (64, 128, 256, 512), blocks: Sequence[int] = (2, 2, 2, 2), num_outputs: int = 100
+) -> nn.Sequential:
+    """The ResNet-18 of class-incremental CIFAR-100."""
+    layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 3, 1, 1), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+    num_inputs = widths[0]
+    for stage, (width, number) in enumerate(zip(widths, blocks)):
+        for block in range(number):
+            layers.append(ResidualBlock(num_inputs, width, 2 if stage and not block else 1))
+            num_inputs = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_inputs, num_outputs))
+
+
+class ResidualBackprop:
+    """The network of class-incremental CIFAR-100, trained by SGD with momentum and weight decay on mini-batches."""
+
+    def __init__(self, step_size: float, momentum: float, weight_decay: float, memory_format: torch.memory_format):
+        self.network = residual_network().to(memory_format=memory_format)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=step_size, momentum=momentum, weight_decay=weight_decay
+        )
+
+    def learn(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+        self.optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.network(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
 class ContinualBackprop(Backprop):
     """Backprop and generate-and-test with the utility adaptable_contribution and an accumulated rate."""
 

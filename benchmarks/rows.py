@@ -11,6 +11,7 @@ from minilop import draws
 from minilop.learner import Learner, LearnerSettings, make_mlp
 from minilop.losses import cross_entropy, squared_error
 from minilop.networks import convnet
+from minilop.residual_networks import resnet
 
 try:
     import torch
@@ -91,6 +92,22 @@ def _convnet(num_runs: int, memory_format: str) -> Pair:
     return Pair(ours, _in_turn(peer.learn, [(batch, torch.tensor(labels[0]))]), num_runs)
 
 
+def _resnet(winograd: bool, memory_format: str) -> Pair:
+    """The network of class-incremental CIFAR-100, a mini-batch of 90 images of 3 x 32 x 32, momentum and weight decay."""
+    settings = LearnerSettings(step_size=0.01, momentum=0.9, weight_decay=5e-4)
+    generator = np.random.default_rng(0)
+    images = generator.random((1, 3, 32, 32, 90)).astype("float32")
+    labels = generator.integers(0, 100, (1, 90))
+    learner = Learner(resnet([0], "float32", winograd=winograd), cross_entropy, settings)
+    ours = _in_turn(learner.step, [(images, labels)])
+    if torch is None:
+        return Pair(ours, None)
+    chosen = getattr(torch, memory_format)
+    peer = peers.ResidualBackprop(settings.step_size, settings.momentum, settings.weight_decay, chosen)
+    batch = torch.tensor(np.moveaxis(images[0], -1, 0).copy()).contiguous(memory_format=chosen)
+    return Pair(ours, _in_turn(peer.learn, [(batch, torch.tensor(labels[0]))]))
+
+
 def _in_turn(step: Callable[..., Any], examples: list[tuple[Any, Any]]) -> Callable[[], Any]:
     position = 0
 
@@ -129,4 +146,7 @@ ROWS: dict[str, Callable[[], Pair]] = {
     "convnet_1_run": lambda: _convnet(1, "contiguous_format"),
     "convnet_3_runs": lambda: _convnet(3, "contiguous_format"),
     "convnet_1_run_peer_channels_last": lambda: _convnet(1, "channels_last"),
+    "resnet": lambda: _resnet(False, "contiguous_format"),
+    "resnet_winograd": lambda: _resnet(True, "contiguous_format"),
+    "resnet_winograd_peer_channels_last": lambda: _resnet(True, "channels_last"),
 }

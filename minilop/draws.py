@@ -25,7 +25,7 @@ the second's 1, whatever stands between them; a layer without weights has the nu
 `unit` the row of a weight or channel of a bias, and a step counted from 0:
 
     purpose                  layer   step           slot   numbers
-    initial weight           yes     0, or *        unit   incoming weights of the unit: bound * (2 u - 1)
+    initial weight           yes     0, or *        unit   incoming weights of the unit: bound * (2 u - 1), or normal
     initial bias             yes     0, or *        unit   the same, for the scheme `default`
     fresh weight             yes     of replacing   unit   incoming weights of a replaced unit
     replacement coin         yes     t div 1024     0      number t mod 1024 is for step t

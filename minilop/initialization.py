@@ -1,10 +1,13 @@
-"""Initial weights: uniform in (-bound, bound), the bound from the numbers of inputs and outputs of a unit.
+"""Initial weights: uniform in (-bound, bound) or normal, the scale from the numbers of inputs and outputs of a unit.
 
-    scheme     bound
-    kaiming    gain * sqrt(3 / fan_in)                   He et al. 2015
-    lecun      sqrt(3 / fan_in)                          LeCun et al. 1998
-    xavier     gain * sqrt(6 / (fan_in + fan_out))       Glorot and Bengio 2010
-    default    sqrt(1 / fan_in)                          PyTorch's own layers, weights and biases alike
+    scheme           bound
+    kaiming          gain * sqrt(3 / fan_in)                   He et al. 2015
+    lecun            sqrt(3 / fan_in)                          LeCun et al. 1998
+    xavier           gain * sqrt(6 / (fan_in + fan_out))       Glorot and Bengio 2010
+    default          sqrt(1 / fan_in)                          PyTorch's own layers, weights and biases alike
+
+                     standard deviation
+    kaiming_normal   gain * sqrt(1 / fan_in)                   He et al. 2015, whose law is this one; the same variance
 
 `gain` makes up for what the activation after the layer takes away; elu and swish use the relu's, as in the published
 code. Biases start at zero except with `default`.
@@ -13,7 +16,7 @@ code. Biases start at zero except with `default`.
 import math
 from typing import Literal
 
-Scheme = Literal["kaiming", "lecun", "xavier", "default"]
+Scheme = Literal["kaiming", "lecun", "xavier", "default", "kaiming_normal"]
 
 GAINS = {
     "identity": 1.0,
@@ -27,8 +30,10 @@ GAINS = {
 
 
 def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> float:
-    """The bound of the table above, for a layer followed by `activation`."""
+    """The scale of the table above, a bound or a standard deviation, for a layer followed by `activation`."""
     gain = GAINS[activation]
+    if scheme == "kaiming_normal":
+        return gain * math.sqrt(1 / fan_in)
     if scheme == "kaiming":
         return gain * math.sqrt(3 / fan_in)
     if scheme == "lecun":
@@ -36,6 +41,11 @@ def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> 
     if scheme == "xavier":
         return gain * math.sqrt(6 / (fan_in + fan_out))
     return math.sqrt(1 / fan_in)
+
+
+def is_normal(scheme: Scheme) -> bool:
+    """Whether weights are drawn from a normal law."""
+    return scheme == "kaiming_normal"
 
 
 def bias_bound(scheme: Scheme, fan_in: int) -> float:

@@ -34,14 +34,18 @@ class HiddenLayer(NamedTuple):
     incoming: Weighted
     features: int  # values[features] are their activations, (R, H, B), (R, H, Y, X, B) or, flattened, (R, H Y X, B)
     outgoing: Weighted
-    bias: Dense | Bias | BatchNorm  # holds the biases of the units: the incoming layer itself where that is dense
-    outgoing_bias: Dense | Bias | BatchNorm  # those of their consumers
+    bias: Dense | Convolution | Bias | BatchNorm  # holds the units' biases: the incoming layer where that has them
+    outgoing_bias: Dense | Convolution | Bias | BatchNorm  # those of their consumers
     normalization: BatchNorm | None = None  # between the incoming layer and the activation
+    further: tuple[Weighted, ...] = ()  # what else reads the features, by way of shortcuts
 
-    @property
-    def num_consumers(self) -> int:
+    def readers(self, shortcuts: bool = False) -> tuple[Weighted, ...]:
+        """The layers that consume the features: the next one, and if asked for those that shortcuts lead to."""
+        return (self.outgoing, *self.further) if shortcuts else (self.outgoing,)
+
+    def num_consumers(self, shortcuts: bool = False) -> int:
         """How many weights leave a feature."""
-        return self.outgoing.num_outputs * math.prod(self.outgoing.row_shape[1:])
+        return sum(reader.num_outputs * math.prod(reader.row_shape[1:]) for reader in self.readers(shortcuts))
 
     def flat_features(self, values: list[Array]) -> Array:
         """Features of the units, (R, F, B): F = H but where units have several; places count as examples else."""
@@ -59,7 +63,7 @@ class HiddenLayer(NamedTuple):
 
 
 class Network:
-    """Layers over one parameter vector.
+    """Layers over one parameter vector, each of which reads what the one before it gives.
 
     layers        the layers in forward order
     hidden        the hidden layers, whose units a plasticity rule may replace

@@ -53,6 +53,87 @@ def test_convolution_is_its_defining_sum():
         assert outputs[run, unit, y, x, example] == pytest.approx(expected, abs=1e-12)
 
 
+SHAPES = [
+    (1, 1, 0),
+    (1, 2, 0),
+    (3, 1, 1),
+    (3, 2, 1),
+    (3, 2, 0),
+    (3, 1, 2),
+    (2, 1, 1),
+    (5, 2, 2),
+]  # size, stride, padding
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
+@pytest.mark.parametrize("leading", [(), (2,)])
+def test_adding_patches_is_the_adjoint_with_stride_and_padding_too(leading, size, stride, padding):
+    images = numbers(*leading, 2, 7, 6, 3)
+    taken = host(patches(device(images), size, stride, padding))
+    columns = numbers(*taken.shape, seed=1)
+    added = device(np.zeros(images.shape))
+    for row in range(taken.shape[-3]):  # a row at a time, as the layer does
+        add_patches(device(columns[..., row : row + 1, :, :]), added, row, stride, padding)
+    assert (taken * columns).sum() == pytest.approx((images * host(added)).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("keep_patches", [True, False])
+@pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])
+@pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
+def test_convolutions_with_stride_and_padding_are_those_of_pytorch(
+    size, stride, padding, numbers_in_cache, keep_patches, monkeypatch
+):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(backend, "NUMBERS_IN_CACHE", numbers_in_cache)
+    places = {"stride": stride, "padding": padding}
+    layer = Convolution(3, 4, size, **places, has_bias=True, keep_patches=keep_patches)
+    Network([layer], [], [4, 5], "float64")
+    images = numbers(2, 3, 7, 6, 5)
+    outputs = layer.forward(device(images))
+    weights = numbers(*host(outputs).shape, seed=1)
+    layer.fill_gradients(device(images), device(weights))
+    gradient = host(layer.backward(device(images), outputs, device(weights)))
+    for run in range(2):
+        inputs, weight, bias = (
+            torch.tensor(np.ascontiguousarray(array)).requires_grad_()
+            for array in (np.moveaxis(images[run], -1, 0), host(layer.weight)[run], host(layer.bias)[run].ravel())
+        )
+        expected = torch.nn.functional.conv2d(inputs, weight, bias, **places)
+        expected.backward(torch.tensor(np.moveaxis(weights[run], -1, 0).copy()))
+        assert_allclose(np.moveaxis(host(outputs)[run], -1, 0), expected.detach().numpy(), atol=1e-12)
+        assert_allclose(np.moveaxis(gradient[run], -1, 0), inputs.grad.numpy(), atol=1e-12)
+        assert_allclose(host(layer.weight_gradient)[run], weight.grad.numpy(), atol=1e-12)
+        assert_allclose(host(layer.bias_gradient)[run].ravel(), bias.grad.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(1, 2, 0), (3, 1, 1), (3, 2, 1)])
+def test_gradients_with_stride_and_padding_are_the_slopes_of_the_loss(size, stride, padding):
+    layer = Convolution(2, 3, size, stride=stride, padding=padding, has_bias=True, keep_patches=False)
+    network = Network([layer], [], [4, 5], "float64")
+    images, direction = numbers(2, 2, 5, 6, 3), numbers(2, 2, 5, 6, 3, seed=1)
+    outputs = layer.forward(device(images))
+    weights = numbers(*host(outputs).shape, seed=2)
+    gradient = host(layer.backward(device(images), outputs, device(weights)))
+    expected = slope(lambda x: (weights * host(layer.forward(device(x)))).sum(), images, direction)
+    assert (gradient * direction).sum() == pytest.approx(expected, rel=1e-7)
+    layer.fill_gradients(device(images), device(weights))
+    found, start = host(network.gradients).copy(), host(network.parameters).copy()
+
+    def loss(parameters):
+        network.parameters[...] = device(parameters)
+        return (weights * host(layer.forward(device(images)))).sum()
+
+    direction = numbers(*start.shape, seed=3)
+    assert (found * direction).sum() == pytest.approx(slope(loss, start, direction), rel=1e-7)
+
+
+def test_patches_that_are_not_kept_are_not_there_after_the_forward_pass():
+    for keep_patches in (True, False):
+        layer = Convolution(2, 3, 3, padding=1, keep_patches=keep_patches)
+        Network([layer], [], [4], "float64").forward(device(numbers(1, 2, 5, 6, 3)))
+        assert (layer.patches is not None) == keep_patches
+
+
 def test_of_equal_numbers_in_a_square_the_first_in_reading_order_gets_the_gradient():
     square = device(np.array([[5.0, 5.0], [5.0, 1.0]]).reshape(1, 2, 2, 1))
     pool = MaxPool()

@@ -28,6 +28,8 @@ def made(num_inputs: int, num_outputs: int, *args: str, seeds: Sequence[int] | i
         ("lecun", "relu", math.sqrt(3 / 12)),
         ("xavier", "tanh", 5 / 3 * math.sqrt(6 / (12 + 4))),
         ("default", "relu", math.sqrt(1 / 12)),
+        ("kaiming_normal", "relu", math.sqrt(2 / 12)),
+        ("kaiming_normal", "identity", math.sqrt(1 / 12)),
     ],
 )
 def test_bounds_are_those_of_the_table(scheme: Scheme, activation: str, bound: float) -> None:
@@ -39,7 +41,7 @@ def test_elu_and_swish_borrow_the_gain_of_relu(activation: str) -> None:
     assert GAINS[activation] == GAINS["relu"]
 
 
-@pytest.mark.parametrize("scheme", ["kaiming", "lecun", "xavier"])
+@pytest.mark.parametrize("scheme", ["kaiming", "lecun", "xavier", "kaiming_normal"])
 def test_biases_start_at_zero(scheme: Scheme, array_module: str) -> None:
     assert bias_bound(scheme, 16) == 0
     assert (host(made(16, 5, "relu", scheme).bias) == 0).all()
@@ -66,6 +68,17 @@ def test_normal_weights_have_variance_two_over_fan_in(array_module: str) -> None
     assert weight.shape == (2, 400, 50)
     assert weight.var() == pytest.approx(2 / 50, rel=0.05)  # five standard deviations are 3.5 %
     assert abs(weight).max() > math.sqrt(2) * math.sqrt(3 / 50)  # beyond the uniform law's bound
+
+
+def test_the_normal_scheme_has_its_deviation_and_no_bound(array_module: str) -> None:
+    """So has the law of a replaced unit, which is the initial one."""
+    layer = made(50, 400, "relu", "kaiming_normal")
+    fresh = layer.initial_rows(np.array([[1], [2]]), np.arange(400), "fresh weight", 5)
+    for weight in (host(layer.weight), host(fresh)):
+        assert weight.shape == (2, 400, 50)
+        assert weight.var() == pytest.approx(2 / 50, rel=0.035)  # five standard deviations
+        assert 3.5 * math.sqrt(2 / 50) < abs(weight).max() < 6 * math.sqrt(2 / 50)
+    assert (host(layer.weight) != host(fresh)).all()
 
 
 def test_a_unit_starts_the_same_whatever_the_width_of_its_layer(array_module: str) -> None:

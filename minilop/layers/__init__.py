@@ -16,5 +16,20 @@ from minilop.layers.dropout import Dropout
 from minilop.layers.normalization import BatchNorm
 from minilop.layers.pending import PendingDense
 from minilop.layers.pooling import MaxPool
+from minilop.layers.residual import Add, GlobalAveragePool
+from minilop.layers.winograd import Winograd
 
-__all__ = ["Activation", "BatchNorm", "Bias", "Convolution", "Dense", "Dropout", "Flatten", "MaxPool", "PendingDense"]
+__all__ = [
+    "Activation",
+    "Add",
+    "BatchNorm",
+    "Bias",
+    "Convolution",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePool",
+    "MaxPool",
+    "PendingDense",
+    "Winograd",
+]

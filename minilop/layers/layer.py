@@ -8,10 +8,12 @@ from minilop.backend import Array
 
 
 class Layer(ABC):
-    """A differentiable function of one array."""
+    """A differentiable function of one array; where it has two `sources`, of two, and its inputs and their gradients are
+    pairs."""
 
     index: int  # its place among the layers of the network
     number: int  # of the layer with weights that it is or follows, counted from 0: the coordinate `layer` of its draws
+    sources: tuple[int, ...] = ()  # in a `Graph`, places in `values` of what it reads; empty: what came just before
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the parameters of one run, in the order in which they lie in the flat vector."""

@@ -33,7 +33,7 @@ class BatchNorm(Layer):
     bias: Array
     scale_gradient: Array
     bias_gradient: Array
-    normalized: Array  # of the last forward pass, which the backward pass needs again
+    mean: Array  # of the last forward pass, which the backward pass needs again
     inverse_deviation: Array
 
     def __init__(self, num_units: int, image: bool):
@@ -68,19 +68,20 @@ class BatchNorm(Layer):
             factor = self.scale / xp.sqrt(self.running_variance + EPSILON)
             return inputs * factor + (self.bias - self.running_mean * factor)
         outputs = xp.empty(inputs.shape, inputs.dtype)
-        self.normalized = xp.empty(inputs.shape, inputs.dtype)
+        self.mean = xp.empty(self.scale.shape, inputs.dtype)
         self.inverse_deviation = xp.empty(self.scale.shape, inputs.dtype)
         num_values = math.prod(inputs.shape[axis] for axis in self.axes)
         for units in self.blocks(inputs):
             mean = inputs[units].mean(axis=self.axes, keepdims=True)
             centred = inputs[units] - mean
+            self.mean[units] = mean
             variance = (centred * centred).mean(axis=self.axes, keepdims=True)
             self.running_mean[units] += MOMENTUM * (mean - self.running_mean[units])
             unbiased = variance * (num_values / (num_values - 1))
             self.running_variance[units] += MOMENTUM * (unbiased - self.running_variance[units])
             self.inverse_deviation[units] = 1 / xp.sqrt(variance + EPSILON)
-            xp.multiply(centred, self.inverse_deviation[units], out=self.normalized[units])
-            xp.multiply(self.normalized[units], self.scale[units], out=outputs[units])
+            centred *= self.inverse_deviation[units]
+            xp.multiply(centred, self.scale[units], out=outputs[units])
             outputs[units] += self.bias[units]
         return outputs
 
@@ -89,7 +90,9 @@ class BatchNorm(Layer):
         factor = self.scale * self.inverse_deviation
         num_values = math.prod(inputs.shape[axis] for axis in self.axes)
         for units in self.blocks(inputs):
-            from_above, normalized = output_gradient[units], self.normalized[units]
+            # Normalized once more: that costs two passes in the cache, and keeping it as much memory as the inputs.
+            from_above, normalized = output_gradient[units], inputs[units] - self.mean[units]
+            normalized *= self.inverse_deviation[units]
             # What moving the mean and the deviation contributes are two sums, and they are the parameters' gradients too.
             self.bias_gradient[units] = from_above.sum(axis=self.axes, keepdims=True)
             self.scale_gradient[units] = (from_above * normalized).sum(axis=self.axes, keepdims=True)

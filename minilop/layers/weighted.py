@@ -7,7 +7,7 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array
-from minilop.initialization import Scheme, weight_bound
+from minilop.initialization import Scheme, is_normal, weight_bound
 from minilop.layers.layer import Layer
 
 
@@ -21,7 +21,8 @@ class Weighted(Layer):
         self.num_outputs = num_outputs
         self.row_shape = row_shape
         self.num_inputs = math.prod(row_shape)  # of one unit
-        self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)
+        self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)  # or deviation
+        self.is_normal = is_normal(scheme)
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
         self.weight[...] = self.initial_rows(seeds[..., None], np.arange(self.num_outputs), "initial weight", draw)
@@ -31,11 +32,13 @@ class Weighted(Layer):
         return self.weight.reshape(self.weight.shape[: -len(self.row_shape)] + (-1,))
 
     def initial_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
-        """Incoming weights of units by the initial law, uniform in (-bound, bound).
+        """Incoming weights of units by the initial law, uniform in (-bound, bound) or normal.
 
         seeds, units   broadcast against each other; a unit is the slot of its draw
         returns        (...) + row_shape
         """
+        if self.is_normal:
+            return self.weight_bound * self._draw_rows(draws.normal, seeds, units, purpose, step)
         return self.weight_bound * (2 * self._draw_rows(draws.uniform, seeds, units, purpose, step) - 1)
 
     def normal_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:

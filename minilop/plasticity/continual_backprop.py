@@ -28,6 +28,7 @@ Paper - published code - ours. Where they differ there is an option; `PAPER` and
                                           that was set to zero just before
     reset_optimizer_state  -              no: with no shipped setting      yes in the preprint
     when                   after_update   after_update                     before_update for the layer-style code
+    shortcuts              -              ignored                          ours: cut
 
 `utility.py` has the formulas of the utilities. Biases of replaced units start at 0. Momentum and moments of the touched
 weights stay as they are unless `reset_optimizer_state`. All layers are judged before any is changed; where neighbours in
@@ -35,6 +36,13 @@ adjacent layers are replaced in one step, the later layer's fresh row leaves a r
 published code. Ties go to the lowest index. `transfer_bias` hands over the updated mean, whatever `centre` is; with
 `before_update` all gradients are those of the old units, while in the layer-style code the backward pass of the layer
 below already sees the new weights.
+
+In a residual network the published code judges and disconnects a unit by the next listed convolution alone. Where a
+shortcut carries its channel past that one, the fresh unit is heard at once, and the function changes. `shortcuts = "cut"`
+is ours: a unit's outgoing weights are those of every layer that its channel reaches unweighted, until a 1 x 1
+convolution or the head; all of them count in its utility, and are set to zero. So again nothing leaves a new unit.
+The price: the channel's share of other units, which were added to it before or will be after it, is cut off with it, until the
+weights have grown again. Units inside of a block, and those of the last block, are replaced alike either way.
 """
 
 from collections.abc import Mapping
@@ -78,6 +86,7 @@ class ContinualBackpropSettings:
     transfer_bias: bool = False  # hand the mean output of a removed unit to its consumers' biases
     reset_optimizer_state: bool = False
     when: Literal["after_update", "before_update"] = "after_update"
+    shortcuts: Literal["ignored", "cut"] = "ignored"  # of a residual network: may a fresh unit be heard through them
 
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range or that contradict each other."""
@@ -85,6 +94,8 @@ class ContinualBackpropSettings:
         check_range(self, "decay_rate", 0, 1, below_high=True)
         if self.average == "lifetime_activity" and self.utility not in ("weight", "contribution"):
             raise ValueError("average=lifetime_activity needs utility=weight or utility=contribution")
+        if self.shortcuts == "cut" and self.transfer_bias:
+            raise ValueError("transfer_bias hands over to the next layer alone; choose shortcuts=ignored")
 
 
 PAPER: Mapping[str, Any] = {
@@ -132,6 +143,7 @@ class ContinualBackprop:
         self.settings = settings
         self.optimizer = optimizer if settings.reset_optimizer_state else None
         self.uses_incoming = settings.utility in USES_INCOMING
+        self.cut_shortcuts = settings.shortcuts == "cut"
         self.follows_mean = settings.utility in CENTRED or settings.transfer_bias
         self.state = []
         self.budgets = []
@@ -182,13 +194,14 @@ class ContinualBackprop:
             weight_magnitudes(dense.weight, self.uses_incoming and index < len(hidden), outgoing=index > 0)
             for index, dense in enumerate(dense_layers)
         ]
-        return [
-            (
-                incoming / layer.incoming.num_inputs if incoming is not None else None,
-                outgoing / layer.num_consumers if self.settings.outgoing == "mean" else outgoing,
-            )
-            for layer, (incoming, _), (_, outgoing) in zip(hidden, sums, sums[1:])
-        ]
+        magnitudes = []
+        for layer, (incoming, _), (_, outgoing) in zip(hidden, sums, sums[1:]):
+            for reader in layer.readers(self.cut_shortcuts)[1:]:
+                outgoing = outgoing + weight_magnitudes(reader.weight, incoming=False, outgoing=True)[1]
+            if self.settings.outgoing == "mean":
+                outgoing = outgoing / layer.num_consumers(self.cut_shortcuts)
+            magnitudes.append((incoming / layer.incoming.num_inputs if incoming is not None else None, outgoing))
+        return magnitudes
 
     def judge(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
         """Age the units and bring their averages up to date; returns their utility, not yet corrected, (R, H).
@@ -235,9 +248,9 @@ class ContinualBackprop:
             by_unit = layer.outgoing_weight(layer.outgoing.weight).sum(axis=-1)  # (R, O, H)
             bias = layer.outgoing_bias.bias
             bias += (by_unit @ removed[..., None]).reshape(bias.shape)
-        replace_units(layer, runs, units, seeds, step, self.settings.fresh_weights)
+        replace_units(layer, runs, units, seeds, step, self.settings.fresh_weights, self.cut_shortcuts)
         if self.optimizer:
-            reset_optimizer_state(self.optimizer, network, layer, runs, units)
+            reset_optimizer_state(self.optimizer, network, layer, runs, units, self.cut_shortcuts)
         kept = ("utility",) if self.settings.average == "lifetime_activity" else ()  # as published: never reset
         for name, array in state.items():
             if name not in kept:

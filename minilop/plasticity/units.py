@@ -57,12 +57,14 @@ def replace_units(
     seeds: np.ndarray,
     step: int,
     fresh_weights: Literal["initial", "normal"] = "initial",
+    cut_shortcuts: bool = False,
 ) -> None:
     """Give units new incoming weights and no outgoing ones.
 
     runs, units     (K,)   which
     seeds           (K,)   of these runs
     fresh_weights   "initial": the law of the layer's initialization; "normal": variance 2 / fan_in
+    cut_shortcuts   leave no weights either where shortcuts carry the features
 
     A unit's fresh weights are named by run, layer, step and unit, whichever others are replaced with it.
     """
@@ -71,11 +73,17 @@ def replace_units(
     layer.bias.bias[runs, units] = 0
     if layer.normalization:
         layer.normalization.reset((runs, units))
-    layer.outgoing_weight(layer.outgoing.weight)[runs, :, units] = 0
+    for reader in layer.readers(cut_shortcuts):
+        layer.outgoing_weight(reader.weight)[runs, :, units] = 0
 
 
 def reset_optimizer_state(
-    optimizer: Optimizer, network: Network, layer: HiddenLayer, runs: Array, units: Array
+    optimizer: Optimizer,
+    network: Network,
+    layer: HiddenLayer,
+    runs: Array,
+    units: Array,
+    cut_shortcuts: bool = False,
 ) -> None:
     """Forget momentum and moments of every weight that enters or leaves a replaced unit."""
     for array in optimizer.state.values():
@@ -85,4 +93,5 @@ def reset_optimizer_state(
             for name in ("scale", "bias"):
                 if name in views[of_units.index]:
                     views[of_units.index][name][runs, units] = 0
-        layer.outgoing_weight(views[layer.outgoing.index]["weight"])[runs, :, units] = 0
+        for reader in layer.readers(cut_shortcuts):
+            layer.outgoing_weight(views[reader.index]["weight"])[runs, :, units] = 0
