@@ -39,7 +39,7 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
     """
 
     network: Literal["deep", "linear"] = "deep"  # the problem's own, or one without a single hidden unit
-    begin_anew: Literal["nothing", "network"] = "nothing"  # at every new task, where the problem tells of it
+    begin_anew: Literal["nothing", "head", "parameters", "network"] = "nothing"  # see `forget`
     activation: ActivationName = "relu"
     step_size: float = 0.01
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -190,6 +190,27 @@ class Learner:
         if self.continual_backprop:
             for index, budget in enumerate(self.continual_backprop.budgets):
                 budget.restore(state[f"replacements_due.{index}"].copy(), state[f"age.{index}"], self.num_steps)
+
+    def forget(self, draw: int) -> None:
+        """What `begin_anew` of the settings wants at a new task, where the problem tells of it; `draw` > 0, each other.
+
+        head         new weights and biases of the output layer
+        parameters   of all layers, scales and biases of normalizations included
+        network      `begin_anew`
+
+        The first two are the published baselines of CIFAR-100: they leave running statistics of batch normalization,
+        momentum and the state of Continual Backprop as they are.
+        """
+        network = self.network
+        if self.settings.begin_anew == "head":
+            network.dense_layers[-1].initialize(network.seeds, network.dtype, draw)
+        elif self.settings.begin_anew == "parameters":
+            kept = {name: array.copy() for name, array in network.buffers().items()}
+            network.initialize(draw)
+            for name, array in network.buffers().items():
+                array[...] = kept[name]
+        elif self.settings.begin_anew == "network":
+            self.begin_anew(draw)
 
     def begin_anew(self, draw: int) -> None:
         """Forget everything: a new network, other for another `draw` > 0, and all state as before the first step."""

@@ -237,8 +237,8 @@ class ImagePairs:
     def begin_task(self) -> None:
         """A zero output layer, or a whole new network for the learner that wants it, and a look at the features."""
         learner = self.learner
-        if learner.settings.begin_anew == "network" and self.task:
-            learner.begin_anew(self.task)
+        if self.task:
+            learner.forget(self.task)
         head = learner.network.dense_layers[-1]
         head.weight[...] = 0
         head.bias[...] = 0

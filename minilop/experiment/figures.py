@@ -34,17 +34,21 @@ COLOURS = {
     "redo": "C8",
     "batch_norm": "C9",
     "fresh": "C2",
+    "head_reset": "C2",
     "linear": "0.45",
+    "retrained": "0.45",
 }
 _OTHER_COLOURS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
-LEVELS = ("linear", "fresh")  # what learners are compared with, drawn dashed
+LEVELS = ("linear", "fresh", "retrained")  # what learners are compared with, drawn dashed
 LABELS = {
     "continual_backprop": "Continual Backprop",
     "elu": "ELU",
     "fresh": "Fresh network",
+    "head_reset": "Head resetting",
     "l2": "L2",
     "leaky_relu": "Leaky ReLU",
     "redo": "ReDo",
+    "retrained": "Retrained network",
     "shrink_and_perturb": "Shrink & Perturb",
 }
 

@@ -1,0 +1,503 @@
+"""Class-incremental CIFAR-100: five classes to tell apart, then ten, up to a hundred, by one network that learns on.
+
+Whenever classes arrive, the network trains on all images of all classes so far for hundreds of epochs; nothing is taken
+away, so nothing need be forgotten. Still the network that has been trained all the way ends below one that was begun
+anew with the same images (`retrained`), and the distance is plasticity lost.
+
+Dohare et al. (2024), "Class-incremental CIFAR-100". Paper - published code - ours:
+
+  new outputs             fresh ones at each increase - all there from the start, the unseen out of the loss but not out
+                          of weight decay, which makes them nearly zero - the code's (heads), the paper's by an option
+  accuracy                "test accuracy" - the best over the epochs of an increment, chosen on the test images -
+                          both: best_test_accuracy, and test_accuracy of the network that early stopping keeps
+  early stopping          on validation images - their accuracy after each epoch; weights and running statistics of the
+                          best are loaded at the end, momentum and ages are not - the same, each run its own
+  retrained network       from scratch - weights, biases, scales anew; momentum and running statistics stay - the same
+  head resetting          - - all 100 outputs are drawn anew, their momentum stays - the same
+  Continual Backprop      running average of the contribution - lifetime activity times present weights - the code's
+  diagnostics             - on 1,000 images, validation's among them, normalized by their own mean and variance, before
+                          anything is drawn anew - the same
+  last mini-batch         - smaller where the images do not divide; they do, 25 updates an epoch for every five classes -
+                          the same
+
+Labels are numbers in the order of arrival, so the outputs of the classes seen are the first; the published code has
+them in the order of the files, and looks them up. Training accuracy is ours: of the network that early stopping keeps.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from minilop import data, diagnostics, draws
+from minilop.backend import Array, to_host, xp
+from minilop.checks import check_range
+from minilop.data.augmentation import augment
+from minilop.experiment.problem import Scale
+from minilop.learner import Learner, LearnerSettings
+from minilop.losses import cross_entropy
+from minilop.networks import Network, linear
+from minilop.residual_networks import resnet
+from problems.class_incremental_cifar_figures import figures
+from problems.class_incremental_cifar_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
+from problems.curves import Curves, named, part
+
+__all__ = ["SCALES", "TITLE", "ClassIncremental", "Settings", "data_source", "figures", "start"]
+
+IMAGES_AT_A_TIME = 4000  # of all runs, that are learned from between two looks at the clock
+TITLE = "Class-incremental CIFAR-100: ever more classes of images to tell apart"
+
+CIFAR_MEAN, CIFAR_DEVIATION = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)  # published, of bytes / 255
+GENERATED_MEAN, GENERATED_DEVIATION = (0.4, 0.4, 0.4), (0.22, 0.22, 0.22)  # about those of all three presets
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The problem; values of the paper where nothing else is said.
+
+    images   cifar100: the official files in the folder given with --data; hard, medium, easy: generated classes
+    heads    published_code: all outputs from the start; paper: fresh ones when their classes arrive
+    """
+
+    images: Literal["cifar100", "hard", "medium", "easy"] = "cifar100"
+    halvings: int = 0  # how often 2 x 2 pixels of generated images are averaged to one
+    num_classes: int = 100  # the first ones of the data; they arrive in a random order
+    classes_per_increment: int = 5
+    num_training_images: int = 450  # of a class
+    num_validation_images: int = 50  # of a class
+    num_test_images: int = 100  # of a class
+    num_epochs: int = 200  # of an increment
+    batch_size: int = 90
+    step_size_falls: tuple[float, ...] = (0.3, 0.6, 0.8)  # shares of an increment's epochs, at each of which
+    step_size_factor: float = 0.2  # the step size is multiplied by this; it starts again at each increment
+    heads: Literal["published_code", "paper"] = "published_code"
+    flip: bool = True  # images to train on, see minilop/data/augmentation.py
+    crop_padding: int = 4
+    rotation: float = 15.0  # degrees, at most
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the stages of the residual network
+    blocks: tuple[int, ...] = (2, 2, 2, 2)  # of each stage
+    winograd: bool = False  # another way to the same numbers but for rounding, faster for wide stages
+    num_diagnostic_images: int = 1000
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or that contradict each other."""
+        check_range(self, "classes_per_increment num_training_images num_validation_images num_test_images", 1)
+        check_range(self, "num_epochs num_diagnostic_images", 1)
+        check_range(self, "num_classes batch_size", 2)
+        check_range(self, "halvings crop_padding rotation step_size_factor", 0)
+        if self.num_classes % self.classes_per_increment:
+            raise ValueError(
+                f"num_classes, {self.num_classes}, must be a multiple of classes_per_increment, "
+                f"{self.classes_per_increment}"
+            )
+        if not self.widths or len(self.widths) != len(self.blocks):
+            raise ValueError("widths and blocks need one number for each stage of the network, at least one")
+        if self.images == "cifar100" and self.halvings:
+            raise ValueError("halvings is for generated images; choose images=hard, medium or easy")
+
+    @property
+    def num_increments(self) -> int:
+        return self.num_classes // self.classes_per_increment
+
+    def steps_an_epoch(self, increment: int) -> int:
+        """Mini-batches of an epoch; where batch_size does not divide the images the last one is smaller."""
+        return -(-(increment + 1) * self.classes_per_increment * self.num_training_images // self.batch_size)
+
+    def step_size_at(self, epoch: int) -> float:
+        """What the step size is multiplied by in an epoch of an increment: published 1, 0.2, 0.04, 0.008."""
+        falls = [max(1, round(share * self.num_epochs)) for share in self.step_size_falls]
+        return self.step_size_factor ** sum(epoch >= fall for fall in falls)
+
+
+def read_images(settings: Settings, data_folder: Path | None) -> np.ndarray:
+    """Bytes (K, N, 3, Y, X) of the classes: each has its training, then its validation, then its test images.
+
+    Raises DataError where the files are missing, damaged, or have not what the settings want.
+    """
+    numbers = (settings.num_training_images, settings.num_validation_images, settings.num_test_images)
+    if settings.images != "cifar100":
+        images = np.stack(
+            [
+                data.synthetic_objects(number, range(sum(numbers)), settings.images)
+                for number in range(settings.num_classes)
+            ]
+        )
+        for _ in range(settings.halvings):
+            images = data.halve(images)
+        return images
+    folder = data_folder or Path("data")
+    images, labels = data.read_cifar100(folder, "train")
+    test_images, test_labels = data.read_cifar100(folder, "test")
+    places = (
+        *data.incremental_split(labels, settings.num_validation_images),
+        data.incremental_split(test_labels, 0)[0],  # by class, none of them set aside
+    )  # (classes, images of a class) each
+    for found, number in zip(places, numbers):
+        if found.shape[0] < settings.num_classes or found.shape[1] < number:
+            raise data.DataError(
+                f"{settings.num_classes} classes of {' + '.join(map(str, numbers))} images are wanted, but a set of "
+                f"CIFAR-100 has {found.shape[0]} classes of {found.shape[1]}; bring the complete files or set less."
+            )
+    chosen = [found[: settings.num_classes, :number] for found, number in zip(places, numbers)]
+    return np.concatenate([images[chosen[0]], images[chosen[1]], test_images[chosen[2]]], axis=1)
+
+
+def make_network(
+    settings: Settings, learner_settings: LearnerSettings, input_shape: tuple[int, int, int], seeds: Sequence[int]
+) -> Network:
+    """The network of the problem, with an output for each class.
+
+    Raises ValueError for learners that want another one than residual networks are.
+    """
+    if learner_settings.network == "linear":
+        return linear(input_shape, settings.num_classes, seeds, learner_settings.dtype)
+    if learner_settings.activation != "relu" or learner_settings.dropout or learner_settings.batch_norm:
+        raise ValueError(
+            "the residual network has relus, is always normalized and never drops; leave these settings out"
+        )
+    return resnet(
+        seeds,
+        learner_settings.dtype,
+        widths=settings.widths,
+        blocks=settings.blocks,
+        image_size=input_shape[-1],
+        num_channels=input_shape[0],
+        num_outputs=settings.num_classes,
+        winograd=settings.winograd,
+    )
+
+
+class ClassIncremental:
+    """R runs of one learner on ever more classes; `minilop.experiment.problem.Runs` says how it is driven.
+
+    images        bytes (K, N, C, Y, X), as `read_images` makes them; all runs share them
+    class_order   (R, K) on the host: the classes of each run in the order in which they arrive
+    best          copies of parameters (R, P) and running statistics, of each run's best epoch of this increment
+    record        what was measured in this increment, (R,) each
+    """
+
+    def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int], images: np.ndarray):
+        self.settings = settings
+        self.num_runs = len(seeds)
+        network = make_network(settings, learner_settings, images.shape[2:], seeds)
+        self.learner = Learner(network, self.loss, learner_settings)
+        self.images = xp.asarray(images.reshape(-1, *images.shape[2:]))  # (K N, C, Y, X)
+        self.images_of_class = images.shape[1]
+        self.class_order = to_host(draws.permutation(network.seeds, "order of classes", settings.num_classes))
+        validation_from = settings.num_training_images
+        test_from = validation_from + settings.num_validation_images
+        self.training, self.validation = range(validation_from), range(validation_from, test_from)  # of each class
+        self.test, self.training_and_validation = range(test_from, images.shape[1]), range(test_from)
+        mean, deviation = (
+            (CIFAR_MEAN, CIFAR_DEVIATION) if settings.images == "cifar100" else (GENERATED_MEAN, GENERATED_DEVIATION)
+        )
+        self.factor = self.by_channel(1 / (255 * np.array(deviation)))
+        self.shift = self.by_channel(np.array(mean) / deviation)
+        self.increment, self.epoch, self.step = 0, 0, 0  # the epoch within the increment, the step within the epoch
+        self.loaded_increment, self.loaded_epoch = -1, -1
+        self.best = {name: array.copy() for name, array in self.kept_by_early_stopping().items()}
+        self.record = self.new_record()
+        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the increment were
+        self.diverged_at = np.full(self.num_runs, -1)
+        self.at_start = Curves(settings.num_increments, self.num_runs)
+        self.at_end = Curves(settings.num_increments, self.num_runs)
+
+    # --- how the work is divided --------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> float:
+        """The share of all steps that is done."""
+        settings = self.settings
+        steps = [settings.num_epochs * settings.steps_an_epoch(number) for number in range(settings.num_increments)]
+        done = sum(steps[: self.increment])
+        if self.increment < settings.num_increments:
+            done += self.epoch * settings.steps_an_epoch(self.increment) + self.step
+        return done / sum(steps)
+
+    def advance(self) -> None:
+        """Learn from the next few mini-batches of an epoch; look at the network where an epoch or increment ends."""
+        settings = self.settings
+        if self.epoch == 0 and self.step == 0:
+            self.begin_increment()
+        self.learner.optimizer.step_size = self.learner.settings.step_size * settings.step_size_at(self.epoch)
+        steps_an_epoch = settings.steps_an_epoch(self.increment)
+        steps = max(1, IMAGES_AT_A_TIME // (self.num_runs * settings.batch_size))
+        stop = min(self.step + steps, steps_an_epoch)
+        for step in range(self.step, stop):
+            _, losses = self.learner.step(*self.mini_batch(step))
+            self.finite &= xp.isfinite(losses).all(axis=-1)
+        self.step = stop
+        if self.step == steps_an_epoch:
+            self.end_epoch()
+            self.epoch, self.step = self.epoch + 1, 0
+        if self.epoch == settings.num_epochs:
+            self.end_increment()
+            self.increment, self.epoch = self.increment + 1, 0
+
+    def begin_increment(self) -> None:
+        """Classes arrive: a look at the network as it is, then new weights for the learners that want them."""
+        self.at_start.add(self.increment, self.diagnose())
+        if self.increment:
+            self.learner.forget(self.increment)
+        if self.settings.heads == "paper":
+            self.add_outputs()
+        self.finite[...] = True
+        self.record = self.new_record()
+
+    def end_epoch(self) -> None:
+        """Validation and test; each run whose validation accuracy is its best so far keeps a copy of its network."""
+        record, validation, test = self.record, self.accuracy(self.validation), self.accuracy(self.test)
+        better = validation > record["validation_accuracy"]  # (R,), strictly
+        for name, array in self.kept_by_early_stopping().items():
+            xp.copyto(self.best[name], array, where=better.reshape((-1,) + (1,) * (array.ndim - 1)))
+        self.record = {
+            "best_test_accuracy": xp.maximum(record["best_test_accuracy"], test),
+            "test_accuracy": xp.where(better, test, record["test_accuracy"]),
+            "validation_accuracy": xp.where(better, validation, record["validation_accuracy"]),
+            "stopping_epoch": xp.where(better, self.epoch + 1.0, record["stopping_epoch"]),
+        }
+
+    def end_increment(self) -> None:
+        """Early stopping: every run goes on with its best network, but with its momentum and ages of now."""
+        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss has seen the last step
+        newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
+        self.diverged_at[newly_diverged] = self.increment
+        for name, array in self.kept_by_early_stopping().items():
+            array[...] = self.best[name]
+        self.at_end.add(self.increment, {**self.record, "training_accuracy": self.accuracy(self.training)})
+
+    def kept_by_early_stopping(self) -> dict[str, Array]:
+        """Parameters and running statistics, the arrays themselves."""
+        network = self.learner.network
+        return {"parameters": network.parameters, **network.buffers()}
+
+    def new_record(self) -> dict[str, Array]:
+        """Accuracies below all that can come, so that the first epoch is the best so far."""
+        names = ("best_test_accuracy", "test_accuracy", "validation_accuracy", "stopping_epoch")
+        return {name: xp.full(self.num_runs, -1.0) for name in names}
+
+    # --- classes, outputs and images ----------------------------------------------------------------------------------
+
+    @property
+    def num_seen(self) -> int:
+        """How many classes have arrived."""
+        return (self.increment + 1) * self.settings.classes_per_increment
+
+    def loss(self, outputs: Array, labels: Array) -> tuple[Array, Array]:
+        """Cross-entropy over the outputs of the classes seen so far; the others have no gradient."""
+        gradient = xp.zeros_like(outputs)  # (R, O, B)
+        losses, gradient[:, : self.num_seen] = cross_entropy(outputs[:, : self.num_seen], labels)
+        return losses, gradient
+
+    def add_outputs(self) -> None:
+        """Fresh weights, biases and momentum for the outputs of the classes that arrive, and zero for those to come."""
+        network, per_increment = self.learner.network, self.settings.classes_per_increment
+        head = network.dense_layers[-1]
+        first = self.num_seen - per_increment
+        arriving = np.arange(first, self.num_seen)
+        for array in (network.parameters, *self.learner.optimizer.state.values()):
+            views = network.views(array)[head.index]
+            views["weight"][:, first:] = 0
+            views["bias"][:, first:] = 0
+        # The first ones are those that the network began with, as increment 0 is the draw of its initial weights.
+        head.weight[:, first : self.num_seen] = head.initial_rows(
+            network.seeds[:, None], arriving, "initial weight", self.increment
+        )
+
+    def places(self, which: range, first: int, last: int) -> tuple[Array, Array]:
+        """Where images lie, (R, N), and their labels (N,): `which` of each class, of classes `first` to `last` - 1."""
+        classes = xp.asarray(self.class_order[:, first:last])  # (R, classes)
+        places = classes[..., None] * self.images_of_class + xp.arange(which.start, which.stop)
+        return places.reshape(self.num_runs, -1), xp.repeat(xp.arange(first, last), len(which))
+
+    def inputs(self, places: Array) -> Array:
+        """Standardized images (R, C, Y, X, B) from their places (R, B)."""
+        images = xp.ascontiguousarray(xp.moveaxis(self.images[places], 1, -1))
+        return images * self.factor - self.shift
+
+    def by_channel(self, values: np.ndarray) -> Array:
+        return xp.asarray(values.reshape(-1, 1, 1, 1), self.learner.network.dtype)  # (C, 1, 1, 1)
+
+    def mini_batch(self, step: int) -> tuple[Array, Array]:
+        """Changed images (R, C, Y, X, B) and labels (R, B) of a step; each epoch has a new order of the images."""
+        settings, seeds = self.settings, self.learner.network.seeds
+        if (self.increment, self.epoch) != (self.loaded_increment, self.loaded_epoch):
+            self.loaded_increment, self.loaded_epoch = self.increment, self.epoch
+            places, labels = self.places(self.training, 0, self.num_seen)
+            number = self.increment * settings.num_epochs + self.epoch
+            order = draws.permutation(seeds, "order of examples", len(labels), step=number)  # (R, N)
+            self.epoch_places, self.epoch_labels = xp.take_along_axis(places, order, axis=-1), labels[order]
+        batch = slice(step * settings.batch_size, (step + 1) * settings.batch_size)
+        images = augment(
+            self.inputs(self.epoch_places[:, batch]),
+            seeds,
+            self.learner.num_steps,
+            flip=settings.flip,
+            crop_padding=settings.crop_padding,
+            rotation=settings.rotation,
+        )
+        return images, self.epoch_labels[:, batch]
+
+    # --- what is measured ---------------------------------------------------------------------------------------------
+
+    def accuracy(self, which: range) -> Array:
+        """Percent told right of `which` images of each class seen, among these classes, without learning, (R,)."""
+        network, size = self.learner.network, self.settings.batch_size
+        network.begin_evaluation()
+        places, labels = self.places(which, 0, self.num_seen)
+        num_right = xp.zeros(self.num_runs, int)
+        for start in range(0, len(labels), size):
+            batch = slice(start, start + size)
+            outputs = network.forward(self.inputs(places[:, batch]))[-1][:, : self.num_seen]  # (R, seen, B)
+            num_right += (xp.argmax(outputs, axis=-2) == labels[batch]).sum(axis=-1)
+        return num_right * (100.0 / len(labels))
+
+    def diagnose(self) -> dict[str, Array]:
+        """What the network is when classes arrive, before it learns from them: (R,) each.
+
+        dormant_units              percent of all hidden units that are active at under 1 % of places and images of the
+                                   arriving classes
+        dormant_units_on_previous  the same on images of the classes before, NaN where there are none
+        stable_rank                of the last hidden layer on the arriving classes, in percent of its units
+        weight_magnitude           mean over all parameters
+        """
+        network = self.learner.network
+        measures = {"weight_magnitude": abs(network.parameters).mean(axis=-1)}
+        if not network.hidden:
+            return measures
+        arriving = self.num_seen - self.settings.classes_per_increment
+        features = self.features(arriving, self.num_seen)
+        measures["dormant_units"] = dormant_percentage(features)
+        measures["stable_rank"] = 100 / features[-1].shape[-2] * diagnostics.stable_rank(features[-1])
+        measures["dormant_units_on_previous"] = (
+            dormant_percentage(self.features(0, arriving)) if arriving else xp.full(self.num_runs, xp.nan)
+        )
+        return measures
+
+    def features(self, first: int, last: int) -> list[Array]:
+        """Features (R, H, N) of each hidden layer on random images of classes `first` to `last` - 1.
+
+        As when learning, normalized by their own mean and variance, but the running ones stay as they are.
+        """
+        network = self.learner.network
+        places, labels = self.places(self.training_and_validation, first, last)
+        order = draws.permutation(
+            network.seeds, "diagnostic images", len(labels), step=self.increment, slot=first
+        )  # (R, N)
+        places = xp.take_along_axis(places, order[:, : self.settings.num_diagnostic_images], axis=-1)
+        statistics = {name: array.copy() for name, array in network.buffers().items()}
+        network.begin_step(self.learner.num_steps)
+        values = network.forward(self.inputs(places))
+        for name, array in network.buffers().items():
+            array[...] = statistics[name]
+        return [layer.unit_features(values) for layer in network.hidden]
+
+    # --- stopping and going on ----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What `restore` needs to go on bit for bit."""
+        return {
+            **named(self.learner.state(), "learner"),
+            **named({name: to_host(array) for name, array in self.best.items()}, "best"),
+            **named({name: to_host(array) for name, array in self.record.items()}, "record"),
+            **named(self.at_start.arrays, "at_start"),
+            **named(self.at_end.arrays, "at_end"),
+            "position": np.array([self.increment, self.epoch, self.step]),
+            "finite": to_host(self.finite).copy(),
+            "diverged_at": self.diverged_at.copy(),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+        self.learner.restore(part(state, "learner"))
+        self.best = {name: xp.asarray(array) for name, array in part(state, "best").items()}
+        self.record = {name: xp.asarray(array) for name, array in part(state, "record").items()}
+        self.at_start.arrays = part(state, "at_start")
+        self.at_end.arrays = part(state, "at_end")
+        self.increment, self.epoch, self.step = state["position"].tolist()
+        self.finite[...] = xp.asarray(state["finite"])
+        self.diverged_at = state["diverged_at"].copy()
+
+    def results(self) -> dict[str, np.ndarray]:
+        """All measures, (R, num_increments) each, and the increment at which a run diverged, (R,), -1 for never."""
+        increments = np.arange(self.settings.num_increments)
+        end = np.where(self.diverged_at < 0, self.settings.num_increments, self.diverged_at)[:, None]  # (R, 1)
+        return {
+            **self.at_end.by_run(increments < end),
+            **self.at_start.by_run(increments <= end),
+            "diverged_at": self.diverged_at,
+        }
+
+
+def dormant_percentage(features: Sequence[Array]) -> Array:
+    """Percent of the units of all layers, features (R, H, N) each, that are dormant, (R,)."""
+    num_units = sum(layer.shape[-2] for layer in features)
+    dormant = sum(layer.shape[-2] * diagnostics.dormant_unit_fraction(layer) for layer in features)
+    return 100 / num_units * dormant
+
+
+def data_source(settings: Settings, data_folder: Path | None) -> str:
+    """What the images are, the official ones with a digest. Raises DataError where files are missing or damaged."""
+    if settings.images != "cifar100":
+        return f"generated images, {settings.images}"
+    images = read_images(settings, data_folder)
+    digest = hashlib.sha256(images.tobytes()).hexdigest()[:12]
+    return f"CIFAR-100: {images.shape[0]} classes of {images.shape[1]} images, sha256 {digest}"
+
+
+def start(
+    settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
+) -> ClassIncremental:
+    """Begin R runs side by side. Raises ValueError (DataError is one) where data or settings cannot be used."""
+    return ClassIncremental(settings, learner, seeds, read_images(settings, data_folder))
+
+
+# Ours, for minutes: fewer, smaller and generated images, fewer classes and epochs, a narrower network. Training images
+# are shown as they are: changed ones take more epochs to fit than there are, and then to have begun earlier is what counts.
+_LAPTOP = Settings(
+    images="medium",
+    halvings=1,
+    num_classes=12,
+    classes_per_increment=2,
+    num_training_images=50,
+    num_validation_images=10,
+    num_test_images=40,
+    num_epochs=40,
+    batch_size=25,
+    flip=False,
+    crop_padding=0,
+    rotation=0.0,
+    widths=(8, 16, 32),
+    blocks=(1, 1, 1),
+)
+
+SCALES = {
+    "smoke": Scale(
+        replace(
+            _LAPTOP,
+            num_classes=6,
+            num_training_images=20,
+            num_validation_images=5,
+            num_test_images=10,
+            num_epochs=3,
+            batch_size=20,
+            flip=True,
+            crop_padding=2,
+            rotation=15.0,
+            widths=(4, 4, 8),
+            num_diagnostic_images=50,
+        ),
+        SMALL_LEARNERS,
+        default_learners=MAIN_LEARNERS,
+        runs=2,
+        block=5,
+        seconds=0.5,
+    ),
+    "laptop": Scale(_LAPTOP, SMALL_LEARNERS, default_learners=MAIN_LEARNERS, runs=3, block=3, seconds=105),
+    "paper": Scale(
+        Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=5, seconds=100_000_000
+    ),
+}

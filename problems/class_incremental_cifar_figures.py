@@ -1,0 +1,104 @@
+"""The figures of class-incremental CIFAR-100, as in the paper, from result files alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.results import LearnerResults, ResultSet
+
+_REFERENCE = "retrained"
+_BEST = "best epoch of each increment by test accuracy, as published"
+_STOPPED = "of the network that early stopping keeps by validation accuracy"
+
+
+def figures(results: ResultSet) -> dict[str, Figure]:
+    """Accuracy relative to the retrained network (where that is there), accuracy itself, and what became of networks."""
+    settings, learners = results.settings, list(results.learners)
+    images, size = "CIFAR-100", 32
+    if settings.images != "cifar100":
+        images, size = f"generated classes ({settings.images})", 32 // 2**settings.halvings
+    about = (
+        f"Class-incremental {images}, {size} x {size} pixels; {settings.num_training_images} training, "
+        f"{settings.num_validation_images} validation and {settings.num_test_images} test images of a class, "
+        f"{settings.num_epochs} epochs for every {settings.classes_per_increment} classes more."
+    )
+    drawn = {}
+    others = [name for name in learners if name != _REFERENCE]
+    if _REFERENCE in learners and others:
+        drawn["class_incremental_cifar"] = _relative_figure(relative_to_retrained(results), others, about)
+    drawn["class_incremental_cifar_accuracy"] = _accuracy_figure(results, learners, about)
+    drawn["class_incremental_cifar_diagnostics"] = _diagnostics_figure(results, others or learners, about)
+    return drawn
+
+
+def relative_to_retrained(results: ResultSet) -> ResultSet:
+    """The other learners' accuracies minus those of the retrained network, run by run of the same seed."""
+    reference = results[_REFERENCE]
+    of_seed = {metadata["seed"]: run for run, metadata in enumerate(reference.metadata)}
+    learners = {}
+    for name, learner in results.learners.items():
+        pairs = [
+            (run, of_seed[metadata["seed"]])
+            for run, metadata in enumerate(learner.metadata)
+            if metadata["seed"] in of_seed
+        ]
+        if name == _REFERENCE or not pairs:
+            continue
+        runs, references = (list(each) for each in zip(*pairs))
+        differences = {
+            measure: learner[measure][runs] - reference[measure][references]
+            for measure in ("best_test_accuracy", "test_accuracy")
+        }
+        both = np.maximum(learner["diverged_at"][runs], reference["diverged_at"][references])  # -1 where neither did
+        metadata = [learner.metadata[run] for run in runs]
+        learners[name] = LearnerResults({**differences, "diverged_at": both}, metadata)
+    return replace(results, learners=learners)
+
+
+def _draw(
+    axes: Axes, results: ResultSet, learners: Sequence[str], measure: str, label: str, qualification: str
+) -> None:
+    """The learners' curves against the number of classes."""
+    settings = results.settings
+    positions = settings.classes_per_increment * (np.arange(settings.num_increments) + 1)
+    draw_curves(axes, results, learners, measure, positions, label, qualification, "Number of classes")
+
+
+def _relative_figure(relative: ResultSet, learners: Sequence[str], about: str) -> Figure:
+    figure, panels = new_figure(2)
+    label = "Test accuracy minus that of the retrained network (points)"
+    for axes, measure, qualification in zip(panels, ("best_test_accuracy", "test_accuracy"), (_BEST, _STOPPED)):
+        axes.axhline(0, color="0.45", linestyle="--", linewidth=1.2)
+        _draw(axes, relative, learners, measure, label, qualification)
+    add_caption(figure, f"{about} Differences between runs of the same seed. {describe_runs(relative, learners)}")
+    return figure
+
+
+def _accuracy_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:
+    figure, panels = new_figure(2)
+    for axes, measure, qualification in zip(panels, ("best_test_accuracy", "test_accuracy"), (_BEST, _STOPPED)):
+        _draw(axes, results, learners, measure, "Test accuracy (%)", qualification)
+    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    return figure
+
+
+def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:
+    """The retrained network is left out: what it is before it is begun anew says nothing."""
+    figure, panels = new_figure(4)
+    active = "active at under 1 % of places and images"
+    for axes, measure, label, qualification in zip(
+        panels,
+        ("dormant_units", "dormant_units_on_previous", "stable_rank", "weight_magnitude"),
+        ("Dormant units (%)", "Dormant units on earlier classes (%)", "Stable rank", "Weight magnitude"),
+        (
+            f"{active} of the arriving classes, before learning from them",
+            f"{active} of the classes before",
+            "of the last hidden layer on the arriving classes, as a percentage of its units",
+            "mean over all parameters, when classes arrive",
+        ),
+    ):
+        _draw(axes, results, learners, measure, label, qualification)
+    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    return figure
