@@ -32,7 +32,7 @@ from typing import Literal
 
 import numpy as np
 
-from minilop import data, diagnostics, draws
+from minilop import backend, data, diagnostics, draws
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.data.augmentation import augment
@@ -47,7 +47,8 @@ from problems.curves import Curves, named, part
 
 __all__ = ["SCALES", "TITLE", "ClassIncremental", "Settings", "data_source", "figures", "start"]
 
-IMAGES_AT_A_TIME = 4000  # of all runs, that are learned from between two looks at the clock
+# Images of all runs that are learned from between two looks at the clock.
+IMAGES_AT_A_TIME = {"numpy": 500, "cupy": 50_000}
 TITLE = "Class-incremental CIFAR-100: ever more classes of images to tell apart"
 
 CIFAR_MEAN, CIFAR_DEVIATION = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)  # published, of bytes / 255
@@ -96,7 +97,9 @@ class Settings:
         if not self.widths or len(self.widths) != len(self.blocks):
             raise ValueError("widths and blocks need one number for each stage of the network, at least one")
         if self.images == "cifar100" and self.halvings:
-            raise ValueError("halvings is for generated images; choose images=hard, medium or easy")
+            raise ValueError(
+                f"halvings={self.halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
+            )
 
     @property
     def num_increments(self) -> int:
@@ -224,7 +227,8 @@ class ClassIncremental:
             self.begin_increment()
         self.learner.optimizer.step_size = self.learner.settings.step_size * settings.step_size_at(self.epoch)
         steps_an_epoch = settings.steps_an_epoch(self.increment)
-        steps = max(1, IMAGES_AT_A_TIME // (self.num_runs * settings.batch_size))
+        images = IMAGES_AT_A_TIME.get(backend.name(), IMAGES_AT_A_TIME["numpy"])
+        steps = max(1, images // (self.num_runs * settings.batch_size))
         stop = min(self.step + steps, steps_an_epoch)
         for step in range(self.step, stop):
             _, losses = self.learner.step(*self.mini_batch(step))
@@ -236,6 +240,7 @@ class ClassIncremental:
         if self.epoch == settings.num_epochs:
             self.end_increment()
             self.increment, self.epoch = self.increment + 1, 0
+        backend.synchronize()  # so that progress does not run ahead of the device
 
     def begin_increment(self) -> None:
         """Classes arrive: a look at the network as it is, then new weights for the learners that want them."""

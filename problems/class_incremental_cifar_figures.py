@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, mean_and_error, new_figure
 from minilop.experiment.results import LearnerResults, ResultSet
 
 _REFERENCE = "retrained"
@@ -72,8 +72,21 @@ def _relative_figure(relative: ResultSet, learners: Sequence[str], about: str) -
     for axes, measure, qualification in zip(panels, ("best_test_accuracy", "test_accuracy"), (_BEST, _STOPPED)):
         axes.axhline(0, color="0.45", linestyle="--", linewidth=1.2)
         _draw(axes, relative, learners, measure, label, qualification)
-    add_caption(figure, f"{about} Differences between runs of the same seed. {describe_runs(relative, learners)}")
+    about = f"{about} Differences between runs of the same seed. {_beyond_noise(relative, learners)}"
+    add_caption(figure, f"{about} {describe_runs(relative, learners)}")
     return figure
+
+
+def _beyond_noise(relative: ResultSet, learners: Sequence[str]) -> str:
+    """Whose published measure is at the end more than two standard errors from the retrained network's, in words."""
+    beyond = []
+    for name in learners:
+        if name in relative.learners:
+            mean, error = mean_and_error(relative[name]["best_test_accuracy"])
+            if abs(mean[-1]) > 2 * error[-1] > 0:
+                beyond.append(f"{name} {mean[-1]:+.1f}")
+    found = ", ".join(beyond) or "nobody"
+    return f"Left panel, in the end more than two standard errors away: {found}."
 
 
 def _accuracy_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:

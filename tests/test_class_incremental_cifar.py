@@ -15,7 +15,7 @@ from minilop.experiment.results import LearnerResults, ResultSet
 from minilop.losses import cross_entropy
 from problems import class_incremental_cifar as problem
 from problems.class_incremental_cifar import SCALES, Settings
-from problems.class_incremental_cifar_figures import relative_to_retrained
+from problems.class_incremental_cifar_figures import _beyond_noise, relative_to_retrained
 
 TINY = Settings(
     images="easy",
@@ -45,7 +45,7 @@ BACKPROP = LEARNERS["backprop"]
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Work is done in parts of two or three mini-batches, so that it can be stopped within an epoch."""
-    monkeypatch.setattr(problem, "IMAGES_AT_A_TIME", 48)
+    monkeypatch.setattr(problem, "IMAGES_AT_A_TIME", {"numpy": 48})
 
 
 def start(settings=TINY, learner=BACKPROP, seeds=(3, 8)):
@@ -525,7 +525,7 @@ def test_images_that_are_not_there_are_told_in_one_sentence(tmp_path):
         ({"rotation": -1}, "rotation must be a finite number, at least 0"),
         ({"classes_per_increment": 4}, "num_classes, 6, must be a multiple of classes_per_increment, 4"),
         ({"blocks": (1, 1)}, "widths and blocks need one number for each stage"),
-        ({"images": "cifar100"}, "halvings is for generated images"),
+        ({"images": "cifar100"}, "halvings=1 is for generated images"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(changes, message):
@@ -596,3 +596,16 @@ def test_figures_show_the_number_of_classes():
         assert "generated classes (easy), 16 x 16 pixels" in caption and "Mean over 2 runs" in caption
     alone = replace(results, learners={"backprop": learners["backprop"]})
     assert list(problem.figures(alone)) == ["class_incremental_cifar_accuracy", "class_incremental_cifar_diagnostics"]
+
+
+def test_the_caption_says_who_differs_from_the_retrained_network_beyond_the_noise():
+    """Differences at the end of -5 and -10 are -7.5 with a standard error of 2.5; of -5 and 5, 0 with one of 5."""
+    learners = {
+        "backprop": results_of([[50, 60], [70, 80]], seeds=[0, 2]),
+        "head_reset": results_of([[50, 60], [70, 95]], seeds=[0, 2]),
+        "retrained": results_of([[51, 65], [75, 90]], seeds=[0, 2]),
+    }
+    relative = relative_to_retrained(ResultSet("class_incremental_cifar", "smoke", TINY, learners))
+    sentence = "Left panel, in the end more than two standard errors away: "
+    assert _beyond_noise(relative, ["backprop", "head_reset"]) == sentence + "backprop -7.5."
+    assert _beyond_noise(relative, ["head_reset"]) == sentence + "nobody."
