@@ -8,7 +8,7 @@ The network of Dohare et al. (2024), nets/torchvision_modified_resnet.py, is tor
     initial weights   normal, variance 2 / fan_in for convolutions and 1 / fan_in for the head; biases 0
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,24 @@ class Graph(Network):
         for layer in self.layers:
             values.append(layer.forward(_inputs(layer, values)))
         return values
+
+    def look(self, inputs: Array, measure: Callable[[Array], Any]) -> list[Any]:
+        """`measure` of the features (R, H, N) of each hidden layer; a value that nobody reads any more is not kept.
+
+        What remains of a thousand images is so the largest few values, not all of them.
+        """
+        last_reader = {place: layer.index for layer in self.layers for place in _sources(layer)}
+        hidden = {layer.features: layer for layer in self.hidden}
+        values: list[Any] = [inputs, *[None] * len(self.layers)]
+        found = []
+        for layer in self.layers:
+            values[layer.index + 1] = layer.forward(_inputs(layer, values))
+            for place in _sources(layer):
+                if last_reader[place] == layer.index:
+                    values[place] = None
+            if layer.index + 1 in hidden:
+                found.append(measure(hidden[layer.index + 1].unit_features(values)))
+        return found
 
     def backward(self, values: list[Array], output_gradient: Array) -> list[Array]:
         gradients: list[Any] = [None] * len(values)  # of the loss with respect to each value
@@ -94,7 +112,7 @@ def resnet(
     num_channels: int = 3,
     num_outputs: int = 100,
     winograd: bool = False,
-) -> Network:
+) -> Graph:
     """The residual network of class-incremental CIFAR-100, a ResNet-18: stem, stages of blocks, mean over places, head.
 
         block(x) = relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))

@@ -40,7 +40,7 @@ from minilop.experiment.problem import Scale
 from minilop.learner import Learner, LearnerSettings
 from minilop.losses import cross_entropy
 from minilop.networks import Network, linear
-from minilop.residual_networks import resnet
+from minilop.residual_networks import Graph, resnet
 from problems.class_incremental_cifar_figures import figures
 from problems.class_incremental_cifar_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.curves import Curves, named, part
@@ -96,6 +96,10 @@ class Settings:
             )
         if not self.widths or len(self.widths) != len(self.blocks):
             raise ValueError("widths and blocks need one number for each stage of the network, at least one")
+        if not all(0 <= share <= 1 for share in self.step_size_falls):
+            raise ValueError(
+                f"step_size_falls are shares of an increment's epochs, from 0 to 1, not {self.step_size_falls}"
+            )
         if self.images == "cifar100" and self.halvings:
             raise ValueError(
                 f"halvings={self.halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
@@ -155,6 +159,10 @@ def make_network(
 
     Raises ValueError for learners that want another one than residual networks are.
     """
+    if learner_settings.update != "gradient":
+        raise ValueError(
+            f"update={learner_settings.update} is for dense layers and one example a step; choose update=gradient"
+        )
     if learner_settings.network == "linear":
         return linear(input_shape, settings.num_classes, seeds, learner_settings.dtype)
     if learner_settings.activation != "relu" or learner_settings.dropout or learner_settings.batch_norm:
@@ -185,6 +193,20 @@ class ClassIncremental:
     def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int], images: np.ndarray):
         self.settings = settings
         self.num_runs = len(seeds)
+        side = images.shape[-1]
+        if settings.crop_padding >= side:
+            raise ValueError(
+                f"crop_padding={settings.crop_padding} must be less than the {side} pixels of an image's side"
+            )
+        per_increment = settings.classes_per_increment * settings.num_training_images
+        last_batches = {
+            number * per_increment % settings.batch_size for number in range(1, settings.num_increments + 1)
+        }
+        if side <= 2 ** (len(settings.widths) - 1) and (1 in last_batches or settings.num_diagnostic_images == 1):
+            raise ValueError(
+                "one image, of which the last stage sees a single place, has no variance to normalize by; choose another "
+                "batch_size or num_diagnostic_images, larger images, or fewer widths and blocks"
+            )
         network = make_network(settings, learner_settings, images.shape[2:], seeds)
         self.learner = Learner(network, self.loss, learner_settings)
         self.images = xp.asarray(images.reshape(-1, *images.shape[2:]))  # (K N, C, Y, X)
@@ -374,20 +396,20 @@ class ClassIncremental:
         if not network.hidden:
             return measures
         arriving = self.num_seen - self.settings.classes_per_increment
-        features = self.features(arriving, self.num_seen)
-        measures["dormant_units"] = dormant_percentage(features)
-        measures["stable_rank"] = 100 / features[-1].shape[-2] * diagnostics.stable_rank(features[-1])
+        measures["dormant_units"], measures["stable_rank"] = self.look(arriving, self.num_seen)
         measures["dormant_units_on_previous"] = (
-            dormant_percentage(self.features(0, arriving)) if arriving else xp.full(self.num_runs, xp.nan)
+            self.look(0, arriving)[0] if arriving else xp.full(self.num_runs, xp.nan)
         )
         return measures
 
-    def features(self, first: int, last: int) -> list[Array]:
-        """Features (R, H, N) of each hidden layer on random images of classes `first` to `last` - 1.
+    def look(self, first: int, last: int) -> tuple[Array, Array]:
+        """Percent of dormant units, and stable rank of the last hidden layer in percent of its units, (R,) each.
 
-        As when learning, normalized by their own mean and variance, but the running ones stay as they are.
+        On random images of classes `first` to `last` - 1, as when learning normalized by their own mean and variance, but the
+        running ones stay as they are.
         """
         network = self.learner.network
+        assert isinstance(network, Graph)  # as all with hidden layers are
         places, labels = self.places(self.training_and_validation, first, last)
         order = draws.permutation(
             network.seeds, "diagnostic images", len(labels), step=self.increment, slot=first
@@ -395,10 +417,18 @@ class ClassIncremental:
         places = xp.take_along_axis(places, order[:, : self.settings.num_diagnostic_images], axis=-1)
         statistics = {name: array.copy() for name, array in network.buffers().items()}
         network.begin_step(self.learner.num_steps)
-        values = network.forward(self.inputs(places))
+        num_units = [layer.incoming.num_outputs for layer in network.hidden]
+        last_layer: list[Array] = []  # its features
+
+        def dormant_fraction(features: Array) -> Array:
+            last_layer[:] = [features]
+            return diagnostics.dormant_unit_fraction(features)
+
+        dormant = network.look(self.inputs(places), dormant_fraction)
         for name, array in network.buffers().items():
             array[...] = statistics[name]
-        return [layer.unit_features(values) for layer in network.hidden]
+        percentage = 100 / sum(num_units) * sum(number * share for number, share in zip(num_units, dormant))
+        return percentage, 100 / num_units[-1] * diagnostics.stable_rank(last_layer[0])
 
     # --- stopping and going on ----------------------------------------------------------------------------------------
 
@@ -435,13 +465,6 @@ class ClassIncremental:
             **self.at_start.by_run(increments <= end),
             "diverged_at": self.diverged_at,
         }
-
-
-def dormant_percentage(features: Sequence[Array]) -> Array:
-    """Percent of the units of all layers, features (R, H, N) each, that are dormant, (R,)."""
-    num_units = sum(layer.shape[-2] for layer in features)
-    dormant = sum(layer.shape[-2] * diagnostics.dormant_unit_fraction(layer) for layer in features)
-    return 100 / num_units * dormant
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
@@ -503,6 +526,6 @@ SCALES = {
     ),
     "laptop": Scale(_LAPTOP, SMALL_LEARNERS, default_learners=MAIN_LEARNERS, runs=3, block=3, seconds=105),
     "paper": Scale(
-        Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=5, seconds=100_000_000
+        Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=5, seconds=21_000_000
     ),
 }

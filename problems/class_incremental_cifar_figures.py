@@ -22,7 +22,8 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     about = (
         f"Class-incremental {images}, {size} x {size} pixels; {settings.num_training_images} training, "
         f"{settings.num_validation_images} validation and {settings.num_test_images} test images of a class, "
-        f"{settings.num_epochs} epochs for every {settings.classes_per_increment} classes more."
+        f"{settings.num_epochs} epochs for every {settings.classes_per_increment} classes more, stages of "
+        f"{'-'.join(map(str, settings.widths))} channels."
     )
     drawn = {}
     others = [name for name in learners if name != _REFERENCE]
@@ -79,6 +80,8 @@ def _relative_figure(relative: ResultSet, learners: Sequence[str], about: str) -
 
 def _beyond_noise(relative: ResultSet, learners: Sequence[str]) -> str:
     """Whose published measure is at the end more than two standard errors from the retrained network's, in words."""
+    if max((each.num_runs for each in relative.learners.values()), default=0) < 2:
+        return ""
     beyond = []
     for name in learners:
         if name in relative.learners:

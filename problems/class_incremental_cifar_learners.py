@@ -1,7 +1,8 @@
 """The learners of class-incremental CIFAR-100: those of the published configuration files, and ours for minutes.
 
 What differs between the published ones is all that is named; of the others, "continual_backprop_rate_0.0001" is in the
-paper's extended data. `shrink_and_perturb` is the base system, which has weight decay, with noise.
+paper's extended data. The published `shrink_and_perturb` is the base system, weight decay included, with noise; ours has
+decay and noise where our base system has neither.
 """
 
 from dataclasses import replace

@@ -384,8 +384,11 @@ def test_units_that_never_fire_are_dormant(array_module):
 
 def test_no_more_images_than_wanted_are_looked_at():
     runs = advance_to(start(), 1)
-    assert {features.shape[-1] % 20 for features in runs.features(0, 2)} == {0}  # 20 images, each with its places
-    assert runs.features(0, 2)[-1].shape[-1] == 20
+    seen = []
+    forward = runs.learner.network.layers[0].forward
+    runs.learner.network.layers[0].forward = lambda inputs: (seen.append(inputs.shape[-1]), forward(inputs))[1]
+    runs.look(0, 2)
+    assert seen == [20]
 
 
 # --- runs beside each other, and going on after a stop ----------------------------------------------------------------
@@ -526,11 +529,27 @@ def test_images_that_are_not_there_are_told_in_one_sentence(tmp_path):
         ({"classes_per_increment": 4}, "num_classes, 6, must be a multiple of classes_per_increment, 4"),
         ({"blocks": (1, 1)}, "widths and blocks need one number for each stage"),
         ({"images": "cifar100"}, "halvings=1 is for generated images"),
+        ({"step_size_falls": (60.0, 120.0)}, "step_size_falls are shares of an increment's epochs, from 0 to 1"),
+        ({"step_size_falls": (float("nan"),)}, "step_size_falls are shares of an increment's epochs, from 0 to 1"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "learner", "message"),
+    [
+        ({"crop_padding": 16}, {}, "crop_padding=16 must be less than the 16 pixels of an image's side"),
+        ({"halvings": 4, "crop_padding": 1, "num_diagnostic_images": 1}, {}, "has no variance to normalize by"),
+        ({}, {"update": "in_place", "momentum": 0.0}, "update=in_place is for dense layers"),
+        ({}, {"dropout": 0.1}, "the residual network has relus, is always normalized and never drops"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused_at_the_start(changes, learner, message):
+    with pytest.raises(ValueError, match=message):
+        start(replace(TINY, **changes), replace(LEARNERS["backprop"], **learner))
 
 
 def test_the_paper_scale_is_the_published_protocol():

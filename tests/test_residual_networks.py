@@ -1,5 +1,7 @@
 """Residual networks: the graph, its layers, the network of class-incremental CIFAR-100, and Continual Backprop on it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import device, host, slope
@@ -374,3 +376,23 @@ def torch_layers(torch, peer):
             yield {"scale_gradient": weight, "bias_gradient": module.bias.grad, **statistics}
         elif isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
             yield {"weight_gradient": module.weight.grad, "bias_gradient": module.bias.grad}
+
+
+def test_a_look_sees_the_features_that_a_forward_pass_makes_and_keeps_fewer_values():
+    """The peak of 40 images of the smallest member is well below that of a forward pass, which keeps all values."""
+    network = resnet([1, 2], "float32", widths=(8, 16), blocks=(2, 2), image_size=16)
+    images = device(numbers(2, 3, 16, 16, 40), "float32")
+    peaks, found = [], []
+    for look in (
+        lambda: [layer.unit_features(values) for values in [network.forward(images)] for layer in network.hidden],
+        lambda: network.look(images, lambda features: features.copy()),
+        lambda: network.look(images, lambda features: features.shape[-2]),
+    ):
+        tracemalloc.start()
+        found.append(look())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    for expected, seen in zip(found[0], found[1], strict=True):
+        assert_array_equal(host(seen), host(expected))
+    assert found[2] == [layer.incoming.num_outputs for layer in network.hidden]
+    assert peaks[2] < 0.6 * peaks[0]
