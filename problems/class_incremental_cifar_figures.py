@@ -27,8 +27,9 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     )
     drawn = {}
     others = [name for name in learners if name != _REFERENCE]
-    if _REFERENCE in learners and others:
-        drawn["class_incremental_cifar"] = _relative_figure(relative_to_retrained(results), others, about)
+    relative = relative_to_retrained(results) if _REFERENCE in learners else None
+    if relative and relative.learners:  # not where no seed is common to both
+        drawn["class_incremental_cifar"] = _relative_figure(relative, list(relative.learners), about)
     drawn["class_incremental_cifar_accuracy"] = _accuracy_figure(results, learners, about)
     drawn["class_incremental_cifar_diagnostics"] = _diagnostics_figure(results, others or learners, about)
     return drawn
@@ -80,14 +81,13 @@ def _relative_figure(relative: ResultSet, learners: Sequence[str], about: str) -
 
 def _beyond_noise(relative: ResultSet, learners: Sequence[str]) -> str:
     """Whose published measure is at the end more than two standard errors from the retrained network's, in words."""
-    if max((each.num_runs for each in relative.learners.values()), default=0) < 2:
+    if max(relative[name].num_runs for name in learners) < 2:
         return ""
     beyond = []
     for name in learners:
-        if name in relative.learners:
-            mean, error = mean_and_error(relative[name]["best_test_accuracy"])
-            if abs(mean[-1]) > 2 * error[-1] > 0:
-                beyond.append(f"{name} {mean[-1]:+.1f}")
+        mean, error = mean_and_error(relative[name]["best_test_accuracy"])
+        if abs(mean[-1]) > 2 * error[-1] > 0:
+            beyond.append(f"{name} {mean[-1]:+.1f}")
     found = ", ".join(beyond) or "nobody"
     return f"Left panel, in the end more than two standard errors away: {found}."
 

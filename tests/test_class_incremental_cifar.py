@@ -628,3 +628,11 @@ def test_the_caption_says_who_differs_from_the_retrained_network_beyond_the_nois
     sentence = "Left panel, in the end more than two standard errors away: "
     assert _beyond_noise(relative, ["backprop", "head_reset"]) == sentence + "backprop -7.5."
     assert _beyond_noise(relative, ["head_reset"]) == sentence + "nobody."
+
+
+def test_runs_without_a_common_seed_are_not_compared():
+    learners = {"backprop": results_of([[50, 60]], seeds=[0]), "retrained": results_of([[51, 65]], seeds=[1])}
+    results = ResultSet("class_incremental_cifar", "smoke", replace(TINY, num_classes=4), learners)
+    assert not relative_to_retrained(results).learners
+    drawn = problem.figures(results)
+    assert list(drawn) == ["class_incremental_cifar_accuracy", "class_incremental_cifar_diagnostics"]
