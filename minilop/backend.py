@@ -9,7 +9,7 @@ Host-side code (files, figures, counts that all runs share) imports NumPy itself
 import ctypes
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -48,6 +48,11 @@ def use(module: str | ModuleType) -> None:
 def name() -> str:
     """The name of the array module in use, "numpy" or "cupy"."""
     return xp._module.__name__
+
+
+def choose(values: Mapping[str, Any]) -> Any:
+    """The value for the array module in use; for any but CuPy it is that for NumPy."""
+    return values.get(name(), values["numpy"])
 
 
 def _import(module: str) -> ModuleType:

@@ -6,7 +6,7 @@ function, not centred. Each measure returns one number a run, (R,), and NaN wher
 Dohare et al. (2024), Methods, and the published plotting code.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from minilop.backend import Array, blocks, xp
 
@@ -19,6 +19,11 @@ def dead_unit_fraction(features: Array) -> Array:
 def dormant_unit_fraction(features: Array, dormant_threshold: float = 0.01) -> Array:
     """Fraction of units that are active (not zero) on less than `dormant_threshold` of the examples."""
     return _where_finite(features, ((features != 0).mean(axis=-1) < dormant_threshold).mean(axis=-1))
+
+
+def percentage_of_units(fractions: Sequence[Array], num_units: Sequence[int]) -> Array:
+    """Percent of the units of several layers together, (R,), from each layer's fraction (R,) and number of units."""
+    return 100 / sum(num_units) * sum(number * fraction for number, fraction in zip(num_units, fractions))
 
 
 def effective_rank(features: Array) -> Array:

@@ -146,7 +146,7 @@ def _draw(
     seed, step, slot, layer = (value.reshape(-1, 1) for value in coordinates)  # a row each
     key_1 = zlib.crc32(purpose.encode())
     num_groups = -(-size // 4)
-    at_a_time = _COUNTERS_AT_A_TIME.get(backend.name(), _COUNTERS_AT_A_TIME["numpy"])
+    at_a_time = backend.choose(_COUNTERS_AT_A_TIME)
     num_rows = max(1, at_a_time // max(1, num_groups))
     for row in range(0, len(result), num_rows):
         rows = slice(row, row + num_rows)

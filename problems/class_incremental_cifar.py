@@ -24,7 +24,6 @@ Labels are numbers in the order of arrival, so the outputs of the classes seen a
 them in the order of the files, and looks them up. Training accuracy is ours: of the network that early stopping keeps.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from typing import Literal
 
 import numpy as np
 
-from minilop import backend, data, diagnostics, draws
+from minilop import backend, diagnostics, draws
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.data.augmentation import augment
@@ -42,17 +41,16 @@ from minilop.losses import cross_entropy
 from minilop.networks import Network, linear
 from minilop.residual_networks import Graph, resnet
 from problems.class_incremental_cifar_figures import figures
+from problems.class_incremental_cifar_images import MEAN_AND_DEVIATION, data_source, read_images
 from problems.class_incremental_cifar_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.curves import Curves, named, part
+from problems.generated_images import check_halvings
 
 __all__ = ["SCALES", "TITLE", "ClassIncremental", "Settings", "data_source", "figures", "start"]
 
 # Images of all runs that are learned from between two looks at the clock.
 IMAGES_AT_A_TIME = {"numpy": 500, "cupy": 50_000}
 TITLE = "Class-incremental CIFAR-100: ever more classes of images to tell apart"
-
-CIFAR_MEAN, CIFAR_DEVIATION = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)  # published, of bytes / 255
-GENERATED_MEAN, GENERATED_DEVIATION = (0.4, 0.4, 0.4), (0.22, 0.22, 0.22)  # about those of all three presets
 
 
 @dataclass(frozen=True)
@@ -100,56 +98,23 @@ class Settings:
             raise ValueError(
                 f"step_size_falls are shares of an increment's epochs, from 0 to 1, not {self.step_size_falls}"
             )
-        if self.images == "cifar100" and self.halvings:
-            raise ValueError(
-                f"halvings={self.halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
-            )
+        check_halvings(self.images, self.halvings)
 
     @property
     def num_increments(self) -> int:
         return self.num_classes // self.classes_per_increment
 
     def steps_an_epoch(self, increment: int) -> int:
-        """Mini-batches of an epoch; where batch_size does not divide the images the last one is smaller."""
-        return -(-(increment + 1) * self.classes_per_increment * self.num_training_images // self.batch_size)
+        return self.mini_batches(increment, self.num_training_images)
+
+    def mini_batches(self, increment: int, num_images: int) -> int:
+        """Of so many images of each class seen; where batch_size does not divide them the last one is smaller."""
+        return -(-(increment + 1) * self.classes_per_increment * num_images // self.batch_size)
 
     def step_size_at(self, epoch: int) -> float:
         """What the step size is multiplied by in an epoch of an increment: published 1, 0.2, 0.04, 0.008."""
         falls = [max(1, round(share * self.num_epochs)) for share in self.step_size_falls]
         return self.step_size_factor ** sum(epoch >= fall for fall in falls)
-
-
-def read_images(settings: Settings, data_folder: Path | None) -> np.ndarray:
-    """Bytes (K, N, 3, Y, X) of the classes: each has its training, then its validation, then its test images.
-
-    Raises DataError where the files are missing, damaged, or have not what the settings want.
-    """
-    numbers = (settings.num_training_images, settings.num_validation_images, settings.num_test_images)
-    if settings.images != "cifar100":
-        images = np.stack(
-            [
-                data.synthetic_objects(number, range(sum(numbers)), settings.images)
-                for number in range(settings.num_classes)
-            ]
-        )
-        for _ in range(settings.halvings):
-            images = data.halve(images)
-        return images
-    folder = data_folder or Path("data")
-    images, labels = data.read_cifar100(folder, "train")
-    test_images, test_labels = data.read_cifar100(folder, "test")
-    places = (
-        *data.incremental_split(labels, settings.num_validation_images),
-        data.incremental_split(test_labels, 0)[0],  # by class, none of them set aside
-    )  # (classes, images of a class) each
-    for found, number in zip(places, numbers):
-        if found.shape[0] < settings.num_classes or found.shape[1] < number:
-            raise data.DataError(
-                f"{settings.num_classes} classes of {' + '.join(map(str, numbers))} images are wanted, but a set of "
-                f"CIFAR-100 has {found.shape[0]} classes of {found.shape[1]}; bring the complete files or set less."
-            )
-    chosen = [found[: settings.num_classes, :number] for found, number in zip(places, numbers)]
-    return np.concatenate([images[chosen[0]], images[chosen[1]], test_images[chosen[2]]], axis=1)
 
 
 def make_network(
@@ -214,14 +179,20 @@ class ClassIncremental:
         self.class_order = to_host(draws.permutation(network.seeds, "order of classes", settings.num_classes))
         validation_from = settings.num_training_images
         test_from = validation_from + settings.num_validation_images
-        self.training, self.validation = range(validation_from), range(validation_from, test_from)  # of each class
-        self.test, self.training_and_validation = range(test_from, images.shape[1]), range(test_from)
-        mean, deviation = (
-            (CIFAR_MEAN, CIFAR_DEVIATION) if settings.images == "cifar100" else (GENERATED_MEAN, GENERATED_DEVIATION)
-        )
+        self.places_of = {
+            "training": range(validation_from),
+            "validation": range(validation_from, test_from),
+            "test": range(test_from, images.shape[1]),
+        }
+        mean, deviation = MEAN_AND_DEVIATION["cifar100" if settings.images == "cifar100" else "generated"]
         self.factor = self.by_channel(1 / (255 * np.array(deviation)))
         self.shift = self.by_channel(np.array(mean) / deviation)
-        self.increment, self.epoch, self.step = 0, 0, 0  # the epoch within the increment, the step within the epoch
+        self.increment, self.epoch, self.step = (
+            0,
+            0,
+            0,
+        )  # the epoch within the increment, the mini-batch within the epoch
+        self.num_right = {name: xp.zeros(self.num_runs, int) for name in self.places_of}
         self.loaded_increment, self.loaded_epoch = -1, -1
         self.best = {name: array.copy() for name, array in self.kept_by_early_stopping().items()}
         self.record = self.new_record()
@@ -232,37 +203,56 @@ class ClassIncremental:
 
     # --- how the work is divided --------------------------------------------------------------------------------------
 
+    def stages(self, increment: int, epoch: int) -> dict[str, int]:
+        """How many mini-batches are learned from in an epoch, and how many images are then told, by name.
+
+        After the last epoch of an increment those to train on are told, by the network that early stopping has kept.
+        """
+        counted = ("validation", "test") if epoch < self.settings.num_epochs else ("training",)
+        learned = {"learning": self.settings.steps_an_epoch(increment)} if epoch < self.settings.num_epochs else {}
+        return learned | {name: self.settings.mini_batches(increment, len(self.places_of[name])) for name in counted}
+
     @property
     def progress(self) -> float:
-        """The share of all steps that is done."""
-        settings = self.settings
-        steps = [settings.num_epochs * settings.steps_an_epoch(number) for number in range(settings.num_increments)]
-        done = sum(steps[: self.increment])
-        if self.increment < settings.num_increments:
-            done += self.epoch * settings.steps_an_epoch(self.increment) + self.step
-        return done / sum(steps)
+        """The share of all mini-batches that is done."""
+        epochs = self.settings.num_epochs
+        before, whole = 0, 0
+        for increment in range(self.settings.num_increments):
+            steps, last = (sum(self.stages(increment, epoch).values()) for epoch in (0, epochs))
+            if increment < self.increment:
+                before += epochs * steps + last
+            elif increment == self.increment:
+                before += self.epoch * steps + self.step
+            whole += epochs * steps + last
+        return before / whole
 
     def advance(self) -> None:
-        """Learn from the next few mini-batches of an epoch; look at the network where an epoch or increment ends."""
+        """Learn from the next few mini-batches of an epoch, or count how many images are told right."""
         settings = self.settings
         if self.epoch == 0 and self.step == 0:
             self.begin_increment()
-        self.learner.optimizer.step_size = self.learner.settings.step_size * settings.step_size_at(self.epoch)
-        steps_an_epoch = settings.steps_an_epoch(self.increment)
-        images = IMAGES_AT_A_TIME.get(backend.name(), IMAGES_AT_A_TIME["numpy"])
-        steps = max(1, images // (self.num_runs * settings.batch_size))
-        stop = min(self.step + steps, steps_an_epoch)
-        for step in range(self.step, stop):
+        first = self.step
+        for stage, number in self.stages(self.increment, self.epoch).items():
+            if first < number:
+                break
+            first -= number
+        steps = max(1, backend.choose(IMAGES_AT_A_TIME) // (self.num_runs * settings.batch_size))
+        stop = min(first + steps, number)
+        if stage == "learning":
+            self.learn(first, stop)
+        else:
+            self.num_right[stage] += self.count_right(stage, first, stop)
+        self.step += stop - first
+        if self.step == sum(self.stages(self.increment, self.epoch).values()):
+            self.end_epoch()
+        backend.synchronize()  # so that progress does not run ahead of the device
+
+    def learn(self, first: int, stop: int) -> None:
+        """From mini-batches `first` to `stop` - 1 of the epoch."""
+        self.learner.optimizer.step_size = self.learner.settings.step_size * self.settings.step_size_at(self.epoch)
+        for step in range(first, stop):
             _, losses = self.learner.step(*self.mini_batch(step))
             self.finite &= xp.isfinite(losses).all(axis=-1)
-        self.step = stop
-        if self.step == steps_an_epoch:
-            self.end_epoch()
-            self.epoch, self.step = self.epoch + 1, 0
-        if self.epoch == settings.num_epochs:
-            self.end_increment()
-            self.increment, self.epoch = self.increment + 1, 0
-        backend.synchronize()  # so that progress does not run ahead of the device
 
     def begin_increment(self) -> None:
         """Classes arrive: a look at the network as it is, then new weights for the learners that want them."""
@@ -275,26 +265,35 @@ class ClassIncremental:
         self.record = self.new_record()
 
     def end_epoch(self) -> None:
-        """Validation and test; each run whose validation accuracy is its best so far keeps a copy of its network."""
-        record, validation, test = self.record, self.accuracy(self.validation), self.accuracy(self.test)
-        better = validation > record["validation_accuracy"]  # (R,), strictly
-        for name, array in self.kept_by_early_stopping().items():
-            xp.copyto(self.best[name], array, where=better.reshape((-1,) + (1,) * (array.ndim - 1)))
-        self.record = {
-            "best_test_accuracy": xp.maximum(record["best_test_accuracy"], test),
-            "test_accuracy": xp.where(better, test, record["test_accuracy"]),
-            "validation_accuracy": xp.where(better, validation, record["validation_accuracy"]),
-            "stopping_epoch": xp.where(better, self.epoch + 1.0, record["stopping_epoch"]),
-        }
+        """Each run whose validation accuracy is its best so far keeps a copy of its network; then the next epoch."""
+        if self.epoch == self.settings.num_epochs:
+            self.at_end.add(self.increment, {**self.record, "training_accuracy": self.accuracy("training")})
+            self.increment, self.epoch = self.increment + 1, 0
+        else:
+            record, validation, test = self.record, self.accuracy("validation"), self.accuracy("test")
+            better = validation > record["validation_accuracy"]  # (R,), strictly
+            for name, array in self.kept_by_early_stopping().items():
+                xp.copyto(self.best[name], array, where=better.reshape((-1,) + (1,) * (array.ndim - 1)))
+            self.record = {
+                "best_test_accuracy": xp.maximum(record["best_test_accuracy"], test),
+                "test_accuracy": xp.where(better, test, record["test_accuracy"]),
+                "validation_accuracy": xp.where(better, validation, record["validation_accuracy"]),
+                "stopping_epoch": xp.where(better, self.epoch + 1.0, record["stopping_epoch"]),
+            }
+            self.epoch += 1
+            if self.epoch == self.settings.num_epochs:
+                self.stop_early()
+        self.step = 0
+        for count in self.num_right.values():
+            count[...] = 0
 
-    def end_increment(self) -> None:
-        """Early stopping: every run goes on with its best network, but with its momentum and ages of now."""
+    def stop_early(self) -> None:
+        """Every run goes on with its best network, but with its momentum and ages of now."""
         self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss has seen the last step
         newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
         self.diverged_at[newly_diverged] = self.increment
         for name, array in self.kept_by_early_stopping().items():
             array[...] = self.best[name]
-        self.at_end.add(self.increment, {**self.record, "training_accuracy": self.accuracy(self.training)})
 
     def kept_by_early_stopping(self) -> dict[str, Array]:
         """Parameters and running statistics, the arrays themselves."""
@@ -353,7 +352,7 @@ class ClassIncremental:
         settings, seeds = self.settings, self.learner.network.seeds
         if (self.increment, self.epoch) != (self.loaded_increment, self.loaded_epoch):
             self.loaded_increment, self.loaded_epoch = self.increment, self.epoch
-            places, labels = self.places(self.training, 0, self.num_seen)
+            places, labels = self.places(self.places_of["training"], 0, self.num_seen)
             number = self.increment * settings.num_epochs + self.epoch
             order = draws.permutation(seeds, "order of examples", len(labels), step=number)  # (R, N)
             self.epoch_places, self.epoch_labels = xp.take_along_axis(places, order, axis=-1), labels[order]
@@ -370,17 +369,24 @@ class ClassIncremental:
 
     # --- what is measured ---------------------------------------------------------------------------------------------
 
-    def accuracy(self, which: range) -> Array:
-        """Percent told right of `which` images of each class seen, among these classes, without learning, (R,)."""
+    def count_right(self, which: str, first: int, stop: int) -> Array:
+        """How many images of mini-batches `first` to `stop` - 1 are told right among the classes seen, (R,).
+
+        which   "training", "validation" or "test": a mini-batch is of these images of all classes seen, in order
+        """
         network, size = self.learner.network, self.settings.batch_size
         network.begin_evaluation()
-        places, labels = self.places(which, 0, self.num_seen)
+        places, labels = self.places(self.places_of[which], 0, self.num_seen)
         num_right = xp.zeros(self.num_runs, int)
-        for start in range(0, len(labels), size):
+        for start in range(first * size, stop * size, size):
             batch = slice(start, start + size)
             outputs = network.forward(self.inputs(places[:, batch]))[-1][:, : self.num_seen]  # (R, seen, B)
             num_right += (xp.argmax(outputs, axis=-2) == labels[batch]).sum(axis=-1)
-        return num_right * (100.0 / len(labels))
+        return num_right
+
+    def accuracy(self, which: str) -> Array:
+        """Percent of the images of each class seen that were told right, (R,), when all of them have been counted."""
+        return self.num_right[which] * (100.0 / (self.num_seen * len(self.places_of[which])))
 
     def diagnose(self) -> dict[str, Array]:
         """What the network is when classes arrive, before it learns from them: (R,) each.
@@ -410,7 +416,7 @@ class ClassIncremental:
         """
         network = self.learner.network
         assert isinstance(network, Graph)  # as all with hidden layers are
-        places, labels = self.places(self.training_and_validation, first, last)
+        places, labels = self.places(range(self.places_of["test"].start), first, last)
         order = draws.permutation(
             network.seeds, "diagnostic images", len(labels), step=self.increment, slot=first
         )  # (R, N)
@@ -427,8 +433,8 @@ class ClassIncremental:
         dormant = network.look(self.inputs(places), dormant_fraction)
         for name, array in network.buffers().items():
             array[...] = statistics[name]
-        percentage = 100 / sum(num_units) * sum(number * share for number, share in zip(num_units, dormant))
-        return percentage, 100 / num_units[-1] * diagnostics.stable_rank(last_layer[0])
+        stable_rank = 100 / num_units[-1] * diagnostics.stable_rank(last_layer[0])
+        return diagnostics.percentage_of_units(dormant, num_units), stable_rank
 
     # --- stopping and going on ----------------------------------------------------------------------------------------
 
@@ -440,6 +446,7 @@ class ClassIncremental:
             **named({name: to_host(array) for name, array in self.record.items()}, "record"),
             **named(self.at_start.arrays, "at_start"),
             **named(self.at_end.arrays, "at_end"),
+            **named({name: to_host(array) for name, array in self.num_right.items()}, "num_right"),
             "position": np.array([self.increment, self.epoch, self.step]),
             "finite": to_host(self.finite).copy(),
             "diverged_at": self.diverged_at.copy(),
@@ -450,6 +457,7 @@ class ClassIncremental:
         self.learner.restore(part(state, "learner"))
         self.best = {name: xp.asarray(array) for name, array in part(state, "best").items()}
         self.record = {name: xp.asarray(array) for name, array in part(state, "record").items()}
+        self.num_right = {name: xp.asarray(array) for name, array in part(state, "num_right").items()}
         self.at_start.arrays = part(state, "at_start")
         self.at_end.arrays = part(state, "at_end")
         self.increment, self.epoch, self.step = state["position"].tolist()
@@ -465,15 +473,6 @@ class ClassIncremental:
             **self.at_start.by_run(increments <= end),
             "diverged_at": self.diverged_at,
         }
-
-
-def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the images are, the official ones with a digest. Raises DataError where files are missing or damaged."""
-    if settings.images != "cifar100":
-        return f"generated images, {settings.images}"
-    images = read_images(settings, data_folder)
-    digest = hashlib.sha256(images.tobytes()).hexdigest()[:12]
-    return f"CIFAR-100: {images.shape[0]} classes of {images.shape[1]} images, sha256 {digest}"
 
 
 def start(

@@ -27,7 +27,6 @@ Dormant units, stable rank, weight magnitude and training accuracy are ours: the
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -43,10 +42,10 @@ from minilop.losses import cross_entropy
 from problems.continual_imagenet_figures import figures
 from problems.continual_imagenet_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.curves import Curves, named, part
+from problems.generated_images import check_halvings, generated_class
 
 __all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
 
-CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB where a class has 700 images
 # Images of all runs that are learned from between two looks at the clock.
 IMAGES_AT_A_TIME = {"numpy": 4000, "cupy": 100_000}
 TITLE = "Continual ImageNet: pairs of image classes to tell apart, one pair after another"
@@ -89,10 +88,7 @@ class Settings:
             raise ValueError("num_channels and kernel_sizes need one number for each convolution, at least one")
         if min(*self.num_channels, *self.kernel_sizes, *self.dense_units) < 1:
             raise ValueError("num_channels, kernel_sizes and dense_units must be at least 1 each")
-        if self.images == "imagenet32" and self.halvings:
-            raise ValueError(
-                f"halvings={self.halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
-            )
+        check_halvings(self.images, self.halvings)
 
     @property
     def steps_a_task(self) -> int:
@@ -108,7 +104,7 @@ def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int],
     if settings.images != "imagenet32":
 
         def centred(class_number: int) -> np.ndarray:
-            images = generate(class_number, number, settings.images, settings.halvings)
+            images = generated_class(class_number, number, settings.images, settings.halvings)
             return images / np.float32(255) - np.float32(0.5)
 
         return centred
@@ -122,15 +118,6 @@ def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int],
         : settings.num_training_images, store.array.shape[1] - settings.num_test_images : store.array.shape[1]
     ]
     return lambda class_number: store.inputs(class_number)[places]
-
-
-@lru_cache(CLASSES_KEPT)
-def generate(class_number: int, number: int, preset: str, halvings: int) -> np.ndarray:
-    """The first images of a generated class, (N, 3, Y, X), bytes; kept for other runs and learners of this process."""
-    images = data.synthetic_objects(class_number, range(number), preset)
-    for _ in range(halvings):
-        images = data.halve(images)
-    return images
 
 
 class ImagePairs:
@@ -175,8 +162,7 @@ class ImagePairs:
         settings = self.settings
         if self.step == 0:
             self.begin_task()
-        images = IMAGES_AT_A_TIME.get(backend.name(), IMAGES_AT_A_TIME["numpy"])
-        steps = max(1, images // (self.num_runs * settings.batch_size))
+        steps = max(1, backend.choose(IMAGES_AT_A_TIME) // (self.num_runs * settings.batch_size))
         stop = min(self.step + steps, settings.steps_a_task)
         for step in range(self.step, stop):
             _, losses = self.learner.step(*self.mini_batch(step))
@@ -282,10 +268,9 @@ class ImagePairs:
             return {}
         batches = [[layer.unit_features(values) for layer in hidden] for values in self.values(self.test_images)]
         features = [xp.concatenate(parts, axis=-1) for parts in zip(*batches)]  # (R, H, N) each
-        num_units = sum(h.shape[-2] for h in features)
-        dormant = sum(h.shape[-2] * diagnostics.dormant_unit_fraction(h) for h in features)
+        dormant = [diagnostics.dormant_unit_fraction(h) for h in features]
         return {
-            "dormant_units": 100 / num_units * dormant,
+            "dormant_units": diagnostics.percentage_of_units(dormant, [h.shape[-2] for h in features]),
             "stable_rank": 100 / features[-1].shape[-2] * diagnostics.stable_rank(features[-1]),
         }
 

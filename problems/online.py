@@ -135,16 +135,19 @@ class OnlineRuns(ABC):
         network.begin_evaluation()
         values = network.forward(self.diagnostic_inputs())
         features = [layer.unit_features(values) for layer in network.hidden]  # (R, H, N) each
-        num_units = sum(h.shape[-2] for h in features)
+        num_units = [h.shape[-2] for h in features]
         units = {"dead_units": diagnostics.dead_unit_fraction, "dormant_units": diagnostics.dormant_unit_fraction}
         ranks = {
             "effective_rank": diagnostics.effective_rank,
             "stable_rank": diagnostics.stable_rank,
             "approximate_rank": diagnostics.approximate_rank,
         }
-        percent = 100 / num_units
+        percent = 100 / sum(num_units)
         return {
-            **{name: percent * sum(h.shape[-2] * share(h) for h in features) for name, share in units.items()},
+            **{
+                name: diagnostics.percentage_of_units([share(h) for h in features], num_units)
+                for name, share in units.items()
+            },
             **{name: percent * sum(rank(h) for h in features) for name, rank in ranks.items()},
         }
 

@@ -1,0 +1,27 @@
+"""Generated classes of images in place of official ones, for the problems of images."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from minilop import data
+
+CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB where a class has 700 images of 32 x 32 pixels
+OFFICIAL = ("imagenet32", "cifar100")
+
+
+@lru_cache(CLASSES_KEPT)
+def generated_class(class_number: int, number: int, preset: str, halvings: int) -> np.ndarray:
+    """The first images of a generated class, (N, 3, Y, X), bytes; kept for other runs and learners of this process."""
+    images = data.synthetic_objects(class_number, range(number), preset)
+    for _ in range(halvings):
+        images = data.halve(images)
+    return images
+
+
+def check_halvings(images: str, halvings: int) -> None:
+    """Raises ValueError where official images were to be made smaller."""
+    if images in OFFICIAL and halvings:
+        raise ValueError(
+            f"halvings={halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
+        )
