@@ -100,6 +100,13 @@ def blocks(length: int, size: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, length, step))
 
 
+def blocks_of_places(height: int, width: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """The same of two axes of an image: some whole rows, or a part of one where not even one fits."""
+    for rows in blocks(height, size):
+        for columns in blocks(width, size * (rows.stop - rows.start) // height):
+            yield rows, columns
+
+
 def keep_freed_memory() -> None:
     """Tell glibc's allocator to keep large freed blocks; does nothing elsewhere.
 

@@ -8,7 +8,7 @@ transposed, and a column's gradient is added back to the places its numbers came
 every slice, here and in pooling, copies long contiguous stretches.
 
 One output row at a time because its columns, and what becomes of them, stay in a core's cache. Smaller images are done
-several rows at a time, and on a GPU all rows at once.
+several rows at a time, rows of many channels in parts, and on a GPU all rows at once.
 
 The bias is a layer of its own, `Bias`, where there is pooling: it commutes with that, and after it touches a quarter of the
 numbers. Elsewhere the convolution adds it to the outputs while they are in the cache.
@@ -20,10 +20,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from minilop import draws
-from minilop.backend import Array, blocks, xp
+from minilop.backend import Array, blocks, blocks_of_places, xp
 from minilop.initialization import Scheme, bias_bound
 from minilop.layers.layer import Layer
 from minilop.layers.weighted import Weighted
+
+# A column counts for no more numbers than these, for a product of fewer than 750 columns is slow, too.
+NUMBERS_OF_COLUMN = 175
 
 
 def num_places(length: int, size: int, stride: int, padding: int) -> int:
@@ -65,6 +68,17 @@ def patches(images: Array, size: int, stride: int = 1, padding: int = 0) -> Arra
     return xp.lib.stride_tricks.as_strided(shifted, shape, strides)
 
 
+def windows(images: Array, size: int, stride: int = 1, padding: int = 0) -> Array:
+    """The same patches as a view of the images in their frame of zeros: nothing is copied until some are multiplied."""
+    *leading, num_channels, height, width, batch = images.shape
+    lines = (padding, padding)
+    framed = xp.pad(images, [(0, 0)] * (images.ndim - 3) + [lines, lines, (0, 0)]) if padding else images
+    rows, places = (num_places(length, size, stride, padding) for length in (height, width))
+    *outer, channel, row, place, example = framed.strides
+    strides = (*outer, row, channel, place, stride * row, stride * place, example)
+    return xp.lib.stride_tricks.as_strided(framed, (*leading, size, num_channels, size, rows, places, batch), strides)
+
+
 def add_patches(columns: Array, images: Array, first_row: int = 0, stride: int = 1, padding: int = 0) -> None:
     """The adjoint of `patches`: adds each number (..., k, C, k, rows, X', B) to the place of the images it came from.
 
@@ -85,8 +99,8 @@ class Convolution(Weighted):
     weight (R, C', C, k, k); inputs (R, C, Y, X, B); outputs (R, C', Y', X', B) with Y' = (Y + 2 p - k) div s + 1
 
     has_bias       add a bias (R, C', 1, 1, 1) of its own
-    keep_patches   from the forward pass for `fill_gradients`: k times as many numbers as the inputs. Otherwise they are made
-                   again, which takes a few hundredths of the time and leaves no more in memory than the activations
+    keep_patches   from the forward pass for `fill_gradients`: k times as many numbers as the inputs. Otherwise the forward pass
+                   makes a few at a time, faster for many channels, and leaves no more in memory than the activations
     """
 
     bias: Array
@@ -128,25 +142,32 @@ class Convolution(Weighted):
         """The kernels as rows, in the order of the patches: (R, C', k C k)."""
         return self.weight.swapaxes(-3, -2).reshape(*self.weight.shape[:-3], -1)
 
-    def blocks(self, outputs: Array) -> Iterator[slice]:
+    def blocks(self, outputs: Array) -> Iterator[tuple[slice, slice]]:
         """Output rows to work on at a time: those whose columns fit into the cache, at least one, and on a GPU all."""
-        return blocks(outputs.shape[-3], self.num_inputs * math.prod(outputs.shape[-3:]))
+        size = self.num_inputs * math.prod(outputs.shape[-3:])
+        return ((rows, slice(None)) for rows in blocks(outputs.shape[-3], size))
+
+    def parts(self, outputs: Array) -> Iterator[tuple[slice, slice]]:
+        """The same, but of a row whose columns do not fit only a part."""
+        height, width, batch = outputs.shape[-3:]
+        return blocks_of_places(height, width, min(self.num_inputs, NUMBERS_OF_COLUMN) * height * width * batch)
 
     def columns(self, inputs: Array) -> Array:
         """Patches of the inputs, (R, k, C, k, Y', X', B)."""
         return patches(inputs, self.size, self.stride, self.padding)
 
     def forward(self, inputs: Array) -> Array:
-        columns = self.columns(inputs)
         if self.keep_patches:
-            self.patches = columns
+            self.patches = columns = self.columns(inputs)
+        else:
+            columns = windows(inputs, self.size, self.stride, self.padding)
         leading, kernels = inputs.shape[:-4], self.rows()
         outputs = xp.empty((*leading, self.num_outputs, *columns.shape[-3:]), inputs.dtype)
-        for block in self.blocks(outputs):
+        for block in self.blocks(outputs) if self.keep_patches else self.parts(outputs):
             products = _matrix(outputs, block, self.num_outputs, leading)
             xp.matmul(kernels, _matrix(columns, block, self.num_inputs, leading), out=products)
             if self.has_bias:
-                outputs[..., block, :, :] += self.bias
+                outputs[(..., *block, slice(None))] += self.bias
         return outputs
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
@@ -156,7 +177,7 @@ class Convolution(Weighted):
         for block in self.blocks(outputs):
             columns = kernels @ _matrix(output_gradient, block, self.num_outputs, leading)  # (R, k C k, rows X' B)
             columns = columns.reshape(*leading, self.size, *self.row_shape[:2], -1, *outputs.shape[-2:])  # k, C, k
-            add_patches(columns, gradient, block.start, self.stride, self.padding)
+            add_patches(columns, gradient, block[0].start, self.stride, self.padding)
         return gradient
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
@@ -173,12 +194,12 @@ class Convolution(Weighted):
             self.bias_gradient[...] = output_gradient.sum(axis=(-3, -2, -1), keepdims=True)
 
 
-def _matrix(array: Array, block: slice, height: int, leading: Sequence[int]) -> Array:
-    """The output rows `block` of an array (..., Y', X', B) as matrices (*leading, height, rows X' B).
+def _matrix(array: Array, block: tuple[slice, slice], height: int, leading: Sequence[int]) -> Array:
+    """The output rows and places `block` of an array (..., Y', X', B) as matrices (*leading, height, rows places B).
 
-    A view where that is one row, and of outputs always, so it can be written to.
+    A view of outputs, whole rows or a part of one, so it can be written to; of kept patches where that is one row.
     """
-    return array[..., block, :, :].reshape(*leading, height, -1)
+    return array[(..., *block, slice(None))].reshape(*leading, height, -1)
 
 
 def _initial_bias(layer: "Convolution | Bias", num_channels: int, seeds: np.ndarray, dtype: str, draw: int) -> Array:

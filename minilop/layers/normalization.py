@@ -75,14 +75,13 @@ class BatchNorm(Layer):
             mean = inputs[units].mean(axis=self.axes, keepdims=True)
             centred = inputs[units] - mean
             self.mean[units] = mean
-            variance = (centred * centred).mean(axis=self.axes, keepdims=True)
+            variance = self.sum_of_products(centred, centred) / num_values
             self.running_mean[units] += MOMENTUM * (mean - self.running_mean[units])
             unbiased = variance * (num_values / (num_values - 1))
             self.running_variance[units] += MOMENTUM * (unbiased - self.running_variance[units])
             self.inverse_deviation[units] = 1 / xp.sqrt(variance + EPSILON)
-            centred *= self.inverse_deviation[units]
-            xp.multiply(centred, self.scale[units], out=outputs[units])
-            outputs[units] += self.bias[units]
+            centred *= self.scale[units] * self.inverse_deviation[units]
+            xp.add(centred, self.bias[units], out=outputs[units])
         return outputs
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
@@ -90,18 +89,25 @@ class BatchNorm(Layer):
         factor = self.scale * self.inverse_deviation
         num_values = math.prod(inputs.shape[axis] for axis in self.axes)
         for units in self.blocks(inputs):
-            # Normalized once more: that costs two passes in the cache, and keeping it as much memory as the inputs.
-            from_above, normalized = output_gradient[units], inputs[units] - self.mean[units]
-            normalized *= self.inverse_deviation[units]
+            # Centred once more: that costs a pass in the cache, and keeping it as much memory as the inputs.
+            from_above, centred = output_gradient[units], inputs[units] - self.mean[units]
             # What moving the mean and the deviation contributes are two sums, and they are the parameters' gradients too.
             self.bias_gradient[units] = from_above.sum(axis=self.axes, keepdims=True)
-            self.scale_gradient[units] = (from_above * normalized).sum(axis=self.axes, keepdims=True)
-            moved = normalized * (self.scale_gradient[units] / num_values) + self.bias_gradient[units] / num_values
-            xp.multiply(from_above - moved, factor[units], out=gradient[units])
+            self.scale_gradient[units] = self.sum_of_products(from_above, centred) * self.inverse_deviation[units]
+            centred *= self.scale_gradient[units] * self.inverse_deviation[units] / num_values
+            centred += self.bias_gradient[units] / num_values
+            xp.subtract(from_above, centred, out=gradient[units])
+            gradient[units] *= factor[units]
         return gradient
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
         """`backward` has done it: it needs the same sums."""
+
+    def sum_of_products(self, first: Array, second: Array) -> Array:
+        """Over all that a unit has: as inner products, without an array of the products."""
+        leading = first.shape[: -len(self.axes)]
+        row, column = first.reshape(*leading, 1, -1), second.reshape(*leading, -1, 1)
+        return (row @ column).reshape(*leading, *[1] * len(self.axes))
 
     def blocks(self, inputs: Array) -> Iterator[tuple[Any, ...]]:
         """Indices of a few units at a time, whose numbers stay in the cache from one line to the next."""

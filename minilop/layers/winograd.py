@@ -1,39 +1,50 @@
-"""Winograd's convolution F(2 x 2, 3 x 3): four results of a 3 x 3 convolution from 16 multiplications instead of 36.
+"""Winograd's convolution F(4 x 4, 3 x 3): 16 results of a 3 x 3 convolution from 36 multiplications instead of 144.
 
-Lavin and Gray, CVPR 2016. Along one axis, two neighbouring results of a kernel g0 g1 g2 on the four taps d0 d1 d2 d3 are
+Winograd, 1980; Lavin and Gray, CVPR 2016. Two polynomials of three and four coefficients are multiplied by multiplying
+their values at five points and their leading coefficients, six multiplications instead of twelve, since these determine
+the six coefficients of the product: with V(n) the matrix that leads from n coefficients to the six values,
 
-    y0 = d0 g0 + d1 g1 + d2 g2            m0 = (d0 - d2) g0                      y0 = m0 + m1 + m2
-    y1 = d1 g0 + d2 g1 + d3 g2            m1 = (d1 + d2) (g0 + g1 + g2) / 2      y1 = m1 - m2 + m3
-                                          m2 = (d2 - d1) (g0 - g1 + g2) / 2
-                                          m3 = (d3 - d1) g2
+    g f  =  V(6)^-1 ((V(3) g) * (V(4) f))
 
-four multiplications instead of six. For images that is done along both axes: a tile of 4 x 4 pixels, neighbours of which
-overlap by two, gives 2 x 2 results. With B, G and A for the three tables of signs (INPUT, KERNEL and OUTPUT below),
+The four results of a kernel g0 g1 g2 along six neighbouring taps d0 ... d5, y_t = sum over i of g_i d_(t+i), are this map,
+from f to the product, transposed:
+
+    y = A ((G g) * (B d))       A = V(4)'       G = V(3)       B = V(6)^-1'
+
+For images that is done along both axes: a tile of 6 x 6 pixels, neighbours of which overlap by two, gives 4 x 4 results,
 
     V = B d B'       M[i, j] = U[i, j] V[i, j]       y = A M A'       with U = G g G'
 
-where the product in the middle sums over the channels: for each of the 16 places (i, j) of a tile it is a matrix product,
+where the product in the middle sums over the channels: for each of the 36 places (i, j) of a tile it is a matrix product,
 (C', C) by (C, tiles). The backward pass is these lines transposed, from the last to the first:
 
     dM = A' dy A       dU[i, j] = dM[i, j] V[i, j]'       dV[i, j] = U[i, j]' dM[i, j]       dd = B' dV B       dg = G' dU G
 
-so all three products take 4 / 9 of the multiplications. The results are those of `Convolution` but for rounding.
+so all three products take a quarter of the multiplications. B d B' is a matrix product, too: of the Kronecker product of B
+with itself, (36, 36), and the tiles as columns.
 
-Taps two apart belong to neighbouring tiles, so the lines of an image are kept as two *phases*, the even and the odd ones:
-then a tap of all tiles of a row is one contiguous stretch. Tap k of tile t is line t + k div 2 of phase k mod 2.
+The results are those of `Convolution` but for rounding, which is about five times as large: values at a point grow with its
+powers. Points around 1 in size, and pairs of opposite sign, keep that low (0, 1, -1, 2, -2 would double it).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from minilop.backend import Array, blocks, xp
+from minilop.backend import Array, blocks_of_places, xp
 from minilop.layers.convolution import Convolution
 
-INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, -1, 0, 1))
-KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
-OUTPUT = ((1, 1, 1, 0), (0, 1, -1, 1))
+POINTS = (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)
+
+
+def _values(num_coefficients: int) -> np.ndarray:
+    """V(n): from the coefficients of a polynomial to its values at the points and the leading one, (6, n)."""
+    leading = np.eye(num_coefficients)[-1:]
+    return np.concatenate([np.vander(POINTS, num_coefficients, increasing=True), leading])
+
+
+INPUT, KERNEL, OUTPUT = np.linalg.inv(_values(6)).T, _values(3), _values(4).T  # B (6, 6), G (6, 3), A (4, 6)
 
 
 class Winograd(Convolution):
@@ -45,160 +56,83 @@ class Winograd(Convolution):
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
         super().initialize(seeds, dtype, draw)
-        self.kernel_transform = xp.asarray(np.kron(KERNEL, KERNEL), dtype)  # (16, 9), of both axes at once
+        self.input_transform, self.kernel_transform, self.output_transform = (  # (36, 36), (36, 9), (16, 36)
+            xp.asarray(np.kron(table, table), dtype) for table in (INPUT, KERNEL, OUTPUT)
+        )
 
     def transformed_kernels(self) -> Array:
-        """U (R, 4, 4, C', C)."""
+        """U (R, 36, C', C)."""
         leading = self.weight.shape[:-4]
         kernels = self.weight.reshape(*leading, -1, 9).swapaxes(-1, -2)  # (R, 9, C' C)
-        return (self.kernel_transform @ kernels).reshape(*leading, 4, 4, self.num_outputs, -1)
+        return (self.kernel_transform @ kernels).reshape(*leading, 36, self.num_outputs, -1)
+
+    def transformed_tiles(self, tiles: Array) -> Array:
+        """V (R, 36, C, T U B) of some tiles (R, 6, 6, C, T, U, B)."""
+        leading, num_channels = tiles.shape[:-6], tiles.shape[-4]
+        return (self.input_transform @ tiles.reshape(*leading, 36, -1)).reshape(*leading, 36, num_channels, -1)
 
     def forward(self, inputs: Array) -> Array:
-        images, kernels = split(inputs), self.transformed_kernels()
-        outputs = xp.empty((*inputs.shape[:-4], self.num_outputs, *inputs.shape[-3:]), inputs.dtype)
-        for rows in self.tile_rows(images):
-            results, along_row = self.results(images, rows)
-            for i in range(4):
-                tiles = _tiles(images, rows, i)  # (R, 4, C, T, X, B)
-                products = _multiply(kernels[..., i, :, :, :], tiles)  # (R, 4, C', T, X, B)
-                for q in range(2):
-                    _mix(OUTPUT[q], _parts(products), out=along_row[..., q, :, :, :, :])
-                for p in range(2):
-                    _add(results[..., p, :, :, :, :, :], OUTPUT[p][i], along_row)
-            for p, q in np.ndindex(2, 2):
-                places = outputs[..., 2 * rows.start + p : 2 * rows.stop : 2, q::2, :]
-                of_phase = results[..., p, q, :, : places.shape[-3], : places.shape[-2], :]
-                xp.add(of_phase, self.bias if self.has_bias else 0, out=places)
-        return outputs
+        *leading, _, height, width, batch = inputs.shape
+        kernels, tiles = self.transformed_kernels(), tiled(framed(inputs, 1), 6)
+        outputs = xp.empty((*leading, self.num_outputs, 4 * tiles.shape[-3], 4 * tiles.shape[-2], batch), inputs.dtype)
+        results = tiled(outputs, 4)
+        bias = self.bias[..., None, None, :, :, :, :] if self.has_bias else 0
+        for block in self.tile_blocks(tiles):
+            products = kernels @ self.transformed_tiles(tiles[block])  # (R, 36, C', T U B)
+            found = self.output_transform @ products.reshape(*leading, 36, -1)
+            xp.add(found.reshape(results[block].shape), bias, out=results[block])
+        return outputs[..., :height, :width, :]
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
-        images, kernels = split(inputs), self.transformed_kernels()
+        *leading, _, height, width, _ = inputs.shape
+        images, kernels = framed(inputs, 1), self.transformed_kernels()
         transposed = kernels.swapaxes(-1, -2)
-        images_gradient, kernels_gradient = xp.zeros_like(images), xp.zeros_like(kernels)
-        for rows in self.tile_rows(images):
-            results, along_row = self.results(images, rows)  # of their gradients, here and below
-            for p, q in np.ndindex(2, 2):
-                places = output_gradient[..., 2 * rows.start + p : 2 * rows.stop : 2, q::2, :]
-                results[..., p, q, :, : places.shape[-3], : places.shape[-2], :] = places
-            products = xp.empty((*along_row.shape[:-5], 4, *along_row.shape[-4:]), inputs.dtype)
-            for i in range(4):
-                _mix([signs[i] for signs in OUTPUT], [results[..., p, :, :, :, :, :] for p in range(2)], out=along_row)
-                for j in range(4):
-                    signs = [signs[j] for signs in OUTPUT]
-                    _mix(signs, _parts(along_row), out=products[..., j, :, :, :, :])
-                tiles = _tiles(images, rows, i)
-                kernels_gradient[..., i, :, :, :] += _matrices(products) @ _matrices(tiles).swapaxes(-1, -2)
-                _add_tiles(_multiply(transposed[..., i, :, :, :], products), images_gradient, rows, i)
+        images_gradient = xp.zeros_like(images)
+        kernels_gradient: Array = None
+        tiles, tiles_gradient = tiled(images, 6), tiled(images_gradient, 6)
+        results_gradient = tiled(framed(output_gradient, 0), 4)
+        for block in self.tile_blocks(tiles):
+            products = self.output_transform.T @ results_gradient[block].reshape(*leading, 16, -1)  # dM
+            products = products.reshape(*leading, 36, self.num_outputs, -1)
+            of_block = products @ self.transformed_tiles(tiles[block]).swapaxes(-1, -2)
+            if kernels_gradient is None:
+                kernels_gradient = of_block
+            else:
+                kernels_gradient += of_block
+            found = self.input_transform.T @ (transposed @ products).reshape(*leading, 36, -1)
+            found = found.reshape(tiles[block].shape)
+            for i, j in np.ndindex(2, 2):  # by parts that do not overlap
+                part = (..., slice(4 * i, 4 + 4 * i), slice(4 * j, 4 + 4 * j), *[slice(None)] * 4)
+                tiles_gradient[block][part] += found[part]
         # The weight's gradient, too, because the two share most of their work.
-        flat = kernels_gradient.reshape(*kernels.shape[:-4], 16, -1)
-        gradient = self.kernel_transform.T @ flat  # (R, 9, C' C)
-        self.weight_gradient[...] = gradient.swapaxes(-1, -2).reshape(self.weight.shape)
-        return join(images_gradient, inputs.shape)
+        by_kernel = kernels_gradient.reshape(*leading, 36, -1).swapaxes(-1, -2)  # (R, C' C, 36)
+        self.weight_gradient[...] = (by_kernel @ self.kernel_transform).reshape(self.weight.shape)
+        return images_gradient[..., 1 : 1 + height, 1 : 1 + width, :]
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
         """The bias's; `backward` has done the weight's."""
         if self.has_bias:
             self.bias_gradient[...] = output_gradient.sum(axis=(-3, -2, -1), keepdims=True)
 
-    def tile_rows(self, images: Array) -> Iterator[slice]:
-        """Rows of tiles to work on at a time: those of which the 4 places of a line fit into the cache, at least one."""
-        num_rows = images.shape[-3] - 1
-        row = 4 * math.prod(images.shape[-4:]) // images.shape[-3]
-        return (slice(rows.start, min(rows.stop, num_rows)) for rows in blocks(num_rows, num_rows * row))
-
-    def results(self, images: Array, rows: slice) -> tuple[Array, Array]:
-        """Zeros for the results of some rows of tiles by their phases, (R, 2, 2, C', T, X, B), and for a row, (R, 2, ...)."""
-        leading, (columns, batch) = images.shape[:-6], images.shape[-2:]
-        shape = (2, self.num_outputs, rows.stop - rows.start, columns - 1, batch)
-        return xp.zeros((*leading, 2, *shape), images.dtype), xp.zeros((*leading, *shape), images.dtype)
+    def tile_blocks(self, tiles: Array) -> Iterator[tuple]:
+        """Indices of some tiles to work on at a time: those that fit into the cache, at least one."""
+        height, width = tiles.shape[-3:-1]
+        of_one_run = math.prod(tiles.shape[-6:])
+        return ((..., *places, slice(None)) for places in blocks_of_places(height, width, of_one_run))
 
 
-def split(images: Array) -> Array:
-    """Images with a border of zeros by the phases of their lines: (R, C, Y, X, B) to (R, 2, 2, C, T + 1, U + 1, B).
+def framed(images: Array, border: int) -> Array:
+    """Images with zeros around them, and more where they do not end with a tile: (R, C, 4 T + 2 border, 4 U + 2 border, B)."""
+    lines = [(border, border + -length % 4) for length in images.shape[-3:-1]]
+    return xp.pad(images, [(0, 0)] * (images.ndim - 3) + [*lines, (0, 0)]) if any(map(any, lines)) else images
 
-    For T x U tiles; an odd height or width has half a tile more, of zeros.
+
+def tiled(images: Array, size: int) -> Array:
+    """The tiles of images (R, C, Y, X, B), `size` pixels wide and high, four from one to the next: (R, size, size, C, T, U, B).
+
+    A view, in which tiles of six overlap.
     """
     *leading, num_channels, height, width, batch = images.shape
-    phases = xp.zeros((*leading, 2, 2, num_channels, (height + 1) // 2 + 1, (width + 1) // 2 + 1, batch), images.dtype)
-    for inside, lines in _lines(phases, images.shape):
-        phases[inside] = images[lines]
-    return phases
-
-
-def join(phases: Array, shape: Sequence[int]) -> Array:
-    """The adjoint of `split`, which undoes it: images of `shape`."""
-    images = xp.empty(shape, phases.dtype)
-    for inside, lines in _lines(phases, shape):
-        images[lines] = phases[inside]
-    return images
-
-
-def _lines(phases: Array, shape: Sequence[int]) -> Iterator[tuple[tuple, tuple]]:
-    """For each pair of phases, where it has what lines of the images: line y, framed, is line y + 1."""
-    height, width = shape[-3:-1]
-    for p, q in np.ndindex(2, 2):
-        rows, columns = slice(1 - p, 1 - p + (height + p) // 2), slice(1 - q, 1 - q + (width + q) // 2)
-        every = slice(None)
-        yield (..., p, q, every, rows, columns, every), (..., slice(1 - p, None, 2), slice(1 - q, None, 2), every)
-
-
-def _tiles(images: Array, rows: slice, i: int) -> Array:
-    """Row i of V for some rows of tiles: (R, 4, C, T, X, B)."""
-    along_row = xp.empty((*images.shape[:-6], *images[..., 0, :, :, rows, :, :].shape[-5:]), images.dtype)
-    taps = [images[..., k % 2, :, :, rows.start + k // 2 : rows.stop + k // 2, :, :] for k in range(4)]
-    _mix(INPUT[i], taps, out=along_row)
-    num_columns = images.shape[-2] - 1
-    tiles = xp.empty((*along_row.shape[:-5], 4, *along_row.shape[-4:-2], num_columns, images.shape[-1]), images.dtype)
-    taps = [along_row[..., k % 2, :, :, k // 2 : k // 2 + num_columns, :] for k in range(4)]
-    for j in range(4):
-        _mix(INPUT[j], taps, out=tiles[..., j, :, :, :, :])
-    return tiles
-
-
-def _add_tiles(tiles: Array, images: Array, rows: slice, i: int) -> None:
-    """The adjoint of `_tiles`: adds to the images."""
-    along_row = xp.zeros((*images.shape[:-6], *images[..., 0, :, :, rows, :, :].shape[-5:]), images.dtype)
-    num_columns = images.shape[-2] - 1
-    part = xp.empty(tiles.shape[:-5] + tiles.shape[-4:], tiles.dtype)
-    for k in range(4):
-        _mix([signs[k] for signs in INPUT], _parts(tiles), out=part)
-        along_row[..., k % 2, :, :, k // 2 : k // 2 + num_columns, :] += part
-    for k in range(4):
-        _add(images[..., k % 2, :, :, rows.start + k // 2 : rows.stop + k // 2, :, :], INPUT[i][k], along_row)
-
-
-def _matrices(places: Array) -> Array:
-    """(R, 4, C, T, X, B) as matrices (R, 4, C, T X B)."""
-    return places.reshape(*places.shape[:-3], -1)
-
-
-def _multiply(kernels: Array, places: Array) -> Array:
-    """(R, 4, C', C) by (R, 4, C, T, X, B) to (R, 4, C', T, X, B)."""
-    products = kernels @ _matrices(places)
-    return products.reshape(*products.shape[:-1], *places.shape[-3:])
-
-
-def _parts(places: Array) -> list[Array]:
-    """(R, n, C, T, X, B) as n arrays (R, C, T, X, B)."""
-    return [places[..., j, :, :, :, :] for j in range(places.shape[-5])]
-
-
-def _mix(signs: Sequence[int], parts: Sequence[Array], out: Array) -> None:
-    """out <- the sum of the parts, each times its sign, 1, 0 or -1; the first with a sign 1 is there always."""
-    added = [part for sign, part in zip(signs, parts) if sign > 0]
-    total = added[0]
-    for part in added[1:]:
-        total = xp.add(total, part, out=out)
-    for sign, part in zip(signs, parts):
-        if sign < 0:
-            total = xp.subtract(total, part, out=out)
-    if total is not out:
-        out[...] = total
-
-
-def _add(total: Array, sign: int, part: Array) -> None:
-    """total <- total + sign part, in place."""
-    if sign > 0:
-        total += part
-    elif sign < 0:
-        total -= part
+    *outer, channel, row, column, example = images.strides
+    shape = (*leading, size, size, num_channels, (height - size) // 4 + 1, (width - size) // 4 + 1, batch)
+    return xp.lib.stride_tricks.as_strided(images, shape, (*outer, row, column, channel, 4 * row, 4 * column, example))
