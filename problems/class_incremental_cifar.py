@@ -485,15 +485,15 @@ def start(
 # Ours, for minutes: fewer, smaller and generated images, fewer classes and epochs, a narrower network. Training images
 # are shown as they are: changed ones take more epochs to fit than there are, and then to have begun earlier is what counts.
 _LAPTOP = Settings(
-    images="medium",
-    halvings=1,
+    images="easy",
+    halvings=2,
     num_classes=12,
     classes_per_increment=2,
     num_training_images=50,
     num_validation_images=10,
-    num_test_images=40,
+    num_test_images=100,
     num_epochs=40,
-    batch_size=25,
+    batch_size=10,
     flip=False,
     crop_padding=0,
     rotation=0.0,
@@ -505,6 +505,7 @@ SCALES = {
     "smoke": Scale(
         replace(
             _LAPTOP,
+            halvings=1,
             num_classes=6,
             num_training_images=20,
             num_validation_images=5,
@@ -523,7 +524,7 @@ SCALES = {
         block=5,
         seconds=0.5,
     ),
-    "laptop": Scale(_LAPTOP, SMALL_LEARNERS, default_learners=MAIN_LEARNERS, runs=3, block=3, seconds=105),
+    "laptop": Scale(_LAPTOP, SMALL_LEARNERS, default_learners=("l2", *MAIN_LEARNERS), runs=5, block=5, seconds=90),
     "paper": Scale(
         Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=5, seconds=21_000_000
     ),
