@@ -166,3 +166,64 @@ class ContinualBackprop(Backprop):
             outgoing.weight[:, replaced] = 0
             for statistic in (self.age, self.utility, self.mean_feature):
                 statistic[index][replaced] = 0
+
+
+class PPO:
+    """Proximal Policy Optimization with the published networks and a single Adam."""
+
+    def __init__(self, num_observations: int, num_actions: int, step_size: float, betas: tuple[float, float]):
+        self.policy, self.value = (self.make_network(num_observations, outputs) for outputs in (num_actions, 1))
+        self.log_std = nn.Parameter(torch.zeros(num_actions))
+        parameters = [*self.policy.parameters(), *self.value.parameters(), self.log_std]
+        self.optimizer = torch.optim.Adam(parameters, lr=step_size, betas=betas)
+
+    @staticmethod
+    def make_network(num_inputs: int, num_outputs: int) -> nn.Sequential:
+        layers = [nn.Linear(num_inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, num_outputs)]
+        return nn.Sequential(*layers)
+
+    def distribution(self, observations: torch.Tensor) -> torch.distributions.Normal:
+        return torch.distributions.Normal(self.policy(observations), self.log_std.exp())
+
+    @torch.no_grad()
+    def act(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        distribution = self.distribution(observation)
+        action = distribution.sample()
+        return action, distribution.log_prob(action).sum(dim=-1)
+
+    def learn(
+        self,
+        observations: torch.Tensor,
+        actions: torch.Tensor,
+        log_probabilities: torch.Tensor,
+        rewards: torch.Tensor,
+        done: torch.Tensor,
+        last_observation: torch.Tensor,
+    ) -> None:
+        """An update of 10 epochs of mini-batches of 128, from the steps of one environment."""
+        with torch.no_grad():
+            values = self.value(torch.cat([observations, last_observation[None]])).squeeze(-1)
+        advantages = self.advantages(rewards, values, done)
+        targets = advantages + values[:-1]
+        advantages = (advantages - advantages.mean()) / advantages.std()
+        for _ in range(10):
+            for chosen in torch.randperm(len(rewards)).split(128):
+                log_probability = self.distribution(observations[chosen]).log_prob(actions[chosen]).sum(dim=-1)
+                ratio = (log_probability - log_probabilities[chosen]).exp()
+                advantage = advantages[chosen]
+                loss = torch.max(-ratio * advantage, -ratio.clamp(0.8, 1.2) * advantage).mean()
+                loss = loss + (self.value(observations[chosen]).squeeze(-1) - targets[chosen]).square().mean()
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+
+    def advantages(self, rewards: torch.Tensor, values: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
+        """Generalized advantage estimation, with the plain numbers of Python, which are faster here than tensors."""
+        advantages, advantage = [], 0.0
+        following = values[-1].item()
+        for reward, value, ended in zip(*(array.flip(0).tolist() for array in (rewards, values[:-1], done))):
+            going_on = 0.0 if ended else 1.0
+            advantage = reward + 0.99 * going_on * following - value + 0.99 * 0.95 * going_on * advantage
+            advantages.append(advantage)
+            following = value
+        return torch.tensor(advantages[::-1])

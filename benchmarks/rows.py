@@ -11,6 +11,7 @@ from minilop import draws
 from minilop.learner import Learner, LearnerSettings, make_mlp
 from minilop.losses import cross_entropy, squared_error
 from minilop.networks import convnet
+from minilop.reinforcement import PPO, PPOSettings
 from minilop.residual_networks import resnet
 
 try:
@@ -108,7 +109,44 @@ def _resnet(winograd: bool, memory_format: str) -> Pair:
     return Pair(ours, _in_turn(peer.learn, [(batch, torch.tensor(labels[0]))]))
 
 
-def _in_turn(step: Callable[..., Any], examples: list[tuple[Any, Any]]) -> Callable[[], Any]:
+def _ppo(num_runs: int) -> PPO:
+    settings = LearnerSettings(optimizer="adam", step_size=1e-4, beta_1=0.99, beta_2=0.99)
+    return PPO(PPOSettings(), settings, 27, 8, range(num_runs))
+
+
+def _ppo_action(num_runs: int) -> Pair:
+    """An action of the policy 27 - 256 - 256 - 8 with its log-probability, for one environment a run."""
+    ppo = _ppo(num_runs)
+    observations = np.random.default_rng(0).normal(size=(num_runs, 27, 1)).astype("float32")
+    ours = _in_turn(ppo.act, [(observations, step) for step in range(10_000)])
+    if torch is None:
+        return Pair(ours, None, num_runs)
+    peer = peers.PPO(27, 8, 1e-4, (0.99, 0.99))
+    return Pair(ours, _in_turn(peer.act, [(torch.tensor(observations[0, :, 0]),)]), num_runs)
+
+
+def _ppo_update(num_runs: int) -> Pair:
+    """An update from 2,048 steps of one environment: 10 epochs of 16 mini-batches of 128 for both networks."""
+    ppo = _ppo(num_runs)
+    generator = np.random.default_rng(0)
+    for array in ppo.rollout.values():
+        array[...] = generator.random(array.shape) < 0.01 if array.dtype == bool else generator.normal(size=array.shape)
+    ppo.rollout["log_probabilities"] -= 10
+
+    def ours() -> None:
+        ppo.num_stored = ppo.settings.num_steps
+        ppo.learn()
+
+    if torch is None:
+        return Pair(ours, None, num_runs)
+    peer = peers.PPO(27, 8, 1e-4, (0.99, 0.99))
+    names = ("observations", "actions", "log_probabilities", "rewards", "terminated")
+    data = {name: torch.tensor(ppo.rollout[name][:, 0, ..., 0].copy()) for name in names}
+    rollout = [*data.values(), data["observations"][-1]]
+    return Pair(ours, lambda: peer.learn(*rollout), num_runs)
+
+
+def _in_turn(step: Callable[..., Any], examples: Sequence[tuple[Any, ...]]) -> Callable[[], Any]:
     position = 0
 
     def next_step() -> None:
@@ -146,6 +184,9 @@ ROWS: dict[str, Callable[[], Pair]] = {
     "convnet_1_run": lambda: _convnet(1, "contiguous_format"),
     "convnet_3_runs": lambda: _convnet(3, "contiguous_format"),
     "convnet_1_run_peer_channels_last": lambda: _convnet(1, "channels_last"),
+    "ppo_update": lambda: _ppo_update(1),
+    "ppo_action_1_run": lambda: _ppo_action(1),
+    "ppo_action_30_runs": lambda: _ppo_action(30),
     "resnet": lambda: _resnet(False, "contiguous_format"),
     "resnet_winograd": lambda: _resnet(True, "contiguous_format"),
     "resnet_winograd_peer_channels_last": lambda: _resnet(True, "channels_last"),

@@ -32,8 +32,12 @@ the second's 1, whatever stands between them; a layer without weights has the nu
     random utility           yes     of replacing   0      one a unit
     dropout                  yes     t              0      (n, B): one a feature and example; kept if u >= probability
     perturbation             0       t              0      normal, one a parameter
+    action noise             0       of environment 0      normal (A, N): one an action and environment
+    order of samples         0       epoch          0      a permutation of the samples of a rollout
 
-* the number of the task, from 0, for a learner that begins it with a new network. The problems name their own purposes. For example the first three incoming weights of unit 0 in the first layer of
+* the number of the task, from 0, for a learner that begins it with a new network. Where a learner has two networks, as
+PPO has a policy and a value network, the layers of the second count on where those of the first end, and its
+perturbation has the number of its first layer. The problems name their own purposes. For example the first three incoming weights of unit 0 in the first layer of
 `mlp((20, 5, 1), "relu", [0], "float32")`, whose bound is sqrt(6 / 20), are
 -0.0725802, -0.3501955 and 0.3690068.
 """

@@ -81,26 +81,17 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
 class Learner:
     """R networks of one kind that learn side by side.
 
-    Hyperparameters in `settings` that the optimizers and Shrink & Perturb take may be (R, 1) arrays instead of numbers.
+    loss       what `step` descends; None where whoever calls forward and learn brings the gradient
+    settings   hyperparameters that the optimizers and Shrink & Perturb take may be (R, 1) arrays instead of numbers
     """
 
-    def __init__(self, network: Network, loss: Loss, settings: LearnerSettings):
+    def __init__(self, network: Network, loss: Loss | None, settings: LearnerSettings):
         """Raises ValueError for a network whose units cannot be replaced where the settings ask for that."""
         self.network = network
         self.loss = loss
         self.settings = settings
         self.num_steps = 0
-        if settings.optimizer == "adam":
-            self.optimizer: Optimizer = Adam(
-                network.parameters,
-                settings.step_size,
-                settings.beta_1,
-                settings.beta_2,
-                settings.epsilon,
-                settings.weight_decay,
-            )
-        else:
-            self.optimizer = SGD(network.parameters, settings.step_size, settings.momentum, settings.weight_decay)
+        self.optimizer = make_optimizer(network.parameters, settings)
         self.shrink_and_perturb = None
         self.continual_backprop = None
         self.redo = None
@@ -117,8 +108,14 @@ class Learner:
         inputs    (R, I, B), or images (R, C, Y, X, B)
         targets   as the loss wants them: labels (R, B) for cross_entropy, (R, O, B) for squared_error
         """
+        assert self.loss, "A learner without a loss learns by forward and learn."
         values = self.forward(inputs)
         losses, output_gradient = self.loss(values[-1], targets)
+        self.learn(values, output_gradient)
+        return values[-1], losses
+
+    def learn(self, values: list[Array], output_gradient: Array) -> None:
+        """The phases after the loss, from its gradient with respect to the outputs, (R, O, B)."""
         output_gradients = self.network.backward(values, output_gradient)
         if self.settings.when == "before_update":
             self.generate_and_test(values)
@@ -127,7 +124,6 @@ class Learner:
         if self.settings.when == "after_update":
             self.generate_and_test(values)
         self.num_steps += 1
-        return values[-1], losses
 
     def forward(self, inputs: Array) -> list[Array]:
         """The values of all layers, with the dropout masks of this step. Raises ValueError for inputs of another shape."""
@@ -219,14 +215,47 @@ class Learner:
         self.network.initialize(draw)
 
 
-def make_mlp(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
-    """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs."""
+def make_optimizer(parameters: Array, settings: LearnerSettings) -> Optimizer:
+    """The optimizer that `settings` ask for, of parameters (R, P)."""
+    if settings.optimizer == "sgd":
+        return SGD(parameters, settings.step_size, settings.momentum, settings.weight_decay)
+    return Adam(
+        parameters,
+        settings.step_size,
+        settings.beta_1,
+        settings.beta_2,
+        settings.epsilon,
+        settings.weight_decay,
+        correct_each=settings.reset_optimizer_state,
+    )
+
+
+def make_mlp(
+    sizes: Sequence[int],
+    settings: LearnerSettings,
+    seeds: Sequence[int],
+    scheme: Scheme = "kaiming",
+    first_number: int = 0,
+) -> Network:
+    """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs.
+
+    first_number   of its layers, among the draws; a second network of the same runs counts on where the first ends
+    """
     if settings.network == "linear":
-        return linear(sizes[:1], sizes[-1], seeds, settings.dtype)
+        return linear(sizes[:1], sizes[-1], seeds, settings.dtype, first_number)
     if settings.batch_norm:
         raise ValueError("batch_norm is for networks that learn from mini-batches of images; set it to false.")
     dense_layer = PendingDense if settings.update == "pending" else Dense
-    return mlp(sizes, settings.activation, seeds, settings.dtype, dropout=settings.dropout, dense_layer=dense_layer)
+    return mlp(
+        sizes,
+        settings.activation,
+        seeds,
+        settings.dtype,
+        scheme=scheme,
+        dropout=settings.dropout,
+        dense_layer=dense_layer,
+        first_number=first_number,
+    )
 
 
 def make_convnet(

@@ -70,6 +70,7 @@ class Network:
     seeds         (R,), one a run, or () for a network without the runs axis; from 0 to 2^32 - 1, or ValueError
     dtype         of all parameters and activations
     input_shape   of one example, (I,) or (C, Y, X); what is not given is not checked
+    first_number  of the layers with weights; a second network of the same runs counts on, and so draws other numbers
 
     The parameters of very small networks (below RUNS_LAST_BELOW, not on images) lie in memory with the runs last, and NumPy sums a single
     run of these in another order than several: equal but for rounding. `problems/online.py` shows how to avoid even that.
@@ -84,6 +85,7 @@ class Network:
         seeds: Sequence[int] | int,
         dtype: str,
         input_shape: tuple[int, ...] | None = None,
+        first_number: int = 0,
     ):
         self.layers = list(layers)
         self.hidden = list(hidden)
@@ -95,6 +97,7 @@ class Network:
         is_small = self.num_parameters < RUNS_LAST_BELOW and (input_shape is None or len(input_shape) == 1)
         self.runs_last = self.seeds.ndim == 1 and is_small and backend.name() != "cupy"
         self.dtype = dtype
+        self.first_number = first_number
         self.parameters = self.zeros(self.num_parameters)
         self.gradients = self.zeros(self.num_parameters)
         for layer, views, gradients in zip(layers, self.views(self.parameters), self.views(self.gradients)):
@@ -103,7 +106,8 @@ class Network:
                 setattr(layer, f"{name}_gradient", gradients[name])
         for index, layer in enumerate(self.layers):
             layer.index = index
-            layer.number = max(0, sum(isinstance(before, Weighted) for before in layers[: index + 1]) - 1)
+            weighted = sum(isinstance(before, Weighted) for before in layers[: index + 1])
+            layer.number = first_number + max(0, weighted - 1)
         self.initialize()
         self.input_shape = None if input_shape is None else self.seeds.shape + input_shape
         self.dense_layers = [layer for layer in self.layers if isinstance(layer, Dense)]
@@ -196,6 +200,7 @@ def mlp(
     scheme: Scheme = "kaiming",
     dropout: float = 0.0,
     dense_layer: type[Dense] = Dense,
+    first_number: int = 0,
 ) -> Network:
     """Dense layers of the given sizes, inputs first; an activation (and dropout) after each but the last."""
     layers: list[Layer] = []
@@ -210,7 +215,7 @@ def mlp(
     dense.append(dense_layer(sizes[-2], sizes[-1], "identity", scheme))
     layers.append(dense[-1])
     hidden = [HiddenLayer(one, place, other, one, other) for one, place, other in zip(dense, features, dense[1:])]
-    return Network(layers, hidden, seeds, dtype, (sizes[0],))
+    return Network(layers, hidden, seeds, dtype, (sizes[0],), first_number)
 
 
 def convnet(
@@ -288,8 +293,10 @@ def convnet(
     return Network(layers, hidden, seeds, dtype, (num_channels, image_size, image_size))
 
 
-def linear(input_shape: Sequence[int], num_outputs: int, seeds: Sequence[int] | int, dtype: str) -> Network:
+def linear(
+    input_shape: Sequence[int], num_outputs: int, seeds: Sequence[int] | int, dtype: str, first_number: int = 0
+) -> Network:
     """One dense layer from inputs (I,) or pixels (C, Y, X) to outputs, the baseline that has no features to lose."""
     flatten = [Flatten()] if len(input_shape) > 1 else []
     dense = Dense(math.prod(input_shape), num_outputs, "identity")
-    return Network([*flatten, dense], [], seeds, dtype, tuple(input_shape))
+    return Network([*flatten, dense], [], seeds, dtype, tuple(input_shape), first_number)

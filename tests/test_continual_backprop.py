@@ -451,7 +451,7 @@ def test_resetting_the_optimizer_forgets_the_touched_weights_and_no_others(optim
                 expected[run, 12 + unit] = 0  # its bias
                 expected[run, [16 + unit, 20 + unit]] = 0  # its column of the second
         for array in learner.optimizer.state.values():
-            assert_array_equal(host(array), expected)
+            assert_array_equal(host(array), expected[:, : array.shape[-1]])  # a correction for all where none is reset
 
 
 # --- the whole learner ------------------------------------------------------------------------------------------------

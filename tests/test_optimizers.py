@@ -88,6 +88,19 @@ def test_adam_counts_the_steps_of_every_entry_in_its_corrections() -> None:
             np.testing.assert_allclose(host(optimizer.state[name]), 1 - beta**steps, rtol=0, atol=1e-15)
 
 
+def test_one_correction_a_run_is_that_of_each_weight_where_none_begins_again() -> None:
+    random = np.random.default_rng(0)
+    each, one = device(np.ones((2, 3))), device(np.ones((2, 3)))
+    betas = {"beta_1": device([[0.9], [0.5]]), "beta_2": 0.99}
+    of_each, of_one = Adam(each, 0.1, **betas), Adam(one, 0.1, **betas, correct_each=False)
+    for _ in range(10):
+        gradients = device(random.normal(size=(2, 3)))
+        of_each.step(each, gradients)
+        of_one.step(one, gradients)
+    assert of_one.state["first_correction"].shape == of_one.state["second_correction"].shape == (2, 1)
+    assert (host(each) == host(one)).all()
+
+
 @pytest.mark.parametrize("numbers_in_cache", [1, 5, 8, 1 << 17])
 def test_the_blocks_of_adam_change_nothing(numbers_in_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)

@@ -104,7 +104,7 @@ def test_moments_are_forgotten_where_it_is_asked_for(reset):
     if reset:
         expected[0, [0, 1, 2, 12, 16, 20]] = 0  # the first unit's row, bias and column
     for array in learner.optimizer.state.values():
-        assert_array_equal(host(array), expected)
+        assert_array_equal(host(array), expected[:, : array.shape[-1]])  # a correction for all where none is reset
 
 
 def test_it_runs_as_part_of_a_learner_and_keeps_to_the_dormant():

@@ -16,6 +16,8 @@ def product(matrices: Array, columns: Array) -> Array:
     """
     if matrices.ndim == 3 and matrices.strides[0] == matrices.itemsize:
         return xp.einsum("roi,rib->rob", matrices, columns)
+    if matrices.shape[-1] == 1:  # nothing to sum, as behind a single output
+        return matrices * columns
     return matrices @ columns
 
 
@@ -45,7 +47,9 @@ class Dense(Weighted):
         self.bias[...] = self.bias_bound * (2 * drawn - 1)
 
     def forward(self, inputs: Array) -> Array:
-        return product(self.weight, inputs) + self.bias  # (R, O, B)
+        outputs = product(self.weight, inputs)  # (R, O, B)
+        outputs += self.bias
+        return outputs
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
         return product(self.weight.swapaxes(-1, -2), output_gradient)  # (R, I, B)

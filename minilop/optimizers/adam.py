@@ -6,7 +6,10 @@
     p <- p - alpha (M / c1) / (sqrt(V / c2) + eps)
 
 The bias corrections c1 = 1 - b1^t and c2 = 1 - b2^t are themselves running averages, of ones. Keeping them for each
-weight, rather than one t, lets the state of a replaced unit begin again: all four entries are set to 0.
+weight, rather than one t, lets the state of a replaced unit begin again: all four entries are set to 0. Where no unit's
+state does, one correction a run is enough, and less to compute. To divide less, the last line is computed as
+
+    p <- p - (alpha sqrt(c2) / c1) M / (sqrt(V) + eps sqrt(c2))
 
 Paper - published code - ours. The paper's "standard" Adam has betas 0.9 and 0.999, its "proper" one 0.99 twice. The
 published Adam with per-weight counts multiplies by 1 - b2^t where sqrt(1 - b2^t) / (1 - b1^t) was meant and adds eps to
@@ -18,7 +21,10 @@ from minilop.optimizers.optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """State: `first_moment`, `second_moment` and their `first_correction`, `second_correction`, all (R, P)."""
+    """State: `first_moment` and `second_moment` (R, P), `first_correction` and `second_correction`.
+
+    correct_each   keep corrections (R, P), so that the state of single weights may be set to 0; else (R, 1)
+    """
 
     def __init__(
         self,
@@ -28,21 +34,37 @@ class Adam(Optimizer):
         beta_2: Array = 0.999,
         epsilon: float = 1e-8,
         weight_decay: Array = 0.0,
+        correct_each: bool = True,
     ):
         super().__init__(step_size, weight_decay)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        names = ("first_moment", "second_moment", "first_correction", "second_correction")
-        self.state = {name: xp.zeros_like(parameters) for name in names}
+        self.correct_each = correct_each
+        self.state = {name: xp.zeros_like(parameters) for name in ("first_moment", "second_moment")}
+        corrected = parameters if correct_each else parameters[..., :1]
+        self.state.update({name: xp.zeros_like(corrected) for name in ("first_correction", "second_correction")})
 
     def step(self, parameters: Array, gradients: Array) -> None:
-        for columns in blocks(parameters.shape[-1], parameters.size):
+        first_moment, second_moment, *corrections = self.state.values()
+        if not self.correct_each:
+            self.update_corrections(*corrections)
+        for columns in blocks(parameters.shape[-1], 2 * parameters.size):  # several arrays share the cache
+            parts = corrections
+            if self.correct_each:
+                parts = [correction[..., columns] for correction in corrections]
+                self.update_corrections(*parts)
             self.step_block(
                 parameters[..., columns],
                 gradients[..., columns],
-                *(array[..., columns] for array in self.state.values()),
+                first_moment[..., columns],
+                second_moment[..., columns],
+                *parts,
             )
+
+    def update_corrections(self, first_correction: Array, second_correction: Array) -> None:
+        first_correction += (1 - self.beta_1) * (1 - first_correction)
+        second_correction += (1 - self.beta_2) * (1 - second_correction)
 
     def step_block(
         self,
@@ -53,11 +75,18 @@ class Adam(Optimizer):
         first_correction: Array,
         second_correction: Array,
     ) -> None:
-        """The update above, of a part of the parameters and its state."""
+        """The update above, of a part of the parameters and its state, with few passes and temporary arrays."""
         gradients = self.regularized(parameters, gradients)
-        first_moment += (1 - self.beta_1) * (gradients - first_moment)
-        second_moment += (1 - self.beta_2) * (gradients * gradients - second_moment)
-        first_correction += (1 - self.beta_1) * (1 - first_correction)
-        second_correction += (1 - self.beta_2) * (1 - second_correction)
-        root = xp.sqrt(second_moment / second_correction)
-        parameters -= self.step_size * (first_moment / first_correction) / (root + self.epsilon)
+        change = (1 - self.beta_1) * gradients
+        first_moment *= self.beta_1
+        first_moment += change
+        xp.multiply(gradients, gradients, out=change)
+        change *= 1 - self.beta_2
+        second_moment *= self.beta_2
+        second_moment += change
+        root_correction = xp.sqrt(second_correction)
+        root = xp.sqrt(second_moment, out=change)
+        root += self.epsilon * root_correction
+        xp.divide(first_moment, root, out=change)
+        change *= self.step_size * root_correction / first_correction
+        parameters -= change

@@ -24,10 +24,11 @@ class ShrinkAndPerturb:
         """perturb_scale is a number, or an array (R, 1) with a value for each run."""
         self.parameters = network.parameters
         self.perturb_scale = perturb_scale
-        seeds, dtype = network.seeds, self.parameters.dtype
+        seeds, layer, dtype = network.seeds, network.first_number, self.parameters.dtype
 
         def noise(steps: np.ndarray) -> Array:
-            return draws.normal(seeds, "perturbation", network.num_parameters, step=steps, dtype=dtype)  # (T, R, P)
+            size = network.num_parameters
+            return draws.normal(seeds, "perturbation", size, layer=layer, step=steps, dtype=dtype)  # (T, R, P)
 
         steps_at_a_time = max(1, _NORMALS_AT_A_TIME // self.parameters.size)
         self.noise = draws.Ahead(noise, steps_at_a_time, dimensions=seeds.ndim)

@@ -1,0 +1,5 @@
+"""Reinforcement learning: Proximal Policy Optimization, its Gaussian policy, its advantages; one file each."""
+
+from minilop.reinforcement.ppo import PPO, PPOSettings
+
+__all__ = ["PPO", "PPOSettings"]
