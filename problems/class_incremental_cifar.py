@@ -172,6 +172,11 @@ class ClassIncremental:
                 "one image, of which the last stage sees a single place, has no variance to normalize by; choose another "
                 "batch_size or num_diagnostic_images, larger images, or fewer widths and blocks"
             )
+        if settings.heads == "paper" and learner_settings.optimizer != "sgd":
+            raise ValueError(
+                "heads=paper begins outputs without a memory of their own, which is for optimizer=sgd; choose that, or "
+                "heads=published_code"
+            )
         network = make_network(settings, learner_settings, images.shape[2:], seeds)
         self.learner = Learner(network, self.loss, learner_settings)
         self.images = xp.asarray(images.reshape(-1, *images.shape[2:]))  # (K N, C, Y, X)

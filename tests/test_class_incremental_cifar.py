@@ -547,6 +547,7 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "learner", "message"),
     [
+        ({"heads": "paper"}, {"optimizer": "adam", "momentum": 0.0}, "heads=paper begins outputs without a memory"),
         ({"crop_padding": 16}, {}, "crop_padding=16 must be less than the 16 pixels of an image's side"),
         ({"halvings": 4, "crop_padding": 1, "num_diagnostic_images": 1}, {}, "has no variance to normalize by"),
         ({}, {"update": "in_place", "momentum": 0.0}, "update=in_place is for dense layers"),
