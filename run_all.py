@@ -55,10 +55,13 @@ from problems import PROBLEMS
 @click.option("--list", "only_list", is_flag=True, help="Show problems, learners and settings.")
 @click.option("--status", "only_status", is_flag=True, help="Show what is done.")
 @click.option("--figures-only", is_flag=True, help="Draw what is done.")
+@click.option(
+    "--animate", is_flag=True, help="Also make an animation of the ants' walks (GIF); no other problem has one."
+)
 def main(
     backend_name: str, scale: str, problem_names: Sequence[str], learners: Sequence[str], num_runs: int | None,
     first_seed: int, dtype: str | None, out: Path, figures: Path, data: Path | None, engine_name: str | None,
-    shard: str | None, changes: Sequence[str], only_list: bool, only_status: bool, figures_only: bool,
+    shard: str | None, changes: Sequence[str], only_list: bool, only_status: bool, figures_only: bool, animate: bool,
 ) -> None:  # fmt: skip
     """Run every problem, go on where an earlier command stopped, and draw the figures.
 
@@ -90,7 +93,7 @@ def main(
 
     def finish_problem(name: str) -> Iterable[str]:
         try:
-            yield from draw(next(one for one in chosen if one.problem == name), out, figures, command, warn)
+            yield from draw(next(one for one in chosen if one.problem == name), out, figures, command, warn, animate)
         except Exception as error:  # noqa: BLE001 - a figure that fails must not stop the problems that still run
             failures.append(sentence(f"The figures of {name} failed: {type(error).__name__}: {error}"))
             yield failures[-1]

@@ -13,6 +13,13 @@ from minilop.losses import cross_entropy, squared_error
 from minilop.networks import convnet
 from minilop.reinforcement import PPO, PPOSettings
 from minilop.residual_networks import resnet
+from problems.ant import AntEnvironments, AntSettings
+
+try:
+    import gymnasium
+    import mujoco  # noqa: F401 (Gymnasium's Ant needs it)
+except ImportError:
+    gymnasium = None  # type: ignore[assignment]
 
 try:
     import torch
@@ -146,6 +153,29 @@ def _ppo_update(num_runs: int) -> Pair:
     return Pair(ours, lambda: peer.learn(*rollout), num_runs)
 
 
+def _ant(num_runs: int) -> Pair:
+    """A step of 256 ants in each run under random actions, beside one of a single Ant-v5 without contact forces.
+
+    Times are of one step of one ant.
+    """
+    generator = np.random.default_rng(0)
+    environments = AntEnvironments(AntSettings(num_environments=256), range(num_runs))
+    actions = generator.uniform(-1, 1, (_EXAMPLES, num_runs, 8, 256)).astype("float32")
+    ours = _in_turn(environments.step, [(each,) for each in actions])
+    num_ants = 256 * num_runs
+    if gymnasium is None:
+        return Pair(ours, None, num_ants)
+    ant = gymnasium.make("Ant-v5", include_cfrc_ext_in_observation=False, contact_cost_weight=0)
+    ant.reset(seed=0)
+
+    def step(action: np.ndarray) -> None:
+        *_, terminated, truncated, _ = ant.step(action)
+        if terminated or truncated:
+            ant.reset()
+
+    return Pair(ours, _in_turn(step, [(each,) for each in actions[:, 0, :, 0]]), num_ants)
+
+
 def _in_turn(step: Callable[..., Any], examples: Sequence[tuple[Any, ...]]) -> Callable[[], Any]:
     position = 0
 
@@ -190,4 +220,6 @@ ROWS: dict[str, Callable[[], Pair]] = {
     "resnet": lambda: _resnet(False, "contiguous_format"),
     "resnet_winograd": lambda: _resnet(True, "contiguous_format"),
     "resnet_winograd_peer_channels_last": lambda: _resnet(True, "channels_last"),
+    "ant_step_256": lambda: _ant(1),
+    "ant_step_5_runs_of_256": lambda: _ant(5),
 }

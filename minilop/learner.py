@@ -236,13 +236,15 @@ def make_mlp(
     seeds: Sequence[int],
     scheme: Scheme = "kaiming",
     first_number: int = 0,
+    few_examples: bool = True,
 ) -> Network:
     """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs.
 
     first_number   of its layers, among the draws; a second network of the same runs counts on where the first ends
+    few_examples   at a time is what it will see; see Network
     """
     if settings.network == "linear":
-        return linear(sizes[:1], sizes[-1], seeds, settings.dtype, first_number)
+        return linear(sizes[:1], sizes[-1], seeds, settings.dtype, first_number, few_examples)
     if settings.batch_norm:
         raise ValueError("batch_norm is for networks that learn from mini-batches of images; set it to false.")
     dense_layer = PendingDense if settings.update == "pending" else Dense
@@ -255,6 +257,7 @@ def make_mlp(
         dropout=settings.dropout,
         dense_layer=dense_layer,
         first_number=first_number,
+        few_examples=few_examples,
     )
 
 

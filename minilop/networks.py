@@ -72,8 +72,11 @@ class Network:
     input_shape   of one example, (I,) or (C, Y, X); what is not given is not checked
     first_number  of the layers with weights; a second network of the same runs counts on, and so draws other numbers
 
-    The parameters of very small networks (below RUNS_LAST_BELOW, not on images) lie in memory with the runs last, and NumPy sums a single
-    run of these in another order than several: equal but for rounding. `problems/online.py` shows how to avoid even that.
+    few_examples  at a time is what it will see; not for mini-batches
+
+    With few examples the parameters of very small networks (below RUNS_LAST_BELOW, not on images) lie in memory with the
+    runs last, and NumPy sums a single run of these in another order than several: equal but for rounding.
+    `problems/online.py` shows how to avoid even that.
 
     parameters, gradients   (R, P)
     """
@@ -86,6 +89,7 @@ class Network:
         dtype: str,
         input_shape: tuple[int, ...] | None = None,
         first_number: int = 0,
+        few_examples: bool = True,
     ):
         self.layers = list(layers)
         self.hidden = list(hidden)
@@ -95,7 +99,7 @@ class Network:
         shapes = [shape for layer in layers for shape in layer.parameter_shapes().values()]
         self.num_parameters = sum(math.prod(shape) for shape in shapes)
         is_small = self.num_parameters < RUNS_LAST_BELOW and (input_shape is None or len(input_shape) == 1)
-        self.runs_last = self.seeds.ndim == 1 and is_small and backend.name() != "cupy"
+        self.runs_last = few_examples and self.seeds.ndim == 1 and is_small and backend.name() != "cupy"
         self.dtype = dtype
         self.first_number = first_number
         self.parameters = self.zeros(self.num_parameters)
@@ -201,6 +205,7 @@ def mlp(
     dropout: float = 0.0,
     dense_layer: type[Dense] = Dense,
     first_number: int = 0,
+    few_examples: bool = True,
 ) -> Network:
     """Dense layers of the given sizes, inputs first; an activation (and dropout) after each but the last."""
     layers: list[Layer] = []
@@ -215,7 +220,7 @@ def mlp(
     dense.append(dense_layer(sizes[-2], sizes[-1], "identity", scheme))
     layers.append(dense[-1])
     hidden = [HiddenLayer(one, place, other, one, other) for one, place, other in zip(dense, features, dense[1:])]
-    return Network(layers, hidden, seeds, dtype, (sizes[0],), first_number)
+    return Network(layers, hidden, seeds, dtype, (sizes[0],), first_number, few_examples)
 
 
 def convnet(
@@ -294,9 +299,14 @@ def convnet(
 
 
 def linear(
-    input_shape: Sequence[int], num_outputs: int, seeds: Sequence[int] | int, dtype: str, first_number: int = 0
+    input_shape: Sequence[int],
+    num_outputs: int,
+    seeds: Sequence[int] | int,
+    dtype: str,
+    first_number: int = 0,
+    few_examples: bool = True,
 ) -> Network:
     """One dense layer from inputs (I,) or pixels (C, Y, X) to outputs, the baseline that has no features to lose."""
     flatten = [Flatten()] if len(input_shape) > 1 else []
     dense = Dense(math.prod(input_shape), num_outputs, "identity")
-    return Network([*flatten, dense], [], seeds, dtype, tuple(input_shape), first_number)
+    return Network([*flatten, dense], [], seeds, dtype, tuple(input_shape), first_number, few_examples)

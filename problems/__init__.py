@@ -1,10 +1,19 @@
 """The problems, one file each, in the order in which `run_all.py` takes them."""
 
-from problems import class_incremental_cifar, continual_imagenet, permuted_mnist, slowly_changing_regression
+from problems import (
+    class_incremental_cifar,
+    continual_imagenet,
+    permuted_mnist,
+    slippery_ant,
+    slowly_changing_regression,
+    stationary_ant,
+)
 
 PROBLEMS = {
     "permuted_mnist": permuted_mnist,
     "slowly_changing_regression": slowly_changing_regression,
     "continual_imagenet": continual_imagenet,
     "class_incremental_cifar": class_incremental_cifar,
+    "slippery_ant": slippery_ant,
+    "stationary_ant": stationary_ant,
 }

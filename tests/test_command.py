@@ -320,6 +320,12 @@ def test_figures_only_draws_what_is_done(tmp_path: Path) -> None:
     assert files(tmp_path / "results") == results_before
 
 
+def test_a_problem_without_animations_makes_none(tmp_path: Path) -> None:
+    output = command(tmp_path, *QUICK, "--runs", "1", "--animate")
+    assert "toy: figures/toy_history.png and .pdf" in output
+    assert files(tmp_path / "figures") == {"toy_history.png", "toy_history.pdf"}
+
+
 def test_on_a_terminal_one_line_is_written_over(tmp_path: Path) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()

@@ -1,5 +1,6 @@
 """Figures: the mean and its band by hand, what a caption must say, and files that are whole or not there."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,22 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from minilop.experiment.figures import add_caption, describe_runs, draw_curves, mean_and_error, new_figure, save
+from minilop.experiment.figures import (
+    Animation,
+    add_caption,
+    describe_runs,
+    draw_curves,
+    mean_and_error,
+    new_figure,
+    save,
+    save_animation,
+)
 from minilop.experiment.results import LearnerResults, ResultSet
 from problems import PROBLEMS
 
 nan = np.nan
-BINNED = [name for name in PROBLEMS if name != "class_incremental_cifar"]  # whose figures its own file tests
+OTHERS = ("class_incremental_cifar", "slippery_ant", "stationary_ant")  # whose figures their own files test
+BINNED = [name for name in PROBLEMS if name not in OTHERS]
 
 
 def results_of(**learners):
@@ -261,3 +272,61 @@ def test_the_first_ten_tasks_are_drawn_one_by_one_and_all_in_bins(of_problems):
     assert_allclose(first.lines[0].get_ydata(), results["backprop"]["test_accuracy"].mean(axis=0))
     assert [line.get_xdata().tolist() for line in all_tasks.lines] == [[2, 4]] * 3
     assert "Backprop's own step size: 0.03." in " ".join(figure.get_supxlabel().split())
+
+
+# --- animations -------------------------------------------------------------------------------------------------------
+
+
+def moving_bar(num_frames=3, seconds=0.05):
+    """A bar that grows, with ever longer numbers on its axis."""
+    figure, (axes,) = new_figure()
+
+    def draw_frame(number):
+        axes.clear()
+        axes.bar([0], [1000.0**number])
+
+    return Animation(figure, draw_frame, num_frames, seconds)
+
+
+def frames_of(path):
+    """Each frame as an array, with its milliseconds, and what is said of all."""
+    with Image.open(path) as film:
+        frames = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            frames.append((np.array(film.convert("RGB")), film.info["duration"]))
+        return frames, film.info
+
+
+def test_an_animation_is_saved_as_a_gif_with_its_history_inside_and_nothing_else(tmp_path):
+    metadata = {"command": "python run_all.py --animate", "fingerprints": "ppo 0123456789" * 30}  # longer than a block
+    save_animation(moving_bar(), tmp_path / "bar_0.5", metadata)
+    assert [path.name for path in tmp_path.iterdir()] == ["bar_0.5.gif"]
+    frames, about = frames_of(tmp_path / "bar_0.5.gif")
+    assert [milliseconds for _, milliseconds in frames] == [50, 50, 50]
+    assert about["loop"] == 0  # for ever
+    assert json.loads(about["comment"]) == metadata
+
+
+def test_the_panels_of_an_animation_stay_where_they_are(tmp_path):
+    """The axis on the left, a dark column, whatever the width of the numbers beside it."""
+    save_animation(moving_bar(), tmp_path / "bar", {})
+    columns = [
+        np.flatnonzero((picture < 60).all(axis=-1).mean(axis=0) > 0.5)
+        for picture, _ in frames_of(tmp_path / "bar.gif")[0]
+    ]
+    assert len(columns) == 3 and len(columns[0]) > 0
+    assert columns[0].tolist() == columns[1].tolist() == columns[2].tolist()
+
+
+def test_an_animation_that_cannot_be_finished_leaves_the_old_one(tmp_path):
+    save_animation(moving_bar(), tmp_path / "bar", {})
+    before = (tmp_path / "bar.gif").read_bytes()
+
+    def fails(number):
+        if number:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        save_animation(replace(moving_bar(), draw_frame=fails), tmp_path / "bar", {})
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]

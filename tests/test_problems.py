@@ -507,6 +507,8 @@ def test_every_scale_knows_the_same_learners_and_runs_the_main_ones(problem):
         main = {"backprop", "shrink_and_perturb", "continual_backprop"}
         if problem != "class_incremental_cifar":  # whose base system has weight decay
             main |= {"l2", "adam"}
+        if problem.endswith("_ant"):  # whose base system is PPO
+            main = {"ppo", "ppo_l2", "ppo_continual_backprop"}
         assert main <= set(scale.default_learners)
 
 

@@ -434,9 +434,10 @@ def test_weight_decay_pulls_the_deviation_towards_1():
 
 
 @pytest.mark.parametrize("num_environments", [1, 3])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "linear"])  # which is narrow, see Network
-def test_a_run_is_the_same_to_the_bit_whoever_runs_beside_it(kind, num_environments):
-    settings = settings_of(num_environments=num_environments, num_steps=24, hidden_units=(20, 20))
+@pytest.mark.parametrize("hidden_units", [(20, 20), (3,)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_is_the_same_to_the_bit_whoever_runs_beside_it(kind, hidden_units, num_environments):
+    settings = settings_of(num_environments=num_environments, num_steps=24, hidden_units=hidden_units)
     alone, beside = agents((9,), settings, **KINDS[kind]), agents((4, 9, 2), settings, **KINDS[kind])
     for ppo in (alone, beside):
         play(ppo, range(60))

@@ -12,16 +12,18 @@ from minilop.experiment.selection import Chosen
 from minilop.experiment.settings import SettingsError
 
 
-def draw(chosen: Chosen, results_folder: Path, figures_folder: Path, command: str, warn: Warn) -> Iterable[str]:
-    """Draw a problem's figures from the runs that are done, and say which files were made.
+def draw(
+    chosen: Chosen, results_folder: Path, figures_folder: Path, command: str, warn: Warn, animate: bool = False
+) -> Iterable[str]:
+    """Draw a problem's figures, with `animate` its animations too, from the runs that are done; say which files were made.
 
     The files' metadata tell the command, the version, the commit and the fingerprints of the settings.
-    Raises whatever the problem's own `figures` raises, and OSError where the folder cannot be written.
+    Raises whatever the problem's own `figures` and `animations` raise, and OSError where the folder cannot be written.
     """
     import matplotlib  # here, because workers and `--list` do without
 
     matplotlib.use("Agg")
-    from minilop.experiment.figures import save
+    from minilop.experiment.figures import save, save_animation
 
     results = load_results(results_folder, chosen.experiments, chosen.seeds, warn)
     if not results.learners:
@@ -37,6 +39,10 @@ def draw(chosen: Chosen, results_folder: Path, figures_folder: Path, command: st
     for name, figure in chosen.module.figures(results).items():
         save(figure, figures_folder / name, metadata)
         yield f"{chosen.problem}: {figures_folder / name}.png and .pdf"
+    if animate and hasattr(chosen.module, "animations"):
+        for name, animation in chosen.module.animations(results).items():
+            save_animation(animation, figures_folder / name, metadata)
+            yield f"{chosen.problem}: {figures_folder / name}.gif"
 
 
 def _commit() -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -37,9 +38,15 @@ COLOURS = {
     "head_reset": "C2",
     "linear": "0.45",
     "retrained": "0.45",
+    "ppo": "C3",
+    "ppo_tuned_adam": "C5",
+    "ppo_l2": "C4",
+    "ppo_continual_backprop": "C0",
+    "ppo_redo": "C8",
+    "ppo_fresh": "0.45",
 }
 _OTHER_COLOURS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
-LEVELS = ("linear", "fresh", "retrained")  # what learners are compared with, drawn dashed
+LEVELS = ("linear", "fresh", "retrained", "ppo_fresh")  # what learners are compared with, drawn dashed
 LABELS = {
     "continual_backprop": "Continual Backprop",
     "elu": "ELU",
@@ -47,19 +54,25 @@ LABELS = {
     "head_reset": "Head resetting",
     "l2": "L2",
     "leaky_relu": "Leaky ReLU",
+    "ppo": "PPO",
+    "ppo_continual_backprop": "Continual Backprop",
+    "ppo_fresh": "Fresh network",
+    "ppo_l2": "L2",
+    "ppo_redo": "ReDo",
+    "ppo_tuned_adam": "Tuned Adam",
     "redo": "ReDo",
     "retrained": "Retrained network",
     "shrink_and_perturb": "Shrink & Perturb",
 }
 
 
-def new_figure(num_panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with its panels in rows of two."""
+def new_figure(num_panels: int = 1, most_columns: int = 2, height: float = 4.2) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with its panels in rows of two, or of at most `most_columns`; a panel's height is in inches."""
     from matplotlib.figure import Figure
 
-    columns = min(2, num_panels)
+    columns = min(most_columns, num_panels)
     rows = -(-num_panels // columns)
-    figure = Figure(figsize=(7.2 * columns, 4.2 * rows), layout="constrained")
+    figure = Figure(figsize=(7.2 * columns, height * rows), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).ravel()[:num_panels])
 
 
@@ -163,6 +176,42 @@ def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=150, metadata=inside)
         write_whole(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A figure that changes: `draw_frame(number)` draws one of `num_frames`, each to be seen for `seconds`."""
+
+    figure: Figure
+    draw_frame: Callable[[int], object]
+    num_frames: int
+    seconds: float
+
+
+def save_animation(animation: Animation, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write `path`.gif, which begins again for ever, whole or not at all, with the metadata as its comment."""
+    from PIL import Image  # which comes with matplotlib
+
+    frames = []
+    for number in range(animation.num_frames):
+        animation.draw_frame(number)
+        if number == 0:  # panels stay where they are, however wide a number on an axis becomes
+            animation.figure.draw_without_rendering()
+            animation.figure.set_layout_engine("none")
+        drawn = io.BytesIO()
+        animation.figure.savefig(drawn, format="png", dpi=80)
+        frames.append(Image.open(drawn).convert("RGB").quantize(64))
+    film = io.BytesIO()
+    frames[0].save(
+        film,
+        format="GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 * animation.seconds),
+        loop=0,
+        comment=json.dumps(dict(metadata)),
+    )
+    write_whole(path.with_name(f"{path.name}.gif"), partial(_copy, film.getvalue()))
 
 
 def _copy(content: bytes, file: BinaryIO) -> None:

@@ -7,6 +7,10 @@ A file under `problems/` is a module with these names (the protocol `Problem`):
     data_source    data_source(settings, data_folder) -> str
     start          start(settings, learner, seeds, data_folder) -> Runs
     figures        figures(results) -> {name: matplotlib Figure}
+
+and, where there is something that moves, for `--animate`:
+
+    animations     animations(results) -> {name: minilop.experiment.figures.Animation}
 """
 
 from collections.abc import Mapping, Sequence

@@ -146,7 +146,9 @@ class PPO:
 
         def learner(num_outputs: int, first_number: int) -> Learner:
             sizes = (num_observations, *settings.hidden_units, num_outputs)
-            network = make_mlp(sizes, learner_settings, seeds, scheme="lecun", first_number=first_number)
+            network = make_mlp(
+                sizes, learner_settings, seeds, scheme="lecun", first_number=first_number, few_examples=False
+            )
             return Learner(network, None, learner_settings)
 
         self.policy = learner(num_actions, first_number=0)

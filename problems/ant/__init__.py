@@ -1,0 +1,9 @@
+"""An ant that learns to run, and the floor under it: physics and environments in plain array operations.
+
+`AntEnvironments` is what experiments use. With the extra `mujoco` there are also `problems.ant.mujoco_ants`, the same
+interface on MuJoCo's Ant, and `problems.ant.gymnasium_ants`, our ants behind Gymnasium's interface.
+"""
+
+from problems.ant.environment import AntEnvironments, AntSettings, Environments, Step
+
+__all__ = ["AntEnvironments", "AntSettings", "Environments", "Step"]

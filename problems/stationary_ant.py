@@ -1,0 +1,49 @@
+"""Stationary Ant: a body of four legs learns to run by PPO on a floor that never changes, and may unlearn it.
+
+No change of the task is needed: what an agent learns from changes with what it has learned. In the paper standard PPO
+is at its best after 3 of 50 million steps and falls from there; Continual Backprop with a little L2 keeps rising.
+
+What is measured, and where paper, published code and ours differ, stands in `problems/ant/learning.py`.
+"""
+
+from dataclasses import replace
+
+from minilop.experiment.figures import Animation, Figure
+from minilop.experiment.problem import Scale
+from minilop.experiment.results import ResultSet
+from problems import slippery_ant
+from problems.ant.figures import ant_animations, ant_figures
+from problems.ant.learning import data_source, start
+
+__all__ = ["SCALES", "TITLE", "animations", "data_source", "figures", "start"]
+
+TITLE = "Stationary Ant: reinforcement learning, to run on a floor that stays as it is"
+_LENGTHS: dict[str, dict[str, int]] = {
+    "smoke": {},
+    "laptop": {"steps_in_all": 1_024_000},
+    "paper": {"steps_in_all": 50_000_000, "bin_size": 250_000},
+}
+
+
+def _stationary(scale: Scale, lengths: dict[str, int]) -> Scale:
+    """The same agents on a floor that stays, and of default learners those that the paper shows."""
+    settings = replace(scale.settings, change_period=0, **lengths)
+    return replace(
+        scale,
+        settings=settings,
+        default_learners=("ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop"),
+        seconds=scale.seconds * settings.steps_in_all / scale.settings.steps_in_all,
+    )
+
+
+SCALES = {name: _stationary(scale, _LENGTHS[name]) for name, scale in slippery_ant.SCALES.items()}
+
+
+def figures(results: ResultSet) -> dict[str, Figure]:
+    """Rewards, what became of the policies, and walks of two learners."""
+    return ant_figures(results, "Stationary Ant")
+
+
+def animations(results: ResultSet) -> dict[str, Animation]:
+    """The same walks, moving."""
+    return ant_animations(results, "Stationary Ant")
