@@ -192,11 +192,7 @@ class ClassIncremental:
         mean, deviation = MEAN_AND_DEVIATION["cifar100" if settings.images == "cifar100" else "generated"]
         self.factor = self.by_channel(1 / (255 * np.array(deviation)))
         self.shift = self.by_channel(np.array(mean) / deviation)
-        self.increment, self.epoch, self.step = (
-            0,
-            0,
-            0,
-        )  # the epoch within the increment, the mini-batch within the epoch
+        self.increment, self.epoch, self.step = 0, 0, 0  # epoch of the increment, mini-batch of the epoch
         self.num_right = {name: xp.zeros(self.num_runs, int) for name in self.places_of}
         self.loaded_increment, self.loaded_epoch = -1, -1
         self.best = {name: array.copy() for name, array in self.kept_by_early_stopping().items()}

@@ -31,6 +31,7 @@ def _stationary(scale: Scale, lengths: dict[str, int]) -> Scale:
     return replace(
         scale,
         settings=settings,
+        learners={name: learner for name, learner in scale.learners.items() if name != "ppo_fresh"},
         default_learners=("ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop"),
         seconds=scale.seconds * settings.steps_in_all / scale.settings.steps_in_all,
     )

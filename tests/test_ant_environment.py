@@ -177,7 +177,7 @@ def test_a_friction_that_is_none_is_refused(values):
 
 
 def test_more_frictions_than_environments_are_refused():
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ValueError, match="friction must be a number, or fit runs and environments"):
         make_environments().set_friction(np.ones((2, 6)))
 
 

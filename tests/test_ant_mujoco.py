@@ -1,6 +1,8 @@
 """MuJoCo's ant behind our interface: the same rewards as Gymnasium's, friction, processes, and going on to the bit."""
 
 import importlib
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -175,9 +177,18 @@ def test_the_failure_of_a_process_is_told_in_a_sentence():
     with make_ants(num_processes=1) as ants:
         with pytest.raises(RuntimeError, match=r"A process of MuJoCo's ants failed: AttributeError: .*fly"):
             ants._in_groups("fly")
-        ants.groups[0].process.terminate()
-        with pytest.raises(RuntimeError, match="has ended unasked, with exit code -15"):
+        ants.groups[0].process.kill()
+        with pytest.raises(RuntimeError, match="has ended unasked, with exit code -9"):
             ants.step(np.zeros((2, 8, 2)))
+
+
+@needs_mujoco
+def test_processes_do_not_hear_of_an_interruption():
+    """Ctrl-C reaches all processes of a terminal; the one that they serve still needs them for its checkpoint."""
+    with make_ants(num_processes=1) as ants:
+        os.kill(ants.groups[0].process.pid, signal.SIGINT)
+        ants.step(np.zeros((2, 8, 2)))
+        assert ants.state()["physics"].shape[:2] == (2, 2)
 
 
 @needs_mujoco

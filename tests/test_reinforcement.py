@@ -184,17 +184,6 @@ def test_noise_is_normal_and_differs_between_runs_environments_actions_and_steps
     assert scipy.stats.kstest(noise.ravel(), "norm").pvalue > 0.01
 
 
-def test_features_are_the_hidden_activations_of_acting():
-    ppo = agents()
-    observations = device(np.random.default_rng(0).normal(size=(2, 4, 3)), "float32")
-    ppo.act(observations, 0)
-    first, second = ppo.features()
-    layers = ppo.policy.network.dense_layers
-    weights = [host(layer.weight) for layer in layers]
-    assert_allclose(host(first), np.maximum(weights[0] @ host(observations), 0), rtol=1e-5)
-    assert_allclose(host(second), np.maximum(weights[1] @ host(first), 0), rtol=1e-5)
-
-
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
@@ -358,7 +347,7 @@ def test_an_epoch_shows_every_sample_once_in_an_order_of_its_own():
     for row in range(ppo.settings.num_samples):
         ppo.samples[:, row] = row
     shown = []
-    for ppo.num_epochs in range(2):
+    for ppo.epochs_done in range(2):
         batches = [host(targets) for *_, targets in ppo.mini_batches()]
         assert [batch.shape for batch in batches] == [(2, 6)] * 4
         shown += list(np.concatenate(batches, axis=-1))
@@ -517,7 +506,7 @@ def test_beginning_anew_forgets_everything(kind):
     play(ppo, range(13))
     ppo.begin_anew(1)
     for name, array in fresh.state().items():
-        if name.endswith(("parameters", "num_steps", "num_epochs")) or name in {
+        if name.endswith(("parameters", "num_steps", "epochs_done")) or name in {
             "samples",
             "parameters_before",
             *ppo.rollout,
@@ -528,7 +517,7 @@ def test_beginning_anew_forgets_everything(kind):
     other = agents(**KINDS[kind])
     other.begin_anew(2)
     assert (parameters(ppo) != parameters(other)).mean() > 0.5
-    assert ppo.num_stored == ppo.epochs_left == 0 and ppo.num_epochs == 2
+    assert ppo.num_stored == ppo.epochs_left == 0 and ppo.epochs_done == 2
     play(ppo, range(13, 30))
 
 

@@ -99,6 +99,9 @@ def draw_curves(
         colour = COLOURS.get(learner) or next(others)
         mean, error = mean_and_error(results[learner][measure])
         axes.plot(positions, mean, color=colour, linestyle="--" if learner in LEVELS else "-", linewidth=1.8)
+        alone = np.isfinite(mean) & ~np.isfinite(np.r_[np.nan, mean[:-1]]) & ~np.isfinite(np.r_[mean[1:], np.nan])
+        if alone.any():  # no line leads to these points
+            axes.plot(positions[alone], mean[alone], color=colour, linestyle="", marker="o", markersize=3)
         axes.fill_between(positions, mean - error, mean + error, color=colour, alpha=0.22, linewidth=0)
         finite = np.flatnonzero(np.isfinite(mean))
         if len(finite):

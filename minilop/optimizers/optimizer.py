@@ -8,7 +8,8 @@ from minilop.backend import Array, xp
 class Optimizer(ABC):
     """Changes parameters by their gradients.
 
-    state           arrays like the parameters (R, P), by name; a weight whose entries are all 0 starts afresh
+    state           arrays like the parameters (R, P), by name; a weight whose entries are all 0 starts afresh. What all
+                    weights of a run share is (R, 1)
     step_size, ...  every hyperparameter is a number, or an array (R, 1) with a value for each run
     """
 

@@ -20,7 +20,7 @@ A rollout with R agents of N environments each:
 
     ppo = PPO(PPOSettings(), LearnerSettings(optimizer="adam", step_size=1e-4), num_observations, num_actions, seeds)
     while not ppo.is_full:
-        actions, log_probabilities = ppo.act(observations, step)
+        actions, log_probabilities = ppo.act(observations, time)  # time counts the steps that the environments took
         ...  # the environments take a step, which makes rewards, terminated, timed_out and last_observations
         ppo.store(observations, actions, log_probabilities, rewards, terminated, timed_out, last_observations)
     ppo.learn()
@@ -118,7 +118,6 @@ class PPO:
 
     policy, value   the learners of the two networks
     log_std         (R, A)
-    values          the values of the policy's layers when it last acted; `features` are some of them
 
     A rollout is kept in the order of time; from `begin_update` on, `samples` has a row for each sample.
     """
@@ -175,8 +174,7 @@ class PPO:
         self.parameters_before = xp.zeros_like(self.policy.network.parameters)  # when the last update began
         self.num_stored = 0  # steps of the rollout
         self.epochs_left = 0  # of the update that is under way
-        self.num_epochs = 0  # since the start
-        self.values: list[Array] = []
+        self.epochs_done = 0  # since the start
         size = num_runs * num_actions * num_environments
         self.noise = draws.Ahead(self.draw_noise, max(1, _NORMALS_AT_A_TIME // size))
 
@@ -199,12 +197,7 @@ class PPO:
     def mean_actions(self, observations: Array) -> Array:
         """The policy without its noise, (R, A, N)."""
         self._check("observations", observations, self.num_observations)
-        self.values = self.policy.network.forward(observations)
-        return self.values[-1]
-
-    def features(self) -> list[Array]:
-        """The activations of the policy's hidden layers when it last acted, (R, H, N) each; no copies."""
-        return [self.values[layer.features] for layer in self.policy.network.hidden]
+        return self.policy.network.forward(observations)[-1]
 
     @property
     def is_full(self) -> bool:
@@ -329,13 +322,13 @@ class PPO:
             raise ValueError("No update is under way; call begin_update first.")
         for batch in self.mini_batches():
             self.learn_mini_batch(*batch)
-        self.num_epochs += 1
+        self.epochs_done += 1
         self.epochs_left -= 1
 
     def mini_batches(self) -> Iterator[tuple[Array, ...]]:
         """Observations (R, I, B), actions (R, A, B), log-probabilities, advantages and value targets (R, B)."""
         num_samples, size = self.settings.num_samples, self.settings.mini_batch_size
-        order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.num_epochs)  # (R, M)
+        order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.epochs_done)  # (R, M)
         first_rows = num_samples * xp.arange(len(self.seeds))[:, None]
         rows = self.samples.reshape(-1, self.samples.shape[-1])[order + first_rows]  # (R, M, K)
         for start in range(0, num_samples, size):
@@ -383,7 +376,7 @@ class PPO:
         state = {name: to_host(array).copy() for name, array in self.arrays().items()}
         for network, learner in (("policy", self.policy), ("value", self.value)):
             state.update({f"{network}.{name}": array for name, array in learner.state().items()})
-        for name in ("num_stored", "epochs_left", "num_epochs"):
+        for name in ("num_stored", "epochs_left", "epochs_done"):
             state[name] = np.array(getattr(self, name))
         return state
 
@@ -396,7 +389,7 @@ class PPO:
         for network, learner in (("policy", self.policy), ("value", self.value)):
             start = f"{network}."
             learner.restore({name.removeprefix(start): state[name] for name in state if name.startswith(start)})
-        for name in ("num_stored", "epochs_left", "num_epochs"):
+        for name in ("num_stored", "epochs_left", "epochs_done"):
             setattr(self, name, int(state[name]))
 
     def begin_anew(self, draw: int) -> None:

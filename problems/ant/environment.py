@@ -139,7 +139,13 @@ class Environments(ABC):
         checked = np.asarray(values, float)
         if not (np.isfinite(checked) & (checked >= 0)).all():
             raise ValueError(f"friction must be finite and not negative, not {values}")
-        self.new_friction = xp.asarray(np.broadcast_to(checked, self.shape).copy(), self.dtype)
+        try:
+            broadcast = np.broadcast_to(checked, self.shape)
+        except ValueError:
+            raise ValueError(
+                f"friction must be a number, or fit runs and environments {self.shape}, not have the shape {checked.shape}"
+            ) from None
+        self.new_friction = xp.asarray(broadcast.copy(), self.dtype)
         if at_once:
             self.friction = self.new_friction.copy()
 

@@ -25,7 +25,7 @@ def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
         change = f"friction {settings.friction:g} throughout"
     hidden = "-".join(map(str, settings.hidden_units))
     about = (
-        f"{title}: {body}; {change}; policy and value network of {hidden} ReLUs, {settings.num_environments} "
+        f"{title}: {body}; {change}; policy and value network of {hidden} units, {settings.num_environments} "
         f"environment{'s' if settings.num_environments > 1 else ''} a run, episodes of at most {settings.time_limit} steps; "
         f"reward: speed + {settings.healthy_reward:g} - {settings.control_cost:g} times the squares of the actions"
         f"{', clipped' if settings.control_cost_of == 'clipped_action' else ''}."
@@ -117,7 +117,7 @@ def _about_walks(results: ResultSet, title: str, seed: int) -> str:
     seconds = results.settings.num_pose_steps * results.settings.step_seconds
     return (
         f"{title}: the first {seconds:g} s of a walk by the policies of the end, seed {seed}, friction {friction:.2g}, "
-        "without noise. Metres."
+        "without noise, seen from the side and a little from above. Metres."
     )
 
 

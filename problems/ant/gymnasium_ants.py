@@ -76,7 +76,7 @@ class AntVectorEnv(VectorEnv):
 
 
 class AntEnv(Env):
-    """One ant; an episode that has ended waits for `reset`."""
+    """One ant, to be reset when its episode has ended; a step before that is one of the next episode."""
 
     metadata = {"render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
 

@@ -42,7 +42,10 @@ ChangeAt = Literal["reset", "at_once"]
 STEPS_AT_A_TIME = {"numpy": 10_000, "cupy": 4_000_000}
 
 SUMS = ("reward", "forward_speed", "falls", "episodes", "episode_return", "episode_length")
-LOOKS = ("dormant_units", "stable_rank", "weight_magnitude", "standard_deviation", "weight_change")
+LOOKS = (
+    *("dormant_units", "stable_rank", "weight_magnitude"),
+    *("saturated_actions", "standard_deviation", "weight_change"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Settings(PPOSettings, AntSettings, MuJoCoSettings):
 
     simulator   minilop: the model of `physics.py`; mujoco: Gymnasium's Ant-v5, which needs the extra `mujoco`
     change_at   when an environment takes a new friction: at its next reset, or at once
+
+    `friction` is for floors that stay, `lowest_friction`, `highest_friction` and `change_at` for those that change; `substeps` and
+    `substep_seconds` for minilop's own simulator, `contact_forces` and `num_processes` for MuJoCo's.
     """
 
     simulator: Simulator = "minilop"
@@ -68,8 +74,14 @@ class Settings(PPOSettings, AntSettings, MuJoCoSettings):
         """Raises ValueError for values out of range or that contradict each other."""
         PPOSettings.__post_init__(self)
         AntSettings.__post_init__(self)
+        if self.simulator == "minilop" and (self.contact_forces or self.num_processes):
+            raise ValueError(
+                "contact_forces and num_processes are for simulator=mujoco; leave them out, or choose that"
+            )
         check_range(self, "steps_in_all bin_size num_diagnostic_observations num_pose_steps", 1)
         check_range(self, "change_period friction lowest_friction highest_friction", 0)
+        if self.change_period and self.friction != 1.0:
+            raise ValueError(f"friction={self.friction} is for a floor that stays; set change_period=0 too")
         if not 0 < self.lowest_friction <= self.highest_friction:
             raise ValueError(
                 f"lowest_friction, {self.lowest_friction}, must be above 0 and at most highest_friction, "
@@ -127,6 +139,8 @@ class AntRuns:
             raise ValueError(
                 f"begin_anew={learner_settings.begin_anew} is not for PPO, which has two networks; choose network"
             )
+        if self.begins_anew and not settings.change_period:
+            raise ValueError("begin_anew=network is for floors that change; set change_period, or begin_anew=nothing")
         self.frictions = frictions(settings, self.seeds)
         self.ants = make_ants(settings, seeds, learner_settings.dtype)
         self.ppo = PPO(settings, learner_settings, self.ants.num_observations, self.ants.num_actions, seeds)
@@ -158,7 +172,7 @@ class AntRuns:
         settings = self.settings
         epochs_in_all = settings.steps_in_all // settings.num_samples * settings.num_epochs
         weight = settings.num_samples / settings.num_epochs  # an epoch counts as its share of an update's samples
-        return (self.steps + weight * self.ppo.num_epochs) / (settings.steps_in_all + weight * epochs_in_all)
+        return (self.steps + weight * self.ppo.epochs_done) / (settings.steps_in_all + weight * epochs_in_all)
 
     def advance(self) -> None:
         """Take a few steps in all environments, or learn for an epoch from the rollout when that is complete."""
@@ -175,6 +189,8 @@ class AntRuns:
                 self.act()
                 if ppo.is_full or self.steps == self.settings.steps_in_all:
                     break
+            if self.steps == self.settings.steps_in_all and not ppo.is_full:
+                self.look()
         backend.synchronize()  # so that progress does not run ahead of the device
 
     def act(self) -> None:
@@ -219,12 +235,16 @@ class AntRuns:
             self.sums[name][self.steps // self.settings.bin_size] += values.sum(axis=-1)
 
     def begin_update(self) -> None:
-        """A look at the network that has acted, where a bin has ended since the last one; then advantages."""
+        """A look at the network that has acted; then advantages."""
+        self.look()
+        self.ppo.begin_update()
+
+    def look(self) -> None:
+        """Where a bin has ended since the last look, diagnose the network that has made the rollout."""
         num_bins = self.steps // self.settings.bin_size
-        if num_bins > self.bins_looked_at:
+        if num_bins > self.bins_looked_at and self.ppo.num_stored:
             self.bins_looked_at = num_bins
             self.set_looks(num_bins - 1, self.diagnose())
-        self.ppo.begin_update()
 
     def end_update(self) -> None:
         """How much the policy has changed; a run whose parameters are not all finite has diverged."""
@@ -240,17 +260,20 @@ class AntRuns:
             self.looks[name][place] = value
 
     def diagnose(self) -> dict[str, Array]:
-        """The policy: dormant units and stable rank in percent of its units, size of its weights, spread of actions; (R,).
+        """The policy: dormant units and stable rank in percent of its units, size of its weights, its actions; (R,).
 
-        weight_magnitude   mean |weight| of the layer in the middle, as published
+        weight_magnitude     mean |weight| of the layer in the middle, as published
+        saturated_actions    percent of the mean actions that are beyond -1 or 1, where the motors do not follow
+        standard_deviation   of the actions about their mean
         """
         network = self.ppo.policy.network
-        observations = self.ppo.by_run(self.ppo.rollout["observations"])  # (R, M, I)
+        observations = self.ppo.by_run(self.ppo.rollout["observations"][: self.ppo.num_stored])  # (R, M, I)
         recent = observations[:, -self.settings.num_diagnostic_observations :].swapaxes(-1, -2)
         values = network.forward(recent)
         features = [layer.unit_features(values) for layer in network.hidden]
         measures = {
             "weight_magnitude": diagnostics.weight_magnitude([network.dense_layers[len(network.hidden) // 2].weight]),
+            "saturated_actions": 100.0 * (abs(values[-1]) > 1).mean(axis=(-1, -2)),
             "standard_deviation": xp.exp(self.ppo.log_std).mean(axis=-1),
         }
         if not features:
