@@ -4,9 +4,11 @@ from problems import (
     class_incremental_cifar,
     continual_imagenet,
     permuted_mnist,
+    prediction,
     slippery_ant,
     slowly_changing_regression,
     stationary_ant,
+    tracking,
 )
 
 PROBLEMS = {
@@ -16,4 +18,6 @@ PROBLEMS = {
     "class_incremental_cifar": class_incremental_cifar,
     "slippery_ant": slippery_ant,
     "stationary_ant": stationary_ant,
+    "tracking": tracking,
+    "prediction": prediction,
 }

@@ -44,16 +44,29 @@ COLOURS = {
     "ppo_continual_backprop": "C0",
     "ppo_redo": "C8",
     "ppo_fresh": "0.45",
+    "lms": "C3",
+    "idbd": "C0",
+    "autostep": "C1",
+    "autostep_transient": "C2",
+    "td_lambda": "0.45",
+    "true_online_td": "C3",
+    "tidbd": "C4",
+    "tidbd_normalized": "C1",
+    "swift_td": "C0",
+    "swift_td_bound_0.5": "C2",
 }
 _OTHER_COLOURS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
 LEVELS = ("linear", "fresh", "retrained", "ppo_fresh")  # what learners are compared with, drawn dashed
 LABELS = {
+    "autostep_transient": "Autostep, transient bound",
     "continual_backprop": "Continual Backprop",
     "elu": "ELU",
     "fresh": "Fresh network",
     "head_reset": "Head resetting",
+    "idbd": "IDBD",
     "l2": "L2",
     "leaky_relu": "Leaky ReLU",
+    "lms": "LMS",
     "ppo": "PPO",
     "ppo_continual_backprop": "Continual Backprop",
     "ppo_fresh": "Fresh network",
@@ -63,7 +76,18 @@ LABELS = {
     "redo": "ReDo",
     "retrained": "Retrained network",
     "shrink_and_perturb": "Shrink & Perturb",
+    "swift_td": "SwiftTD",
+    "swift_td_bound_0.5": "SwiftTD, bound 0.5",
+    "td_lambda": "TD(λ)",
+    "tidbd": "TIDBD",
+    "tidbd_normalized": "Autostep-TIDBD",
+    "true_online_td": "True online TD(λ)",
 }
+
+
+def name_of(learner: str) -> str:
+    """What a learner is called in figures."""
+    return LABELS.get(learner, learner.replace("_", " ").capitalize())
 
 
 def new_figure(num_panels: int = 1, most_columns: int = 2, height: float = 4.2) -> tuple[Figure, Sequence[Axes]]:
@@ -105,13 +129,24 @@ def draw_curves(
         axes.fill_between(positions, mean - error, mean + error, color=colour, alpha=0.22, linewidth=0)
         finite = np.flatnonzero(np.isfinite(mean))
         if len(finite):
-            ends.append((mean[finite[-1]], LABELS.get(learner, learner.replace("_", " ").capitalize()), colour))
+            ends.append((mean[finite[-1]], name_of(learner), colour))
+    axes.locator_params(axis="x", integer=True)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    finish_panel(axes, ends, label, qualification, x_label)
+
+
+def finish_panel(axes: Axes, ends: list[tuple[float, str, str]], label: str, qualification: str, x_label: str) -> None:
+    """The look of a panel, once its curves and scales are there.
+
+    ends   of each curve that is labelled: its height there, its label and colour
+    """
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
-    axes.locator_params(nbins=6)
-    axes.locator_params(axis="x", integer=True)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if axes.get_yscale() == "linear":
+        axes.locator_params(axis="y", nbins=6)
+    if axes.get_xscale() == "linear":
+        axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel(x_label)
     axes.set_title(f"{label}\n", loc="left", fontsize=11)
     axes.text(0, 1.02, qualification, transform=axes.transAxes, fontsize=8.5, color="0.35")
@@ -131,9 +166,10 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each label right of its curve's end, moved apart where they would overlap."""
     if not ends:
         return
-    low, high = axes.get_ylim()
     ends.sort()
-    heights = np.array([(end - low) / (high - low) for end, _, _ in ends])
+    scale = axes.yaxis.get_transform().transform  # to what is linear on the page
+    low, high = scale(np.array(axes.get_ylim()))
+    heights = np.clip((scale(np.array([end for end, _, _ in ends])) - low) / (high - low), 0, 1)
     gap = 0.052
     for _ in range(200):  # push neighbours apart until all are a line's height from each other
         for index in range(len(heights) - 1):

@@ -20,15 +20,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minilop.learner import LearnerSettings
-
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of one scale of a problem: `smoke`, `laptop` or `paper`."""
+    """The values of one scale of a problem: `smoke`, `laptop` or `paper`.
+
+    A learner is its settings, a frozen dataclass with a `dtype`: LearnerSettings, or the problem's own kind where what
+    learns is not a network.
+    """
 
     settings: Any  # a frozen dataclass, the problem's own settings
-    learners: Mapping[str, LearnerSettings]  # every learner of the problem, in the order of the figures
+    learners: Mapping[str, Any]  # every learner of the problem, in the order of the figures
     default_learners: tuple[str, ...]  # those that run when none is named
     runs: int  # independent runs of each learner
     block: int  # at most so many runs advance side by side in one process
@@ -72,7 +74,7 @@ class Problem(Protocol):
         same. Raises DataError where a data file is missing or broken.
         """
 
-    def start(self, settings: Any, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> Runs:
+    def start(self, settings: Any, learner: Any, seeds: Sequence[int], data_folder: Path | None) -> Runs:
         """Begin `len(seeds)` runs side by side.
 
         Raises ValueError (DataError is one) with a sentence for the user where data or settings cannot be used.

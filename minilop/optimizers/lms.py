@@ -1,0 +1,35 @@
+"""The least-mean-square rule, also called delta rule: one step size for all weights, and for ever.
+
+    delta = y - w . x
+    w <- w + alpha delta x
+
+alpha is `step_size`. It is stochastic gradient descent on delta^2 / 2, and what the methods that learn step sizes are
+compared with. For n independent Gaussian inputs of variance 1 the error stays finite where alpha (n + 2) < 2.
+
+Widrow and Hoff (1960). The squared error of the networks here is delta^2 without the 1/2: SGD on it with a step size of
+alpha / 2 is this rule.
+"""
+
+from minilop.backend import Array, xp
+from minilop.optimizers.linear_learner import LinearLearner, like
+
+
+def lms_update(weights: Array, error: Array, inputs: Array, step_size: Array) -> None:
+    """The update above in place: weights and inputs (R, n), error and step_size (R, 1)."""
+    weights += step_size * (error * inputs)
+
+
+class LMS(LinearLearner):
+    """No state but the weights."""
+
+    def __init__(self, weights: Array, step_size: Array):
+        super().__init__(weights)
+        self.step_size = like(weights, step_size)
+        self.state = {}
+
+    @property
+    def step_sizes(self) -> Array:
+        return xp.broadcast_to(xp.asarray(self.step_size, self.weights.dtype), self.weights.shape)
+
+    def update(self, error: Array, inputs: Array) -> None:
+        lms_update(self.weights, error, inputs, self.step_size)

@@ -1,0 +1,103 @@
+"""SwiftTD (Javed, Sharifnassab and Sutton, RLC 2024): fast and robust credit assignment on a stream.
+
+Three ideas on top of true online TD(lambda): step sizes of every feature, learned by gradient descent on the error of
+the lambda-return; a bound eta on how much of a prediction's error one step may remove; and step sizes that decay where
+they ran into that bound. With phi, r the features and cumulant of this step, and all else 0 at the start:
+
+    A   v = w . phi            d = r + gamma v - v_old
+    B   dw = d z - zd v_delta          w <- w + dw
+        beta <- beta + theta / exp(beta) (d - v_delta) p,     between ln(eta_min) and ln(eta)
+        h_old <- h             h <- h_tmp + d zbar - zd v_delta
+        z, p, zbar <- gamma lambda (z, p, zbar)
+    C   tau = sum exp(beta) phi^2      T = z . phi            v_delta = dw . phi
+    D   zd <- min(1, eta / tau) exp(beta) phi
+        p <- p + h_old phi
+        z <- z + zd (1 - T)            zbar <- zbar + zd (1 - T - zbar phi)
+        h_tmp <- h - h_old phi (z - zd) - h zd phi                              with z from after its change
+    E   where tau > eta:  beta <- beta + ln(epsilon) phi^2   and   h_tmp, h, h_old, zbar <- 0
+    F   v_old <- v
+
+theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`; z are `traces`, zd the
+last addition to them, p and zbar traces of the meta-gradient, h the derivative of the weights by beta. With theta = 0
+and a bound that is never met it is true online TD(lambda).
+
+Paper - published code - ours. This is the dense one of the published forms, in its order of evaluation: compiled in
+double precision it gave the same predictions to 2e-15. Its sparse forms do E for the active features alone and before D's
+other lines, and differ once the bound is met. The published packages up to 0.1.8 compare beta with eta_min itself, so
+that the lower limit never acts; here and in 0.2.2 it does. One restatement multiplies theta by exp(beta) where the code
+divides.
+"""
+
+import math
+
+from minilop.backend import Array, xp
+from minilop.optimizers.linear_learner import dot, filled, like
+from minilop.prediction.linear_predictor import LinearPredictor
+
+
+class SwiftTD(LinearPredictor):
+    """State: `log_step_sizes` and what `update` names, (R, n) each; `last_value` and `value_change`, (R, 1).
+
+    Defaults: the bound, its decay and the smallest step size of the paper's Algorithm 1; the others ours. With the
+    paper's initial step size of 1e-7 small problems begin slowly.
+    """
+
+    def __init__(
+        self,
+        weights: Array,
+        discount: Array,
+        trace_decay: Array,
+        meta_step_size: Array = 0.01,
+        initial_step_size: Array = 0.01,
+        step_bound: Array = 0.1,
+        step_decay: Array = 0.99,
+        smallest_step_size: float = math.exp(-15),
+    ):
+        super().__init__(weights, discount, trace_decay)
+        self.meta_step_size = like(weights, meta_step_size)
+        self.step_bound = like(weights, step_bound)
+        self.log_step_decay = xp.log(filled(weights[..., :1], step_decay))
+        self.log_step_bound = xp.log(filled(weights[..., :1], step_bound))
+        self.log_smallest = math.log(smallest_step_size)
+        self.state = self.zeros("traces", "additions", "meta_traces", "sensitivity_traces", "h", "h_old", "h_next")
+        self.state["log_step_sizes"] = xp.log(filled(weights, initial_step_size))
+        self.state["last_value"] = xp.zeros_like(weights[..., :1])
+        self.state["value_change"] = xp.zeros_like(weights[..., :1])
+
+    @property
+    def step_sizes(self) -> Array:
+        return xp.exp(self.state["log_step_sizes"])
+
+    def update(self, features: Array, cumulant: Array, value: Array) -> None:
+        state = self.state
+        beta, v_old, v_delta = state["log_step_sizes"], state["last_value"], state["value_change"]
+        z, zd, p, zbar = (state[name] for name in ("traces", "additions", "meta_traces", "sensitivity_traces"))
+        h, h_old, h_tmp = state["h"], state["h_old"], state["h_next"]
+
+        delta = cumulant + self.discount * value - v_old  # (R, 1)   A
+        correction = zd * v_delta
+        change = delta * z - correction  # (R, n)
+        self.weights += change  # B
+        beta += self.meta_step_size / xp.exp(beta) * (delta - v_delta) * p
+        xp.maximum(xp.minimum(beta, self.log_step_bound, out=beta), self.log_smallest, out=beta)
+        h_old[...] = h
+        h[...] = h_tmp + delta * zbar - correction
+        for trace in (z, p, zbar):
+            trace *= self.discount * self.trace_decay
+
+        step_sizes = xp.exp(beta)
+        total = dot(step_sizes, features * features)  # tau, (R, 1)   C
+        missing = 1 - dot(z, features)  # 1 - T
+        v_delta[...] = dot(change, features)
+
+        zd[...] = self.step_bound / xp.maximum(total, self.step_bound) * step_sizes * features  # D
+        p += h_old * features
+        z += zd * missing
+        zbar += zd * (missing - zbar * features)
+        h_tmp[...] = h - h_old * features * (z - zd) - h * zd * features
+
+        bounded = total > self.step_bound  # (R, 1)   E
+        beta += bounded * self.log_step_decay * (features * features)
+        for array in (h_tmp, h, h_old, zbar):
+            xp.copyto(array, 0, where=bounded)
+        v_old[...] = value  # F

@@ -1,0 +1,62 @@
+"""TD(lambda), with accumulating traces (Sutton, 1988) and true online (van Seijen et al., JMLR 2016).
+
+With x, v the features and value of the step before, x', v', r those of this one, v = w . x by the present weights:
+
+    accumulating                                true online
+    1.  delta = r + gamma v' - v                delta = r + gamma v' - v
+    2.  z <- gamma lambda z + x                 z <- gamma lambda z + (1 - alpha gamma lambda z . x) x
+    3.  w <- w + alpha delta z                  w <- w + alpha (delta + v - v_old) z - alpha (v - v_old) x
+    4.                                          v_old <- v'
+
+alpha is `step_size`, z `traces`, and v_old the value of x by the weights of its own step. With accumulating traces the
+weights are about those of the lambda-return; those of true online TD(lambda) are exactly what the online lambda-return
+algorithm finds by going back over the whole past at every step, whatever the step size.
+
+Paper - published code - ours: one endless stream, so no trace is ever reset.
+"""
+
+from minilop.backend import Array, xp
+from minilop.optimizers.linear_learner import dot, like
+from minilop.prediction.linear_predictor import LinearPredictor
+
+
+class TDLambda(LinearPredictor):
+    """Accumulating traces. State: `traces` and `last_features`, (R, n) each."""
+
+    def __init__(self, weights: Array, step_size: Array, discount: Array, trace_decay: Array):
+        super().__init__(weights, discount, trace_decay)
+        self.step_size = like(weights, step_size)
+        self.state = self.zeros("traces", "last_features")
+
+    @property
+    def step_sizes(self) -> Array:
+        return xp.broadcast_to(xp.asarray(self.step_size, self.weights.dtype), self.weights.shape)
+
+    def update(self, features: Array, cumulant: Array, value: Array) -> None:
+        traces, last_features = self.state["traces"], self.state["last_features"]
+        delta = cumulant + self.discount * value - dot(self.weights, last_features)  # (R, 1)   1
+        traces *= self.discount * self.trace_decay
+        traces += last_features  # 2
+        self.weights += self.step_size * delta * traces  # 3
+        last_features[...] = features
+
+
+class TrueOnlineTDLambda(TDLambda):
+    """Dutch traces. State: as above, and `last_value` (R, 1)."""
+
+    def __init__(self, weights: Array, step_size: Array, discount: Array, trace_decay: Array):
+        super().__init__(weights, step_size, discount, trace_decay)
+        self.state["last_value"] = xp.zeros_like(weights[..., :1])
+
+    def update(self, features: Array, cumulant: Array, value: Array) -> None:
+        traces, last_features, last_value = (self.state[name] for name in ("traces", "last_features", "last_value"))
+        value_now = dot(self.weights, last_features)
+        delta = cumulant + self.discount * value - value_now  # (R, 1)   1
+        decay = self.discount * self.trace_decay
+        overlap = dot(traces, last_features)
+        traces *= decay
+        traces += (1 - self.step_size * decay * overlap) * last_features  # 2
+        surplus = value_now - last_value
+        self.weights += self.step_size * ((delta + surplus) * traces - surplus * last_features)  # 3
+        last_value[...] = value  # 4
+        last_features[...] = features

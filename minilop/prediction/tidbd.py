@@ -1,0 +1,85 @@
+"""TIDBD(lambda), temporal-difference IDBD (Kearney et al., 2018): IDBD's learned step sizes for TD(lambda).
+
+With x, x' the features of the step before and of this one, r the cumulant of this one:
+
+    1.  delta  =  r + gamma w . x' - w . x
+    2.  beta_i  <-  beta_i + theta delta x_i h_i                           with h from before
+    3.  alpha_i  =  exp(beta_i)
+    4.  z_i  <-  gamma lambda z_i + x_i
+    5.  w_i  <-  w_i + alpha_i delta z_i
+    6.  h_i  <-  h_i [1 - alpha_i x_i z_i]+  +  alpha_i delta z_i          [z]+ = max(z, 0)
+
+theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. With lambda = gamma = 0 it is IDBD. Two options:
+
+    gradient   semi: as above.  ordinary: x_i - gamma x'_i in place of x_i in lines 2 and 6
+    normalize  as Autostep does, with u_i = x_i (or as above) and m_i = delta u_i h_i: in place of lines 2 and 3
+                   v_i  <-  max( |m_i|,  v_i + (alpha_i u_i z_i / tau) (|m_i| - v_i) )
+                   beta_i  <-  beta_i + theta m_i / v_i,  then  beta_i  <-  beta_i - ln max( sum_j alpha_j u_j z_j, 1 )
+               with the z of line 4, which comes first; theta is then Autostep's mu
+
+Paper - published code - ours. The restatements of the normalized form differ in whether z is from before or after line
+4; here it is from after throughout. The meta-gradient of both is that of the error of one step, although the weights
+learn from the lambda-return: at a lambda near 1 the plain form hardly moves its step sizes unless theta is large
+(problems/prediction.py), and SwiftTD's authors note that it can raise the wrong ones.
+"""
+
+from typing import Literal
+
+from minilop.backend import Array, xp
+from minilop.optimizers.linear_learner import dot, filled, like
+from minilop.prediction.linear_predictor import LinearPredictor
+
+
+class TIDBD(LinearPredictor):
+    """State: `log_step_sizes`, `traces`, `memory` and `last_features`; with `normalize` also `normalizers`; all (R, n)."""
+
+    def __init__(
+        self,
+        weights: Array,
+        discount: Array,
+        trace_decay: Array,
+        meta_step_size: Array = 0.01,
+        initial_step_size: Array = 0.01,
+        gradient: Literal["semi", "ordinary"] = "semi",
+        normalize: bool = False,
+        tau: Array = 1e4,
+    ):
+        super().__init__(weights, discount, trace_decay)
+        self.meta_step_size = like(weights, meta_step_size)
+        self.gradient = gradient
+        self.normalize = normalize
+        self.tau = like(weights, tau)
+        self.state = self.zeros("traces", "memory", "last_features", *["normalizers"] * normalize)
+        self.state["log_step_sizes"] = xp.log(filled(weights, initial_step_size))
+
+    @property
+    def step_sizes(self) -> Array:
+        return xp.exp(self.state["log_step_sizes"])
+
+    def update(self, features: Array, cumulant: Array, value: Array) -> None:
+        traces, memory, last_features = (self.state[name] for name in ("traces", "memory", "last_features"))
+        delta = cumulant + self.discount * value - dot(self.weights, last_features)  # (R, 1)   1
+        slope = last_features if self.gradient == "semi" else last_features - self.discount * features  # u, (R, n)
+        traces *= self.discount * self.trace_decay
+        traces += last_features  # 4
+        overlap = slope * traces
+        self.learn_step_sizes(delta * slope * memory, overlap)  # 2
+        step_sizes = self.step_sizes  # 3
+        change = step_sizes * (delta * traces)
+        self.weights += change  # 5
+        memory *= xp.maximum(1 - step_sizes * overlap, 0)  # 6
+        memory += change
+        last_features[...] = features
+
+    def learn_step_sizes(self, meta_gradient: Array, overlap: Array) -> None:
+        """Line 2 of either form: meta-gradients m and products u z, (R, n) each."""
+        log_step_sizes = self.state["log_step_sizes"]
+        if not self.normalize:
+            log_step_sizes += self.meta_step_size * meta_gradient
+            return
+        normalizers = self.state["normalizers"]
+        size = abs(meta_gradient)
+        normalizers += self.step_sizes * overlap / self.tau * (size - normalizers)
+        xp.maximum(normalizers, size, out=normalizers)
+        log_step_sizes += self.meta_step_size * (meta_gradient / xp.where(normalizers == 0, 1, normalizers))
+        log_step_sizes -= xp.log(xp.maximum(dot(self.step_sizes, overlap), 1))

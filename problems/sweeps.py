@@ -1,0 +1,170 @@
+"""What the problems with linear learners share: many hyperparameters side by side on one stream, one example a step.
+
+A `Sweep` is one stream with one learner whose weights are (R, ..., K, n): R runs, whatever the stream has several of, K
+hyperparameters, n inputs. All K see the same examples. A run that diverges is a result: from the first example whose
+error is not finite, `diverged_at`, everything measured of it with this hyperparameter is NaN; nothing else notices.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from minilop.backend import Array, to_host, xp
+from problems.curves import named, part
+
+CHUNK = 500  # examples that are made and measured at a time
+
+
+class Stream(Protocol):
+    """Examples that are asked for in order."""
+
+    arrays: dict[str, Array]  # what decides the coming examples; a checkpoint keeps it
+
+    def examples(self, start: int, stop: int) -> tuple[Array, ...]:
+        """What one step takes, each array (T, R, ...): inputs that broadcast against the weights, and targets."""
+
+
+class Linear(Protocol):
+    """A linear learner, of supervised learning or of prediction."""
+
+    weights: Array
+    state: dict[str, Array]
+
+    @property
+    def step_sizes(self) -> Array: ...
+
+
+class Sweep:
+    """One stream, one learner.
+
+    learn          from the arrays of one example, without the axis T, to the errors (R, ..., K) before learning from it
+    num_examples   length of the stream, a whole number of bins
+    bin_size       examples whose squared errors are averaged
+    looks          how often in a bin, evenly spaced and last at its end, the step sizes are looked at; 0: never
+
+    The results are `squared_error` (R, ..., K, bins), `step_sizes` (R, ..., K, bins, n), the mean of the looks, and
+    `diverged_at` (R, ..., K), -1 for none.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        learner: Linear,
+        learn: Callable[..., Array],
+        num_examples: int,
+        bin_size: int,
+        looks: int = 0,
+    ):
+        self.stream = stream
+        self.learner = learner
+        self.learn = learn
+        self.num_examples = num_examples
+        self.bin_size = bin_size
+        self.looks = looks
+        self.position = 0
+        shape, num_inputs = learner.weights.shape[:-1], learner.weights.shape[-1]
+        num_bins = num_examples // bin_size
+        self.diverged_at = np.full(shape, -1)
+        self.squared_error = np.zeros((num_bins, *shape))
+        self.looked = np.zeros((num_bins if looks else 0, *shape, num_inputs))
+
+    def advance(self) -> None:
+        """Learn from the next chunk of examples."""
+        start, place = self.position, self.position // self.bin_size
+        stop = min(start + CHUNK - start % CHUNK, start + self.bin_size - start % self.bin_size)
+        errors = []
+        step_sizes: Array = 0
+        for index, example in enumerate(zip(*self.stream.examples(start, stop)), start=start + 1):
+            errors.append(self.learn(*example))
+            if self.looks and index * self.looks // self.bin_size > (index - 1) * self.looks // self.bin_size:
+                step_sizes = step_sizes + self.learner.step_sizes
+        stacked = xp.stack(errors, axis=-1)  # (R, ..., K, T)
+        finite = to_host(xp.isfinite(stacked))
+        newly = (self.diverged_at < 0) & ~finite.all(axis=-1)
+        self.diverged_at[newly] = start + np.argmin(finite, axis=-1)[newly]
+        # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
+        self.squared_error[place] += to_host((stacked * stacked).sum(axis=-1)) / self.bin_size
+        if self.looks:
+            self.looked[place] += to_host(xp.asarray(step_sizes)) / self.looks
+        self.position = stop
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything on the device that changes from step to step."""
+        return {"weights": self.learner.weights, **self.learner.state, **named_views(self.stream.arrays, "stream")}
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {
+            **{name: to_host(array).copy() for name, array in self.arrays().items()},
+            "squared_error": self.squared_error.copy(),
+            "looked": self.looked.copy(),
+            "diverged_at": self.diverged_at.copy(),
+            "position": np.array(self.position),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        for name, array in self.arrays().items():
+            if state[name].shape != array.shape:
+                raise ValueError(f"{name} has the shape {state[name].shape}, not {array.shape}")
+            array[...] = xp.asarray(state[name])
+        self.squared_error = state["squared_error"].copy()
+        self.looked = state["looked"].copy()
+        self.diverged_at = state["diverged_at"].copy()
+        self.position = int(state["position"])
+
+    def results(self) -> dict[str, np.ndarray]:
+        ends = (np.arange(self.num_examples // self.bin_size) + 1) * self.bin_size  # (bins,)
+        known = (self.diverged_at[..., None] < 0) | (ends <= self.diverged_at[..., None])  # (R, ..., K, bins)
+        results = {"squared_error": np.moveaxis(self.squared_error, 0, -1), "diverged_at": self.diverged_at}
+        results["squared_error"] = np.where(known, results["squared_error"], np.nan)
+        if self.looks:
+            results["step_sizes"] = np.where(known[..., None], np.moveaxis(self.looked, 0, -2), np.nan)
+        return results
+
+
+def named_views(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """`problems.curves.named` without the copies."""
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+class SweepRuns:
+    """R runs of one learner on several streams, one after the other; `minilop.experiment.problem.Runs` says how.
+
+    A run's results are those of its sweeps, as "<sweep>.<measure>".
+    """
+
+    def __init__(self, sweeps: Mapping[str, Sweep]):
+        self.sweeps = sweeps
+
+    @property
+    def progress(self) -> float:
+        """The share of all examples that has been learned from."""
+        sweeps = self.sweeps.values()
+        return sum(sweep.position for sweep in sweeps) / sum(sweep.num_examples for sweep in sweeps)
+
+    def advance(self) -> None:
+        next(sweep for sweep in self.sweeps.values() if sweep.position < sweep.num_examples).advance()
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {key: array for name, sweep in self.sweeps.items() for key, array in named(sweep.state(), name).items()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        for name, sweep in self.sweeps.items():
+            sweep.restore(part(state, name))
+
+    def results(self) -> dict[str, np.ndarray]:
+        return {
+            key: array for name, sweep in self.sweeps.items() for key, array in named(sweep.results(), name).items()
+        }
+
+
+def side_by_side(values: Sequence[float], dtype: str) -> Array:
+    """Hyperparameters (K, 1), to broadcast against weights (R, ..., K, n)."""
+    return xp.asarray(np.array(values, dtype)[:, None])
+
+
+def check_sweep(settings: Any, num_examples: str, bin_size: str) -> None:
+    """Raises ValueError unless a stream has a whole number of bins; the arguments name its settings."""
+    if getattr(settings, num_examples) % getattr(settings, bin_size):
+        length, size = getattr(settings, num_examples), getattr(settings, bin_size)
+        raise ValueError(f"{num_examples}, {length}, must be a multiple of {bin_size}, {size}")
