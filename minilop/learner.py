@@ -8,6 +8,7 @@ L2 adds `weight_decay`, Shrink & Perturb adds `perturb_scale` to that, Continual
 `replacement_rate`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,17 +22,17 @@ from minilop.layers import Dense, PendingDense
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss
 from minilop.networks import Network, convnet, linear, mlp
-from minilop.optimizers import SGD, Adam
-from minilop.optimizers.optimizer import Optimizer, is_used
+from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
+from minilop.optimizers.metaoptimize import MetaOptimizeSettings
+from minilop.optimizers.network_idbd import NetworkIDBDSettings
+from minilop.optimizers.optimizer import STEPS_BETWEEN_CLEANINGS, Optimizer, is_used
 from minilop.plasticity import ContinualBackprop, ReDo, ShrinkAndPerturb
 from minilop.plasticity.continual_backprop import ContinualBackpropSettings
 from minilop.plasticity.redo import ReDoSettings
 
-STEPS_BETWEEN_CLEANINGS = 100  # an Adam moment takes 175 steps from negligible to subnormal
-
 
 @dataclass(frozen=True)
-class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
+class LearnerSettings(MetaOptimizeSettings, NetworkIDBDSettings, ReDoSettings, ContinualBackpropSettings):
     """Everything that makes a learner; what is not named is turned off.
 
     Defaults of Adam are those of Kingma and Ba and of the paper's "standard" Adam; the step size is the largest that the
@@ -41,13 +42,15 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
     network: Literal["deep", "linear"] = "deep"  # the problem's own, or one without a single hidden unit
     begin_anew: Literal["nothing", "head", "parameters", "network"] = "nothing"  # see `forget`
     activation: ActivationName = "relu"
-    step_size: float = 0.01
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    step_size: float = 0.01  # where step sizes are learned: at the start
+    optimizer: Literal["sgd", "adam", "network_idbd", "metaoptimize"] = (
+        "sgd"  # network_idbd is Autostep where network=linear
+    )
     momentum: float = 0.0  # sgd
     beta_1: float = 0.9  # adam
     beta_2: float = 0.999  # adam
     epsilon: float = 1e-8  # adam
-    weight_decay: float = 0.0  # L2 regularization, added to the gradient
+    weight_decay: float = 0.0  # L2 regularization, added to the gradient; for metaoptimize decoupled from it
     perturb_scale: float = 0.0  # standard deviation of Shrink & Perturb's noise
     dropout: float = 0.0  # probability that a feature is dropped
     batch_norm: bool = False  # normalize before each activation; for mini-batches
@@ -60,13 +63,17 @@ class LearnerSettings(ReDoSettings, ContinualBackpropSettings):
         """Raises ValueError for values out of range or that contradict each other."""
         ReDoSettings.__post_init__(self)
         ContinualBackpropSettings.__post_init__(self)
+        NetworkIDBDSettings.__post_init__(self)
+        MetaOptimizeSettings.__post_init__(self)
         check_range(self, "step_size epsilon weight_decay perturb_scale", 0)
         check_range(self, "momentum beta_1 beta_2 dropout", 0, 1, below_high=True)
         of_units = (self.dropout, self.batch_norm, self.replacement_rate, self.redo_period)
         if self.network == "linear" and any(is_used(value) for value in of_units):
             raise ValueError("network=linear has no hidden units to drop, normalize or replace; choose network=deep")
-        if self.optimizer == "adam" and is_used(self.momentum):
-            raise ValueError("momentum is for optimizer=sgd; Adam has beta_1")
+        if self.optimizer != "sgd" and is_used(self.momentum):
+            raise ValueError("momentum is for optimizer=sgd; Adam has beta_1, metaoptimize base=momentum")
+        if self.optimizer == "network_idbd" and is_used(self.weight_decay):
+            raise ValueError("network_idbd knows no weight decay; set weight_decay=0")
         if self.update == "gradient":
             return
         if self.optimizer != "sgd" or is_used(self.momentum):
@@ -91,7 +98,8 @@ class Learner:
         self.loss = loss
         self.settings = settings
         self.num_steps = 0
-        self.optimizer = make_optimizer(network.parameters, settings)
+        lengths = [sum(map(math.prod, layer.parameter_shapes().values())) for layer in network.layers]
+        self.optimizer = make_optimizer(network.parameters, settings, list(filter(None, lengths)))
         self.shrink_and_perturb = None
         self.continual_backprop = None
         self.redo = None
@@ -139,8 +147,7 @@ class Learner:
         if self.num_steps % STEPS_BETWEEN_CLEANINGS == 0:
             self.optimizer.drop_negligible()
         if self.settings.update == "gradient":
-            gradients = self.network.fill_gradients(values, output_gradients)
-            self.optimizer.step(self.network.parameters, gradients)
+            self.optimizer.learn(self.network, values, output_gradients)
         else:
             self.network.descend(values, output_gradients, self.settings.step_size, self.settings.weight_decay)
 
@@ -215,10 +222,33 @@ class Learner:
         self.network.initialize(draw)
 
 
-def make_optimizer(parameters: Array, settings: LearnerSettings) -> Optimizer:
-    """The optimizer that `settings` ask for, of parameters (R, P)."""
+def make_optimizer(parameters: Array, settings: LearnerSettings, layer_lengths: Sequence[int] = ()) -> Optimizer:
+    """The optimizer that `settings` ask for, of parameters (R, P), of which each layer has so many."""
     if settings.optimizer == "sgd":
         return SGD(parameters, settings.step_size, settings.momentum, settings.weight_decay)
+    if settings.optimizer == "network_idbd":
+        return NetworkIDBD(
+            parameters,
+            settings.step_size,
+            settings.meta_step_size,
+            settings.tau,
+            settings.curvature,
+            settings.overshoot_limit,
+            settings.normalized,
+        )
+    if settings.optimizer == "metaoptimize":
+        blocks = {"scalar": [parameters.shape[-1]], "layer": layer_lengths, "weight": []}
+        return MetaOptimize(
+            parameters,
+            settings.step_size,
+            settings.meta_step_size,
+            settings.base,
+            settings.meta,
+            blocks[settings.step_sizes],
+            settings.trace_decay,
+            settings.weight_decay,
+            settings.order,
+        )
     return Adam(
         parameters,
         settings.step_size,

@@ -2,8 +2,9 @@
 
     cross_entropy   - log softmax(outputs)[label]           labels (R, B), whole numbers
     squared_error   sum over outputs of (output - target)^2, without a factor 1/2; targets (R, O, B)
+    half_squared_error   half of that, whose gradient is the error itself, as step-size methods want it
 
-Both return (losses, output_gradient): (R, B), measured before any update, and (R, O, B).
+All return (losses, output_gradient): (R, B), measured before any update, and (R, O, B).
 """
 
 from collections.abc import Callable
@@ -27,3 +28,9 @@ def squared_error(outputs: Array, targets: Array) -> tuple[Array, Array]:
     """Squared error, summed over the outputs. The gradient is 2 (output - target) / B."""
     error = outputs - targets  # (R, O, B)
     return (error * error).sum(axis=-2), error * (2 / outputs.shape[-1])
+
+
+def half_squared_error(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Half the squared error, summed over the outputs. The gradient is (output - target) / B."""
+    losses, output_gradient = squared_error(outputs, targets)
+    return losses / 2, output_gradient / 2

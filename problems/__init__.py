@@ -3,6 +3,7 @@
 from problems import (
     class_incremental_cifar,
     continual_imagenet,
+    feature_tracking,
     permuted_mnist,
     prediction,
     slippery_ant,
@@ -20,4 +21,5 @@ PROBLEMS = {
     "stationary_ant": stationary_ant,
     "tracking": tracking,
     "prediction": prediction,
+    "feature_tracking": feature_tracking,
 }

@@ -5,7 +5,7 @@ measured of it is NaN. The other runs of the block do not notice.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_
 from minilop.experiment.results import ResultSet
 from minilop.learner import Learner, LearnerSettings, make_mlp
 from minilop.networks import Network
+from minilop.plasticity import Dynamic
 from problems.curves import Curves, named, part
 
 CHUNK = 500  # examples that are made and measured at a time
@@ -32,16 +33,21 @@ def check_stream(settings: Any) -> None:
 def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
     """The learner's network for these runs.
 
-    NumPy sums one run in another order than several whose memory is interleaved, as that of very small networks is. So
-    that a run alone is the same run as among others, it then gets a copy of itself as company.
     Raises ValueError for a learner that wants to be told of a new task, or mini-batches.
     """
     if settings.begin_anew != "nothing":
         raise ValueError("begin_anew is for problems that tell the learner of a new task; here nothing does")
-    network = make_mlp(sizes, settings, seeds)
-    if network.runs_last and len(seeds) == 1:
-        network = make_mlp(sizes, settings, [*seeds, *seeds])
-    return network
+    return in_company(lambda seeds: make_mlp(sizes, settings, seeds), seeds)
+
+
+def in_company(make: Callable[[Sequence[int]], Network], seeds: Sequence[int]) -> Network:
+    """What `make` makes of the seeds, of which a single one may get a copy of itself as company.
+
+    NumPy sums one run in another order than several whose memory is interleaved, as that of very small networks is. In
+    company a run alone is the same run as among others.
+    """
+    network = make(seeds)
+    return make([*seeds, *seeds]) if network.runs_last and len(seeds) == 1 else network
 
 
 class OnlineRuns(ABC):
@@ -57,7 +63,7 @@ class OnlineRuns(ABC):
 
     def __init__(
         self,
-        learner: Learner,
+        learner: Learner | Dynamic,
         wanted: int,
         num_examples: int,
         task_length: int,

@@ -127,13 +127,25 @@ def named_views(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     return {f"{prefix}.{name}": array for name, array in arrays.items()}
 
 
+class Part(Protocol):
+    """One stream of several that a run has: a `Sweep`, or another that is driven as one."""
+
+    num_examples: int
+    position: int
+
+    def advance(self) -> None: ...
+    def state(self) -> dict[str, np.ndarray]: ...
+    def restore(self, state: Mapping[str, np.ndarray]) -> None: ...
+    def results(self) -> dict[str, np.ndarray]: ...
+
+
 class SweepRuns:
     """R runs of one learner on several streams, one after the other; `minilop.experiment.problem.Runs` says how.
 
     A run's results are those of its sweeps, as "<sweep>.<measure>".
     """
 
-    def __init__(self, sweeps: Mapping[str, Sweep]):
+    def __init__(self, sweeps: Mapping[str, Part]):
         self.sweeps = sweeps
 
     @property

@@ -54,6 +54,14 @@ COLOURS = {
     "tidbd_normalized": "C1",
     "swift_td": "C0",
     "swift_td_bound_0.5": "C2",
+    "sgd": "C3",
+    "sgd_bounded": "C4",
+    "sgd_units": "C5",
+    "two_levels": "C1",
+    "three_levels": "C0",
+    "without_inheritance": "C2",
+    "dense_units": "C8",
+    "uniform_inputs": "C9",
 }
 _OTHER_COLOURS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
 LEVELS = ("linear", "fresh", "retrained", "ppo_fresh")  # what learners are compared with, drawn dashed
@@ -75,6 +83,9 @@ LABELS = {
     "ppo_tuned_adam": "Tuned Adam",
     "redo": "ReDo",
     "retrained": "Retrained network",
+    "sgd": "SGD",
+    "sgd_bounded": "SGD, bounded",
+    "sgd_units": "SGD, units replaced",
     "shrink_and_perturb": "Shrink & Perturb",
     "swift_td": "SwiftTD",
     "swift_td_bound_0.5": "SwiftTD, bound 0.5",
@@ -82,6 +93,7 @@ LABELS = {
     "tidbd": "TIDBD",
     "tidbd_normalized": "Autostep-TIDBD",
     "true_online_td": "True online TD(λ)",
+    "uniform_inputs": "Inputs at random",
 }
 
 

@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 
 from minilop.backend import Array, xp
+from minilop.networks import Network
+
+STEPS_BETWEEN_CLEANINGS = 100  # an Adam moment takes 175 steps from negligible to subnormal
 
 
 class Optimizer(ABC):
     """Changes parameters by their gradients.
 
-    state           arrays like the parameters (R, P), by name; a weight whose entries are all 0 starts afresh. What all
-                    weights of a run share is (R, 1)
+    state           arrays like the parameters (R, P), by name; a weight whose entries are all 0 starts afresh. Arrays of
+                    another length are what several weights share
     step_size, ...  every hyperparameter is a number, or an array (R, 1) with a value for each run
     """
 
@@ -33,6 +36,10 @@ class Optimizer(ABC):
         for array in self.state.values():
             negligible = 1e8 * float(xp.finfo(array.dtype).tiny)
             xp.copyto(array, 0, where=abs(array) < negligible)
+
+    def learn(self, network: Network, values: list[Array], output_gradients: list[Array]) -> None:
+        """One update of the network, from all that its forward and backward passes gave."""
+        self.step(network.parameters, network.fill_gradients(values, output_gradients))
 
     @abstractmethod
     def step(self, parameters: Array, gradients: Array) -> None:

@@ -1,7 +1,8 @@
-"""What keeps a network plastic: Shrink & Perturb, Continual Backprop, ReDo; one file each."""
+"""What keeps a network plastic: Shrink & Perturb, Continual Backprop, ReDo, and the learner Dynamic; one file each."""
 
 from minilop.plasticity.continual_backprop import ContinualBackprop
+from minilop.plasticity.dynamic import Dynamic
 from minilop.plasticity.redo import ReDo
 from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
 
-__all__ = ["ContinualBackprop", "ReDo", "ShrinkAndPerturb"]
+__all__ = ["ContinualBackprop", "Dynamic", "ReDo", "ShrinkAndPerturb"]

@@ -85,8 +85,10 @@ def reset_optimizer_state(
     units: Array,
     cut_shortcuts: bool = False,
 ) -> None:
-    """Forget momentum and moments of every weight that enters or leaves a replaced unit."""
+    """Forget momentum and moments of every weight that enters or leaves a replaced unit; not what whole layers share."""
     for array in optimizer.state.values():
+        if array.shape != network.parameters.shape:
+            continue
         views = network.views(array)
         views[layer.incoming.index]["weight"][runs, units] = 0
         for of_units in filter(None, (layer.bias, layer.normalization)):

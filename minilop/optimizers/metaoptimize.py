@@ -1,0 +1,179 @@
+"""MetaOptimize without Hessians (Sharifnassab, Salehkaleybar and Sutton, ICML 2025): step sizes learned while learning.
+
+One step size for the network, one a layer or one a weight, alpha = alpha_0 exp(beta), for any first-order `base` rule
+that makes a direction d of a gradient g, and any first-order `meta` rule D for beta. The paper's Algorithm 3:
+
+    1.  d  =  base(g)                                                  see `direction`
+    2.  z  =  sum over the weights of a block of  h g                  with h from before
+    3.  change  =  - alpha (d + kappa w)
+    4.  w  <-  w + change
+    5.  h  <-  gamma (1 - kappa alpha) h  +  change
+    6.  beta  <-  beta - eta D(z)
+
+eta is `meta_step_size`, kappa `weight_decay` (decoupled, not added to the gradient), gamma `trace_decay`, h `traces`. h is
+an estimate of d w / d beta, what all weights of a block owe to its step size; where the present gradient has the sign of
+h, the past steps were too long, and beta falls. The exact line 5 for SGD as base, Algorithm 2 in the paper's L form, is
+
+    5'. h  <-  gamma ( (1 - kappa alpha) h - alpha Hess h )  +  change
+
+and `step` takes the product Hess h of the present loss where it is known: for delta^2 / 2 of a linear prediction it is
+x (x . h). With one step size a weight, the diagonal of Hess and `meta_first` this is IDBD.
+
+A warning of ours: with SGD as base and gamma near 1, h is just w_t - w_0, nothing forgets, and on a problem of tracking
+alpha falls to 0. There gamma must be the memory of the problem (0.95 on that of problems/tracking.py), or line 5' used.
+
+Paper - published code - ours. Line 1: the paper's listing applies the momentum of before g, published code and we the
+updated one. Line 5: published code accumulates alpha g / (sqrt(v) + eps) for Adam, the paper and we the change. Line 6:
+the JAX code does it before line 3, `order = "meta_first"`. Meta Lion: the torch code updates its momentum before taking
+the sign, the paper, the experiments' code and we after. Values of the rules' rates are the paper's, `RATES`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from minilop.backend import Array, xp
+from minilop.checks import check_range
+from minilop.optimizers.linear_learner import like
+from minilop.optimizers.optimizer import Optimizer, is_used
+
+Rule = Literal["sgd", "momentum", "adam", "lion"]
+StepSizes = Literal["scalar", "layer", "weight"]
+
+RATES: dict[Rule, tuple[float, float]] = {
+    "sgd": (0.0, 0.0),
+    "momentum": (0.9, 0.0),
+    "adam": (0.9, 0.999),
+    "lion": (0.9, 0.99),
+}
+
+
+@dataclass(frozen=True)
+class MetaOptimizeSettings:
+    """Hyperparameters of MetaOptimize, the paper's where nothing else is said. Its meta step size is 0.001."""
+
+    base: Rule = "adam"
+    meta: Rule = "adam"
+    step_sizes: StepSizes = "scalar"
+    trace_decay: float = 1.0  # gamma; the paper's 0.999 where the data change
+    order: Literal["meta_last", "meta_first"] = "meta_last"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_range(self, "trace_decay", 0, 1)
+
+
+def rule_state(rule: Rule, like_this: Array) -> dict[str, Array]:
+    """The state of a rule, 0 at the start: arrays like what it makes directions of."""
+    names = {"sgd": "", "momentum": "momentum", "lion": "momentum"}
+    names["adam"] = "momentum second_moment first_correction second_correction"
+    return {name: xp.zeros_like(like_this) for name in names[rule].split()}
+
+
+def direction(rule: Rule, gradient: Array, state: dict[str, Array], epsilon: float = 1e-8) -> Array:
+    """What a first-order rule makes of a gradient; its state goes on by one step.
+
+    sgd        d = g
+    momentum   m <- b1 m + (1 - b1) g,    d = m
+    adam       the same m and V <- b2 V + (1 - b2) g^2,    d = (m / c1) / (sqrt(V / c2) + eps)     see adam.py
+    lion       d = sign(b1 m + (1 - b1) g),    then  m <- b2 m + (1 - b2) g
+    """
+    beta_1, beta_2 = RATES[rule]
+    if rule == "sgd":
+        return gradient
+    momentum = state["momentum"]
+    if rule == "lion":
+        sign = xp.sign(momentum + (1 - beta_1) * (gradient - momentum))
+        momentum += (1 - beta_2) * (gradient - momentum)
+        return sign
+    momentum += (1 - beta_1) * (gradient - momentum)
+    if rule == "momentum":
+        return momentum
+    second_moment, first_correction, second_correction = (
+        state[name] for name in ("second_moment", "first_correction", "second_correction")
+    )
+    second_moment += (1 - beta_2) * (gradient * gradient - second_moment)
+    first_correction += (1 - beta_1) * (1 - first_correction)
+    second_correction += (1 - beta_2) * (1 - second_correction)
+    return momentum / first_correction / (xp.sqrt(second_moment / second_correction) + epsilon)
+
+
+class MetaOptimize(Optimizer):
+    """State: `traces` and that of the base rule (R, P); `log_step_sizes`, as ratios to `step_size`, and that of the meta
+    rule, each (R, 1), (R, blocks) or (R, P).
+
+    block_lengths   how many parameters each block has, one after the other; () for one step size a weight
+    """
+
+    def __init__(
+        self,
+        parameters: Array,
+        step_size: Array,
+        meta_step_size: Array = 0.001,
+        base: Rule = "adam",
+        meta: Rule = "adam",
+        block_lengths: Sequence[int] = (),
+        trace_decay: Array = 1.0,
+        weight_decay: Array = 0.0,
+        order: Literal["meta_last", "meta_first"] = "meta_last",
+    ):
+        """Raises ValueError where the blocks are not all the parameters."""
+        super().__init__(like(parameters, step_size), like(parameters, weight_decay))
+        num_parameters = parameters.shape[-1]
+        if block_lengths and sum(block_lengths) != num_parameters:
+            raise ValueError(f"blocks of {sum(block_lengths)} parameters do not make {num_parameters}")
+        self.meta_step_size = like(parameters, meta_step_size)
+        self.base: Rule = base
+        self.meta: Rule = meta
+        self.trace_decay = like(parameters, trace_decay)
+        self.order = order
+        ends = np.cumsum(block_lengths, dtype=int)
+        self.blocks = [slice(end - length, end) for end, length in zip(ends, block_lengths)]
+        self.block_of = xp.asarray(np.repeat(np.arange(len(block_lengths)), block_lengths))  # (P,) of each parameter
+        log_step_sizes = xp.zeros_like(parameters[..., : len(block_lengths)] if block_lengths else parameters)
+        self.base_state = rule_state(base, parameters)
+        self.meta_state = rule_state(meta, log_step_sizes)
+        self.state = {
+            "traces": xp.zeros_like(parameters),
+            "log_step_sizes": log_step_sizes,
+            **self.base_state,
+            **{f"meta_{name}": array for name, array in self.meta_state.items()},
+        }
+
+    def block_sums(self, values: Array) -> Array:
+        """Sums over the blocks, (R, P) to (R, blocks)."""
+        if not self.blocks:
+            return values
+        return xp.concatenate([values[..., block].sum(axis=-1, keepdims=True) for block in self.blocks], axis=-1)
+
+    @property
+    def step_sizes(self) -> Array:
+        """alpha: (R, P), or (R, 1) where there is one for all."""
+        step_sizes = self.step_size * xp.exp(self.state["log_step_sizes"])
+        return step_sizes[..., self.block_of] if len(self.blocks) > 1 else step_sizes
+
+    def adapt(self, meta_gradient: Array) -> None:
+        """Line 6."""
+        self.state["log_step_sizes"] -= self.meta_step_size * direction(self.meta, meta_gradient, self.meta_state)
+
+    def step(self, parameters: Array, gradients: Array, hessian_times_trace: Array | None = None) -> None:
+        """Lines 1 to 6, or with Hess h (R, P) line 5' for 5."""
+        traces = self.state["traces"]
+        meta_gradient = self.block_sums(traces * gradients)  # 2
+        if self.order == "meta_first":
+            self.adapt(meta_gradient)
+        step_sizes = self.step_sizes
+        change = direction(self.base, gradients, self.base_state)  # 1
+        if is_used(self.weight_decay):
+            change = change + self.weight_decay * parameters
+            traces *= 1 - self.weight_decay * step_sizes
+        change = -step_sizes * change  # 3
+        parameters += change  # 4
+        if hessian_times_trace is not None:
+            traces -= step_sizes * hessian_times_trace
+        traces *= self.trace_decay  # 5
+        traces += change
+        if self.order == "meta_last":
+            self.adapt(meta_gradient)
