@@ -10,7 +10,9 @@ from benchmarks.pairs import Pair
 from minilop import draws
 from minilop.learner import Learner, LearnerSettings, make_mlp
 from minilop.losses import cross_entropy, squared_error
-from minilop.networks import convnet
+from minilop.networks import convnet, mlp
+from minilop.plasticity import Dynamic
+from minilop.plasticity.dynamic import DynamicSettings
 from minilop.reinforcement import PPO, PPOSettings
 from minilop.residual_networks import resnet
 from problems.ant import AntEnvironments, AntSettings
@@ -56,6 +58,21 @@ def _permuted_mnist(width: int, continual: bool) -> Pair:
     return _pair(
         (784, width, width, width, 10), settings, 1, images[:, None, :, None], labels[:, None, None], images, labels
     )
+
+
+def _dynamic(width: int) -> Pair:
+    """The learner at three levels beside our own backprop: 64 - width - width - 10, one example a step, cross-entropy.
+
+    Units are old enough at once, so that making new ones is part of the time.
+    """
+    sizes, backprop = (64, width, width, 10), LearnerSettings(step_size=0.01)
+    settings = DynamicSettings(activation=backprop.activation, maturity_threshold=1)
+    generator = np.random.default_rng(0)
+    images = generator.random((_EXAMPLES, 1, 64, 1)).astype("float32")
+    examples = list(zip(images, generator.integers(0, 10, (_EXAMPLES, 1, 1))))
+    dynamic = Dynamic(mlp(sizes, settings.activation, [0], "float32"), cross_entropy, settings)
+    learner = Learner(make_mlp(sizes, backprop, [0]), cross_entropy, backprop)
+    return Pair(_in_turn(dynamic.step, examples), _in_turn(learner.step, examples))
 
 
 def _pair(
@@ -211,6 +228,9 @@ ROWS: dict[str, Callable[[], Pair]] = {
     "permuted_mnist_backprop_2000_wide": lambda: _permuted_mnist(2000, continual=False),
     "permuted_mnist_continual_backprop_100_wide": lambda: _permuted_mnist(100, continual=True),
     "permuted_mnist_continual_backprop_2000_wide": lambda: _permuted_mnist(2000, continual=True),
+    "dynamic_10_wide": lambda: _dynamic(10),
+    "dynamic_100_wide": lambda: _dynamic(100),
+    "dynamic_1000_wide": lambda: _dynamic(1000),
     "convnet_1_run": lambda: _convnet(1, "contiguous_format"),
     "convnet_3_runs": lambda: _convnet(3, "contiguous_format"),
     "convnet_1_run_peer_channels_last": lambda: _convnet(1, "channels_last"),

@@ -40,14 +40,13 @@ from minilop.checks import check_range
 from minilop.experiment.figures import Figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
-from minilop.learner import Learner, LearnerSettings
+from minilop.learner import LearnerSettings
 from minilop.losses import half_squared_error
 from minilop.networks import Network, mlp
 from minilop.optimizers import NetworkIDBD
-from minilop.plasticity import Dynamic
 from minilop.plasticity.dynamic import DynamicSettings
 from problems import feature_tracking_figures
-from problems.online import OnlineRuns, in_company
+from problems.online import OnlineRuns, in_company, make_learner
 from problems.sweeps import SweepRuns
 
 TITLE = "Feature tracking: weights, step sizes and units that adapt to features which go out of date"
@@ -125,10 +124,7 @@ class FeatureStream(OnlineRuns):
         is_redrawn: bool,
     ):
         network = make_student(settings, learner_settings, seeds)
-        if isinstance(learner_settings, DynamicSettings):
-            learner: Learner | Dynamic = Dynamic(network, half_squared_error, learner_settings)
-        else:
-            learner = Learner(network, half_squared_error, learner_settings)
+        learner = make_learner(network, half_squared_error, learner_settings)
         num_examples = settings.num_redrawn if is_redrawn else settings.num_fixed
         super().__init__(learner, len(seeds), num_examples, settings.task_length, settings.bin_size, settings.bin_size)
         self.settings = settings

@@ -16,8 +16,10 @@ from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.results import ResultSet
 from minilop.learner import Learner, LearnerSettings, make_mlp
-from minilop.networks import Network
+from minilop.losses import Loss
+from minilop.networks import Network, mlp
 from minilop.plasticity import Dynamic
+from minilop.plasticity.dynamic import DynamicSettings
 from problems.curves import Curves, named, part
 
 CHUNK = 500  # examples that are made and measured at a time
@@ -30,11 +32,21 @@ def check_stream(settings: Any) -> None:
         raise ValueError(f"num_examples, {settings.num_examples}, must be a multiple of bin_size, {settings.bin_size}")
 
 
-def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
+def make_learner(network: Network, loss: Loss, settings: LearnerSettings | DynamicSettings) -> Learner | Dynamic:
+    """The learner whose settings these are: their kind says which of the two it is."""
+    if isinstance(settings, DynamicSettings):
+        return Dynamic(network, loss, settings)
+    return Learner(network, loss, settings)
+
+
+def make_network(sizes: Sequence[int], settings: LearnerSettings | DynamicSettings, seeds: Sequence[int]) -> Network:
     """The learner's network for these runs.
 
     Raises ValueError for a learner that wants to be told of a new task, or mini-batches.
     """
+    if isinstance(settings, DynamicSettings):
+        activation, dtype = settings.activation, settings.dtype
+        return in_company(lambda seeds: mlp(sizes, activation, seeds, dtype), seeds)
     if settings.begin_anew != "nothing":
         raise ValueError("begin_anew is for problems that tell the learner of a new task; here nothing does")
     return in_company(lambda seeds: make_mlp(sizes, settings, seeds), seeds)

@@ -32,10 +32,11 @@ from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
-from minilop.learner import Learner, LearnerSettings
+from minilop.learner import LearnerSettings
 from minilop.losses import cross_entropy
 from minilop.plasticity.continual_backprop import PAPER
-from problems.online import OnlineRuns, diagnostics_figure, make_network
+from minilop.plasticity.dynamic import DynamicSettings
+from problems.online import OnlineRuns, diagnostics_figure, make_learner, make_network
 
 DIGITS = {
     "handwritten": "1,797 real handwritten digits of 8 x 8 pixels (UCI)",
@@ -101,7 +102,7 @@ class PermutedDigits(OnlineRuns):
     def __init__(
         self,
         settings: Settings,
-        learner_settings: LearnerSettings,
+        learner_settings: LearnerSettings | DynamicSettings,
         seeds: Sequence[int],
         images: np.ndarray,
         labels: np.ndarray,
@@ -113,7 +114,7 @@ class PermutedDigits(OnlineRuns):
         sizes = (num_pixels, *[settings.num_hidden] * settings.num_hidden_layers, 10)
         network = make_network(sizes, learner_settings, seeds)
         super().__init__(
-            Learner(network, cross_entropy, learner_settings),
+            make_learner(network, cross_entropy, learner_settings),
             len(seeds),
             settings.num_tasks * settings.task_length,
             settings.task_length,
@@ -160,7 +161,7 @@ def data_source(settings: Settings, data_folder: Path | None) -> str:
 
 
 def start(
-    settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
+    settings: Settings, learner: LearnerSettings | DynamicSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> PermutedDigits:
     """Begin R runs side by side. Raises DataError where a data file is missing or broken."""
     return PermutedDigits(settings, learner, seeds, *load_digits(settings, data_folder))
@@ -206,6 +207,12 @@ _SMALL_LEARNERS = {
     "redo": replace(_SMALL, redo_period=500, redo_scores="period", redo_threshold=0.03),
     "linear": replace(_SMALL, network="linear"),
 }
+# Values are ours, from a short search at laptop scale; untried at paper scale.
+STEP_SIZE_LEARNERS: dict[str, LearnerSettings | DynamicSettings] = {
+    "network_idbd": LearnerSettings(optimizer="network_idbd", step_size=0.03, meta_step_size=0.03),
+    "metaoptimize": LearnerSettings(optimizer="metaoptimize", step_size=1e-4, meta_step_size=1e-3, trace_decay=0.999),
+    "dynamic": DynamicSettings(activation="relu", step_size=0.03, meta_step_size=0.01, new_inputs="all"),
+}
 _LAPTOP = Settings(
     digits="handwritten",
     num_tasks=40,
@@ -219,7 +226,7 @@ _LAPTOP = Settings(
 SCALES = {
     "smoke": Scale(
         replace(_LAPTOP, num_tasks=2, task_length=600),
-        {**PUBLISHED_LEARNERS, **_SMALL_LEARNERS},
+        {**PUBLISHED_LEARNERS, **_SMALL_LEARNERS, **STEP_SIZE_LEARNERS},
         default_learners=MAIN_LEARNERS,
         runs=2,
         block=20,
@@ -227,21 +234,28 @@ SCALES = {
     ),
     "laptop": Scale(
         _LAPTOP,
-        {**PUBLISHED_LEARNERS, **_SMALL_LEARNERS},
+        {**PUBLISHED_LEARNERS, **_SMALL_LEARNERS, **STEP_SIZE_LEARNERS},
         default_learners=MAIN_LEARNERS,
         runs=20,
         block=20,
         seconds=20,
     ),
     # One run at a time: a step of so wide a network is limited by the memory, and runs side by side would not help.
-    "paper": Scale(Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=1, seconds=700_000),
+    "paper": Scale(
+        Settings(),
+        {**PUBLISHED_LEARNERS, **STEP_SIZE_LEARNERS},
+        default_learners=MAIN_LEARNERS,
+        runs=30,
+        block=1,
+        seconds=700_000,
+    ),
 }
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Online accuracy against the task, and what became of the networks."""
+    """Online accuracy against the task, of learned step sizes in a figure of its own, and what became of the networks."""
     settings = results.settings
-    learners = list(results.learners)
+    learners = [name for name in results.learners if name not in STEP_SIZE_LEARNERS]
     tasks = np.arange(settings.num_tasks) + 1
     halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
     layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
@@ -251,10 +265,17 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     )
     x_label = f"Task number (each {settings.task_length:,} examples)"
     label = ("Online accuracy (%)", "correct before each update, averaged over the task")
-    figure, (axes,) = new_figure()
-    draw_curves(axes, results, learners, "accuracy", tasks, *label, x_label)
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
-    return {
-        "permuted_mnist": figure,
-        "permuted_mnist_diagnostics": diagnostics_figure(results, learners, tasks, tasks, x_label, about),
-    }
+
+    def accuracy_figure(learners: Sequence[str]) -> Figure:
+        figure, (axes,) = new_figure()
+        draw_curves(axes, results, learners, "accuracy", tasks, *label, x_label)
+        add_caption(figure, f"{about} {describe_runs(results, learners)}")
+        return figure
+
+    drawn = {"permuted_mnist": accuracy_figure(learners)}
+    if set(STEP_SIZE_LEARNERS) & set(results.learners):
+        drawn["permuted_mnist_step_sizes"] = accuracy_figure(
+            ("backprop", "continual_backprop", "adam", *STEP_SIZE_LEARNERS)
+        )
+    drawn["permuted_mnist_diagnostics"] = diagnostics_figure(results, learners, tasks, tasks, x_label, about)
+    return drawn

@@ -31,10 +31,11 @@ from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
-from minilop.learner import Learner, LearnerSettings
-from minilop.losses import squared_error
-from problems.online import OnlineRuns, check_stream, diagnostics_figure, make_network
-from problems.regression_learners import ACTIVATION_LEARNERS, LEARNERS, MAIN_LEARNERS
+from minilop.learner import LearnerSettings
+from minilop.losses import half_squared_error, squared_error
+from minilop.plasticity.dynamic import DynamicSettings
+from problems.online import OnlineRuns, check_stream, diagnostics_figure, make_learner, make_network
+from problems.regression_learners import ACTIVATION_LEARNERS, LEARNERS, MAIN_LEARNERS, STEP_SIZE_LEARNERS
 
 TITLE = "Slowly-Changing Regression: a network of 5 hidden units follows a target whose inputs drift"
 
@@ -123,10 +124,12 @@ class Stream:
 class RegressionRuns(OnlineRuns):
     """R runs of one learner on the stream."""
 
-    def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int]):
+    def __init__(self, settings: Settings, learner_settings: LearnerSettings | DynamicSettings, seeds: Sequence[int]):
         network = make_network((settings.num_bits, settings.num_hidden, 1), learner_settings, seeds)
+        # Of whoever learns step sizes by IDBD, curvature and bound are those of half the squared error.
+        self.is_half = isinstance(learner_settings, DynamicSettings) or learner_settings.optimizer == "network_idbd"
         super().__init__(
-            Learner(network, squared_error, learner_settings),
+            make_learner(network, half_squared_error if self.is_half else squared_error, learner_settings),
             len(seeds),
             settings.num_examples,
             settings.task_length,
@@ -158,7 +161,7 @@ class RegressionRuns(OnlineRuns):
         return xp.asarray(inputs)[..., None], xp.asarray(targets)[..., None, None]
 
     def measure(self, outputs: Array, targets: Array, losses: Array) -> dict[str, Array]:
-        return {"squared_error": losses}
+        return {"squared_error": 2 * losses if self.is_half else losses}
 
     def diagnostic_inputs(self) -> Array:
         self.enter(self.position // self.settings.task_length)
@@ -171,7 +174,7 @@ def data_source(settings: Settings, data_folder: Path | None) -> str:
 
 
 def start(
-    settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
+    settings: Settings, learner: LearnerSettings | DynamicSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> RegressionRuns:
     """Begin R runs side by side; the examples are drawn, so `data_folder` is not looked at."""
     return RegressionRuns(settings, learner, seeds)
@@ -181,7 +184,7 @@ SCALES = {
     "smoke": Scale(
         Settings(num_examples=4_000, bin_size=2_000, task_length=1_000, magnitude_interval=10),
         LEARNERS,
-        default_learners=(*MAIN_LEARNERS, "tanh"),
+        default_learners=(*MAIN_LEARNERS, "tanh", "dynamic"),
         runs=2,
         block=100,
         seconds=0.3,
@@ -189,7 +192,7 @@ SCALES = {
     "laptop": Scale(
         Settings(num_examples=600_000, bin_size=20_000, magnitude_interval=100),
         LEARNERS,
-        default_learners=(*MAIN_LEARNERS, *ACTIVATION_LEARNERS),
+        default_learners=(*MAIN_LEARNERS, *ACTIVATION_LEARNERS, "dynamic"),  # the others take two minutes more
         runs=30,
         block=100,
         seconds=24,
@@ -206,7 +209,7 @@ SCALES = {
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """The error of all methods, the error by activation, and what became of the networks."""
+    """The error of all methods, by activation and with learned step sizes, and what became of the networks."""
     settings = results.settings
     positions = settings.bin_size * (np.arange(settings.num_examples // settings.bin_size) + 1)
     change = (
@@ -229,11 +232,34 @@ def figures(results: ResultSet) -> dict[str, Figure]:
         add_caption(figure, f"{about} {describe_runs(results, learners)}")
         return figure
 
+    def step_sizes_figure() -> Figure:
+        kinds = {
+            "of linear networks, before each update": ("linear", "idbd", "autostep"),
+            "of networks with hidden units, before each update": (
+                "backprop",
+                "continual_backprop",
+                "network_idbd",
+                "dynamic",
+            ),
+        }
+        learned_here = set(STEP_SIZE_LEARNERS) & set(results.learners)
+        kinds = {kind: learners for kind, learners in kinds.items() if learned_here & set(learners)}
+        figure, panels = new_figure(len(kinds))
+        for axes, (qualification, learners) in zip(panels, kinds.items()):
+            draw_curves(axes, results, learners, "squared_error", positions, learned[0], qualification, x_label)
+        low, high = zip(*(axes.get_ylim() for axes in panels))
+        for axes in panels:
+            axes.set_ylim(min(low), max(high))
+        add_caption(figure, f"{about} {describe_runs(results, sum(kinds.values(), ()))}")
+        return figure
+
     activations = [name for name in ("linear", "backprop", *ACTIVATION_LEARNERS) if name in results.learners]
-    methods = [name for name in results.learners if name not in ACTIVATION_LEARNERS]
+    methods = [name for name in results.learners if name not in {**ACTIVATION_LEARNERS, **STEP_SIZE_LEARNERS}]
     drawn = {"slowly_changing_regression": error_figure(methods)}
     if len(activations) > 2:
         drawn["slowly_changing_regression_activations"] = error_figure(activations)
+    if set(STEP_SIZE_LEARNERS) & set(results.learners):
+        drawn["slowly_changing_regression_step_sizes"] = step_sizes_figure()
     starts = positions - settings.bin_size
     diagnostics = diagnostics_figure(results, methods, positions, starts, x_label, about)
     drawn["slowly_changing_regression_diagnostics"] = diagnostics

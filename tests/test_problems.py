@@ -12,8 +12,13 @@ from conftest import host
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.data import DataError, handwritten_digits, synthetic_digits
+from minilop.experiment.results import LearnerResults, ResultSet
 from minilop.learner import Learner, LearnerSettings, make_mlp
-from minilop.losses import cross_entropy, squared_error
+from minilop.losses import cross_entropy, half_squared_error, squared_error
+from minilop.networks import mlp
+from minilop.optimizers.idbd import IDBD
+from minilop.plasticity import Dynamic
+from minilop.plasticity.dynamic import DynamicSettings
 from problems import PROBLEMS, permuted_mnist
 from problems import slowly_changing_regression as regression
 from problems.permuted_mnist import PermutedDigits, load_digits
@@ -283,6 +288,38 @@ def test_a_bin_of_the_regression_is_the_mean_of_its_squared_errors(array_module)
         assert_allclose(results["weight_magnitude"][:, place], mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize("learner", ["idbd", "network_idbd", "dynamic"])
+def test_those_who_learn_step_sizes_descend_half_the_squared_error_and_are_measured_by_all_of_it(learner):
+    """The equations of IDBD and Autostep are those of delta^2 / 2; curves of all learners are comparable."""
+    settings = LEARNERS[learner]
+    runs = start_regression(learner=settings)
+    sizes = (20, 5, 1)
+    if learner == "dynamic":
+        mirror = Dynamic(mlp(sizes, "relu", [3, 8], "float32"), half_squared_error, settings)
+    else:
+        mirror = Learner(make_mlp(sizes, settings, [3, 8]), half_squared_error, settings)
+    errors = []
+    for start in (0, 450):  # of the tasks in the first bin
+        for inputs, targets in zip(*runs.examples(start, min(start + 450, 600))):
+            outputs, _ = mirror.step(inputs, targets)
+            errors.append((outputs - targets)[:, 0, 0] ** 2)
+    assert_allclose(finish(runs)["squared_error"][:, 0], np.mean(errors, axis=0), rtol=1e-4)  # sums in float32
+
+
+def test_linear_idbd_of_the_regression_is_idbd():
+    """Sutton (1992), with the bias as one more weight, whose input is 1."""
+    settings = replace(regression.LEARNERS["idbd"], dtype="float64")
+    runs = start_regression(learner=settings)
+    idbd = IDBD(runs.learner.network.parameters.copy(), settings.meta_step_size, settings.step_size)
+    for inputs, targets in zip(*runs.examples(0, 450)):
+        prediction, _ = runs.learner.step(inputs, targets)
+        with_bias = np.concatenate([inputs[..., 0], np.ones((2, 1))], axis=-1)
+        error = idbd.step(with_bias, targets[:, 0, 0])
+        assert_allclose((targets - prediction)[:, 0, 0], error, rtol=0, atol=1e-10)
+    assert_allclose(runs.learner.optimizer.step_sizes, idbd.step_sizes, rtol=1e-10)
+    assert (idbd.step_sizes != settings.step_size).any()
+
+
 def test_dead_units_and_ranks_are_percentages_of_all_hidden_units(array_module):
     """Of the first bin, before anything is learned: 2 of 5 units silenced by their biases, 40 %."""
     runs = start_regression()
@@ -325,6 +362,12 @@ LEARNERS = {
     "dropout": LearnerSettings(dropout=0.1),
     "redo": LearnerSettings(redo_period=50, redo_scores="period"),
     "linear": LearnerSettings(network="linear"),
+    "idbd": LearnerSettings(
+        network="linear", optimizer="network_idbd", normalized=False, overshoot_limit=0.0, meta_step_size=1e-3
+    ),
+    "network_idbd": LearnerSettings(optimizer="network_idbd", step_size=0.01),
+    "metaoptimize": LearnerSettings(optimizer="metaoptimize", step_size=0.001, step_sizes="layer"),
+    "dynamic": DynamicSettings(activation="relu", step_size=0.01, replacement_rate=1e-2, maturity_threshold=10),
 }
 
 
@@ -392,7 +435,7 @@ def test_a_state_of_another_problem_is_refused():
 def test_all_learners_of_a_seed_see_the_same_stream_and_begin_alike(problem, array_module):
     """Paper: the same data streams for all activations and step sizes."""
     streams, beginnings = [], []
-    for name in ("backprop", "adam", "continual_backprop", "redo"):
+    for name in ("backprop", "adam", "continual_backprop", "redo", "network_idbd", "metaoptimize", "dynamic"):
         runs = BOTH[problem](learner=LEARNERS[name])
         beginnings.append(host(runs.learner.network.parameters).copy())
         streams.append([host(array) for array in runs.examples(130, 140)])
@@ -405,10 +448,11 @@ def test_all_learners_of_a_seed_see_the_same_stream_and_begin_alike(problem, arr
 # --- divergence -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("learner", ["backprop", "network_idbd", "metaoptimize", "dynamic"])
 @pytest.mark.parametrize("problem", BOTH)
-def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(problem):
-    expected = finish(BOTH[problem](seeds=[3, 8, 5]))
-    runs = BOTH[problem](seeds=[3, 8, 5])
+def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(problem, learner):
+    expected = finish(BOTH[problem](learner=LEARNERS[learner], seeds=[3, 8, 5]))
+    runs = BOTH[problem](learner=LEARNERS[learner], seeds=[3, 8, 5])
     runs.advance()
     at = runs.position  # the end of a task: example 450 of bins of 600, 130 of bins of 130
     runs.learner.network.dense_layers[-1].weight[1] = np.nan  # so the hidden layers are still as they were
@@ -497,6 +541,16 @@ def test_the_paper_scale_is_the_published_protocol():
     assert (of_regression.maturity_threshold, of_regression.rounding, of_regression.step_size) == (10, "chance", 0.01)
 
 
+def test_learners_with_learned_step_sizes_leave_the_published_comparison_as_it_was():
+    """They can be asked for at every scale; at paper scale what runs by default is what was published, and our baselines."""
+    main = ["backprop", "l2", "shrink_and_perturb", "continual_backprop", "adam", "dropout", "redo", "linear"]
+    activations = ["tanh", "sigmoid", "leaky_relu", "elu", "swish"]
+    for problem, expected in ((regression, [*main, *activations]), (permuted_mnist, main)):
+        paper = problem.SCALES["paper"]
+        assert list(paper.default_learners) == expected
+        assert set(problem.STEP_SIZE_LEARNERS) <= set(paper.learners)
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_every_scale_knows_the_same_learners_and_runs_the_main_ones(problem):
     scales = PROBLEMS[problem].SCALES
@@ -544,7 +598,7 @@ def test_every_learner_of_permuted_mnist_makes_a_step():
 
 def test_both_problems_run_on_the_device_without_mixing_it_with_the_host(array_module):
     for start in BOTH.values():
-        for learner in ("continual_backprop", "redo", "dropout"):
+        for learner in ("continual_backprop", "redo", "dropout", "network_idbd", "metaoptimize", "dynamic"):
             runs = start(learner=LEARNERS[learner])
             runs.advance()
             assert runs.progress > 0
@@ -618,3 +672,26 @@ def test_a_run_alone_is_itself_among_others_also_where_weights_are_summed_by_blo
         assert_array_equal(magnitude, results[0])
         for name, array in state.items():
             assert_array_equal(array, states[0][name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("problem", "learners", "panels"),
+    [
+        ("slowly_changing_regression", ["backprop", "linear", "dynamic"], [{"Backprop", "Dynamic"}]),
+        ("slowly_changing_regression", ["linear", "idbd", "network_idbd"], [{"Linear", "IDBD"}, {"Network IDBD"}]),
+        ("permuted_mnist", ["backprop", "metaoptimize"], [{"Backprop", "MetaOptimize"}]),
+    ],
+)
+def test_learned_step_sizes_have_a_figure_of_their_own_and_stay_out_of_the_others(problem, learners, panels):
+    results = {}
+    for name in learners:
+        settings = PROBLEMS[problem].SCALES["smoke"].learners[name]
+        results[name] = LearnerResults(
+            finish(BOTH[problem.split("_")[0 if problem == "permuted_mnist" else -1]](learner=settings)), [{}] * 2
+        )
+    settings = REGRESSION if problem.startswith("slowly") else PERMUTED
+    figures = PROBLEMS[problem].figures(ResultSet(problem, "smoke", settings, results))
+    drawn = [{text.get_text() for text in axes.texts} for axes in figures[f"{problem}_step_sizes"].axes]
+    assert len(drawn) == len(panels) and all(names <= found for names, found in zip(panels, drawn))
+    (axes,) = figures[problem].axes
+    assert not {"Dynamic", "IDBD", "Network IDBD", "MetaOptimize"} & {text.get_text() for text in axes.texts}

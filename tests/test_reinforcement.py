@@ -28,6 +28,8 @@ KINDS = {
     "continual_backprop of the paper": {"replacement_rate": 0.02, "maturity_threshold": 3, "rounding": "single"},
     "redo": {"redo_period": 3, "redo_threshold": 0.5},
     "linear": {"network": "linear"},
+    "metaoptimize": {"optimizer": "metaoptimize"},
+    "metaoptimize by layers": {"optimizer": "metaoptimize", "step_sizes": "layer", "meta": "lion"},
 }
 NUM_OBSERVATIONS, NUM_ACTIONS = 4, 2
 
@@ -552,6 +554,7 @@ def test_settings_that_make_no_sense_are_refused_by_name(changes, message):
         ({"dropout": 0.1}, "PPO needs dropout=0"),
         ({"batch_norm": True}, "batch_norm is for networks that learn from mini-batches of images"),
         ({"optimizer": "sgd", "update": "in_place"}, "choose update=gradient"),
+        ({"optimizer": "network_idbd"}, "network_idbd is for one example a step; PPO needs adam, sgd or metaoptimize"),
     ],
 )
 def test_learners_that_ppo_has_no_meaning_for_are_refused(changes, message):

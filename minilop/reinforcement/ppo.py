@@ -137,6 +137,8 @@ class PPO:
             raise ValueError("dropout changes the policy between acting and learning; PPO needs dropout=0")
         if learner_settings.update != "gradient":
             raise ValueError(f"update={learner_settings.update} is for one example a step; choose update=gradient")
+        if learner_settings.optimizer == "network_idbd":
+            raise ValueError("optimizer=network_idbd is for one example a step; PPO needs adam, sgd or metaoptimize")
         self.settings = settings
         self.seeds = np.asarray(seeds)
         self.dtype = learner_settings.dtype
@@ -153,7 +155,7 @@ class PPO:
         self.policy = learner(num_actions, first_number=0)
         self.value = learner(1, first_number=num_layers)
         self.log_std = xp.full((num_runs, num_actions), settings.initial_log_std, self.dtype)
-        self.log_std_optimizer = make_optimizer(self.log_std, learner_settings)
+        self.log_std_optimizer = make_optimizer(self.log_std, learner_settings, [num_actions])
 
         def zeros(*shape: int, dtype: str = self.dtype) -> Array:
             return xp.zeros(shape, dtype)
