@@ -30,7 +30,7 @@ ACTION_SPACE = Box(-1.0, 1.0, (NUM_ACTIONS,), np.float32)
 class AntVectorEnv(VectorEnv):
     """One run of N ants; the draws are those of AntEnvironments with the seed of the last `reset`."""
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
 
     def __init__(self, settings: AntSettings | None = None, seed: int = 0):
         self.settings = settings or AntSettings()
@@ -78,7 +78,7 @@ class AntVectorEnv(VectorEnv):
 class AntEnv(Env):
     """One ant, to be reset when its episode has ended; a step before that is one of the next episode."""
 
-    metadata = {"render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
 
     def __init__(self, settings: AntSettings | None = None, seed: int = 0):
         self.settings = settings or AntSettings(num_environments=1)
