@@ -18,8 +18,8 @@ choices:
   c_k, the `curvature`, is what line 6 forgets h by: the second derivative of the loss in w_k, or what stands for it.
     layer_local            x_i^2: each unit is a linear learner of its own, which takes the error that reaches it as its
                            error. Needs no second derivatives, and fits any loss whose gradient reaches the units. The
-                           default, because it is the plainest: with the normalizer of line 2 the three differ by a few
-                           percent, in either direction (`*_diagonal` and `*_gauss_newton` of problems/feature_tracking.py)
+                           default, because it is the plainest. How much the choice matters can be measured by the learners
+                           `*_diagonal` and `*_gauss_newton` of problems/feature_tracking.py; that has not been done here
     gauss_newton_diagonal  s_k^2: how much the output moves with w_k, squared. The exact diagonal for one output
     gauss_newton           line 6 is  h_k <- h_k - (alpha_k / M) s_k (s . h) + (alpha_k / M) g_k:  all cross terms, so h
                            knows that other weights already correct the same error. Costs one product more

@@ -21,8 +21,8 @@ theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smal
 last addition to them, p and zbar traces of the meta-gradient, h the derivative of the weights by beta. With theta = 0
 and a bound that is never met it is true online TD(lambda).
 
-Paper - published code - ours. This is the dense one of the published forms, in its order of evaluation: compiled in
-double precision it gave the same predictions to 2e-15. Its sparse forms do E for the active features alone and before D's
+Paper - published code - ours. This is the dense one of the published forms, in its order of evaluation. It has been
+compared with a loop over these equations, not with the authors' program. The sparse forms do E for the active features alone and before D's
 other lines, and differ once the bound is met. The published packages up to 0.1.8 compare beta with eta_min itself, so
 that the lower limit never acts; here and in 0.2.2 it does. One restatement multiplies theta by exp(beta) where the code
 divides.
