@@ -212,7 +212,7 @@ def start(
 SGD = LearnerSettings(activation="tanh", step_size=0.01)
 THREE_LEVELS = DynamicSettings()
 TWO_LEVELS = replace(THREE_LEVELS, replacement_rate=0.0)
-STEP_SIZES = (0.003, 0.005, 0.01, 0.02)  # compared for SGD; 0.01 is the best
+STEP_SIZES = (0.003, 0.005, 0.01, 0.02)  # for SGD, to compare
 MAIN_LEARNERS: dict[str, LearnerSettings | DynamicSettings] = {
     "sgd": SGD,
     "sgd_bounded": replace(TWO_LEVELS, step_size=0.01, meta_step_size=0.0),
