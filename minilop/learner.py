@@ -43,9 +43,8 @@ class LearnerSettings(MetaOptimizeSettings, NetworkIDBDSettings, ReDoSettings, C
     begin_anew: Literal["nothing", "head", "parameters", "network"] = "nothing"  # see `forget`
     activation: ActivationName = "relu"
     step_size: float = 0.01  # where step sizes are learned: at the start
-    optimizer: Literal["sgd", "adam", "network_idbd", "metaoptimize"] = (
-        "sgd"  # network_idbd is Autostep where network=linear
-    )
+    # network_idbd is Autostep where network=linear
+    optimizer: Literal["sgd", "adam", "network_idbd", "metaoptimize"] = "sgd"
     momentum: float = 0.0  # sgd
     beta_1: float = 0.9  # adam
     beta_2: float = 0.999  # adam
@@ -227,15 +226,7 @@ def make_optimizer(parameters: Array, settings: LearnerSettings, layer_lengths: 
     if settings.optimizer == "sgd":
         return SGD(parameters, settings.step_size, settings.momentum, settings.weight_decay)
     if settings.optimizer == "network_idbd":
-        return NetworkIDBD(
-            parameters,
-            settings.step_size,
-            settings.meta_step_size,
-            settings.tau,
-            settings.curvature,
-            settings.overshoot_limit,
-            settings.normalized,
-        )
+        return NetworkIDBD.of(settings, parameters, settings.step_size)
     if settings.optimizer == "metaoptimize":
         blocks = {"scalar": [parameters.shape[-1]], "layer": layer_lengths, "weight": []}
         return MetaOptimize(

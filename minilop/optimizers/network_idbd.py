@@ -36,7 +36,7 @@ is to be 1/2. Without a hidden layer this is linear Autostep with its transient 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from minilop.backend import Array, xp
 from minilop.checks import check_range
@@ -125,6 +125,19 @@ class NetworkIDBD(Optimizer):
         self.overshoot_limit = like(parameters, overshoot_limit)
         self.normalized = normalized
         self.state = {name: xp.zeros_like(parameters) for name in ("log_step_sizes", "traces", "normalizers")}
+
+    @classmethod
+    def of(cls, settings: NetworkIDBDSettings, parameters: Array, step_size: Array) -> Self:
+        """The optimizer that `settings` ask for, of parameters (R, P)."""
+        return cls(
+            parameters,
+            step_size,
+            settings.meta_step_size,
+            settings.tau,
+            settings.curvature,
+            settings.overshoot_limit,
+            settings.normalized,
+        )
 
     @property
     def step_sizes(self) -> Array:

@@ -152,15 +152,7 @@ class Dynamic:
         self.loss = loss
         self.settings = settings
         self.num_steps = 0
-        self.optimizer = NetworkIDBD(
-            network.parameters,
-            settings.step_size,
-            settings.meta_step_size,
-            settings.tau,
-            settings.curvature,
-            settings.overshoot_limit,
-            settings.normalized,
-        )
+        self.optimizer = NetworkIDBD.of(settings, network.parameters, settings.step_size)
         self.units = []
         self.budgets = []
         for layer in network.hidden:
