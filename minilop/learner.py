@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from minilop.backend import Array, to_host, xp
-from minilop.checks import check_range
+from minilop.checks import check_choices, check_range
 from minilop.initialization import Scheme
 from minilop.layers import Dense, PendingDense
 from minilop.layers.activation import ActivationName
@@ -60,6 +60,7 @@ class LearnerSettings(MetaOptimizeSettings, NetworkIDBDSettings, ReDoSettings, C
 
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range or that contradict each other."""
+        check_choices(self)
         ReDoSettings.__post_init__(self)
         ContinualBackpropSettings.__post_init__(self)
         NetworkIDBDSettings.__post_init__(self)
@@ -134,10 +135,7 @@ class Learner:
 
     def forward(self, inputs: Array) -> list[Array]:
         """The values of all layers, with the dropout masks of this step. Raises ValueError for inputs of another shape."""
-        expected = self.network.input_shape
-        if expected is not None and inputs.shape[:-1] != expected:
-            letters, numbers = "I" if len(expected) == 2 else "C, Y, X", ", ".join(map(str, expected))
-            raise ValueError(f"Inputs must have the shape (R, {letters}, B), here ({numbers}, B), not {inputs.shape}.")
+        self.network.check_inputs(inputs)
         self.network.begin_step(self.num_steps)
         return self.network.forward(inputs)
 
@@ -219,6 +217,12 @@ class Learner:
         state = {name: np.zeros(array.shape, array.dtype) for name, array in self.state().items()}
         self.restore({**state, "num_steps": np.array(self.num_steps)})
         self.network.initialize(draw)
+
+
+def check_one_example(settings: LearnerSettings, batch_size: int) -> None:
+    """Raises ValueError for a learner that learns from one example a step where mini-batches are larger."""
+    if settings.optimizer == "network_idbd" and batch_size > 1:
+        raise ValueError("network_idbd learns from one example a step; choose a batch_size of 1 or another optimizer")
 
 
 def make_optimizer(parameters: Array, settings: LearnerSettings, layer_lengths: Sequence[int] = ()) -> Optimizer:

@@ -146,6 +146,13 @@ class Network:
             views.append(parts)
         return views
 
+    def check_inputs(self, inputs: Array) -> None:
+        """Raises ValueError for inputs of another shape than the network has been made for."""
+        expected = self.input_shape
+        if expected is not None and inputs.shape[:-1] != expected:
+            letters, numbers = "I" if len(expected) == 2 else "C, Y, X", ", ".join(map(str, expected))
+            raise ValueError(f"Inputs must have the shape (R, {letters}, B), here ({numbers}, B), not {inputs.shape}.")
+
     def begin_step(self, step: int) -> None:
         """Let the layers behave as in this step of learning, with what is random in it."""
         for layer in self.two_way_layers:

@@ -36,7 +36,7 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.data.augmentation import augment
 from minilop.experiment.problem import Scale
-from minilop.learner import Learner, LearnerSettings
+from minilop.learner import Learner, LearnerSettings, check_one_example
 from minilop.losses import cross_entropy
 from minilop.networks import Network, linear
 from minilop.residual_networks import Graph, resnet
@@ -128,6 +128,7 @@ def make_network(
         raise ValueError(
             f"update={learner_settings.update} is for dense layers and one example a step; choose update=gradient"
         )
+    check_one_example(learner_settings, settings.batch_size)
     if learner_settings.network == "linear":
         return linear(input_shape, settings.num_classes, seeds, learner_settings.dtype)
     if learner_settings.activation != "relu" or learner_settings.dropout or learner_settings.batch_norm:

@@ -37,7 +37,7 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.experiment.problem import Scale
 from minilop.initialization import Scheme
-from minilop.learner import Learner, LearnerSettings, make_convnet
+from minilop.learner import Learner, LearnerSettings, check_one_example, make_convnet
 from minilop.losses import cross_entropy
 from problems.continual_imagenet_figures import figures
 from problems.continual_imagenet_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
@@ -132,6 +132,7 @@ class ImagePairs:
     ):
         if learner_settings.batch_norm and settings.batch_size == 1:
             raise ValueError("batch_norm needs mini-batches; choose a batch_size of at least 2")
+        check_one_example(learner_settings, settings.batch_size)
         self.settings = settings
         self.read_class = read_class
         self.num_runs = len(seeds)

@@ -30,14 +30,14 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, to_host, xp
-from minilop.checks import check_range
+from minilop.checks import check_choices, check_range
 from minilop.experiment.figures import Figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
 from minilop.prediction import TIDBD, SwiftTD, TDLambda, TrueOnlineTDLambda
 from minilop.prediction.linear_predictor import LinearPredictor
 from problems import prediction_figures
-from problems.sweeps import Sweep, SweepRuns, check_sweep, side_by_side
+from problems.sweeps import Sweep, SweepRuns, check_parameters, check_sweep, side_by_side
 
 TITLE = "Prediction: temporal-difference learning of a value, with given and with learned step sizes"
 
@@ -87,10 +87,14 @@ class PredictionLearner:
 
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range."""
-        if not self.compared or min(self.compared) < 0:
-            raise ValueError("compared must hold at least one number, and none may be negative")
-        check_range(self, "initial_step_size tau step_bound step_decay smallest_step_size", 1e-30)
+        check_choices(self)
+        check_parameters(self.compared)
+        check_range(self, "initial_step_size step_bound smallest_step_size", 1e-30)
+        check_range(self, "tau", 1)
+        check_range(self, "step_decay", 1e-30, 1)
         check_range(self, "trace_decay", 0, 1)
+        if self.smallest_step_size > self.step_bound:
+            raise ValueError(f"smallest_step_size must be at most step_bound, {self.step_bound:g}")
 
     def make(self, weights: Array, discount: float) -> LinearPredictor:
         """The method for weights (R, K, n), with the K values of its parameter."""

@@ -5,6 +5,7 @@ hyperparameters, n inputs. All K see the same examples. A run that diverges is a
 error is not finite, `diverged_at`, everything measured of it with this hyperparameter is NaN; nothing else notices.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -80,11 +81,12 @@ class Sweep:
             if self.looks and index * self.looks // self.bin_size > (index - 1) * self.looks // self.bin_size:
                 step_sizes = step_sizes + self.learner.step_sizes
         stacked = xp.stack(errors, axis=-1)  # (R, ..., K, T)
-        finite = to_host(xp.isfinite(stacked))
+        squares = stacked * stacked
+        finite = to_host(xp.isfinite(squares))
         newly = (self.diverged_at < 0) & ~finite.all(axis=-1)
         self.diverged_at[newly] = start + np.argmin(finite, axis=-1)[newly]
         # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
-        self.squared_error[place] += to_host((stacked * stacked).sum(axis=-1)) / self.bin_size
+        self.squared_error[place] += to_host(squares.sum(axis=-1)) / self.bin_size
         if self.looks:
             self.looked[place] += to_host(xp.asarray(step_sizes)) / self.looks
         self.position = stop
@@ -173,6 +175,12 @@ class SweepRuns:
 def side_by_side(values: Sequence[float], dtype: str) -> Array:
     """Hyperparameters (K, 1), to broadcast against weights (R, ..., K, n)."""
     return xp.asarray(np.array(values, dtype)[:, None])
+
+
+def check_parameters(compared: Sequence[float], *others: float) -> None:
+    """Raises ValueError unless there is something to compare, and all parameters are numbers that a rule can use."""
+    if not compared or not all(0 <= value < math.inf for value in (*compared, *others)):
+        raise ValueError("compared must hold at least one number, and every parameter must be finite and not negative")
 
 
 def check_sweep(settings: Any, num_examples: str, bin_size: str) -> None:

@@ -26,6 +26,7 @@ Sutton (1992), "Adapting bias by gradient descent"; Mahmood et al. (2012) for Au
 initial step sizes of 0.05 are the paper's, as are lengths and numbers of inputs; the ranges that are compared are ours.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, xp
-from minilop.checks import check_range
+from minilop.checks import check_choices, check_range
 from minilop.experiment.figures import Figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
@@ -43,7 +44,7 @@ from minilop.optimizers import IDBD, LMS, Autostep
 from minilop.optimizers.autostep import Bound
 from minilop.optimizers.linear_learner import LinearLearner
 from problems import tracking_figures
-from problems.sweeps import Sweep, SweepRuns, check_sweep, side_by_side
+from problems.sweeps import Sweep, SweepRuns, check_parameters, check_sweep, side_by_side
 
 TITLE = "Tracking: learned step sizes for linear prediction of a target that keeps changing"
 
@@ -68,12 +69,12 @@ class Settings:
         check_range(self, "num_inputs num_relevant task_length num_compared compared_bin num_observed observed_bin", 1)
         check_range(self, "num_rates", 2)
         check_range(self, "target_noise", 0)
-        if self.num_relevant > self.num_inputs:
-            raise ValueError(f"num_relevant must be at most num_inputs, {self.num_inputs}, not {self.num_relevant}")
+        if self.num_relevant >= self.num_inputs:
+            raise ValueError(f"num_relevant must be below num_inputs, {self.num_inputs}, not {self.num_relevant}")
         check_sweep(self, "num_compared", "compared_bin")
         check_sweep(self, "num_observed", "observed_bin")
-        if self.num_rates % 2 or not self.sigmas:
-            raise ValueError("num_rates must be even, and sigmas hold at least one number")
+        if self.num_rates % 2 or not self.sigmas or not all(0 < sigma < math.inf for sigma in self.sigmas):
+            raise ValueError("num_rates must be even, and sigmas hold at least one number, all finite and above 0")
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,10 @@ class TrackingLearner:
 
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range."""
-        if not self.compared or min((*self.compared, *self.observed, *self.rates)) < 0:
-            raise ValueError("compared must hold at least one number, and no parameter may be negative")
-        check_range(self, "initial_step_size tau", 1e-30)
+        check_choices(self)
+        check_parameters(self.compared, *self.observed, *self.rates)
+        check_range(self, "initial_step_size", 1e-30)
+        check_range(self, "tau", 1)
 
     def make(self, weights: Array, values: Sequence[float]) -> LinearLearner:
         """The learner for weights (R, ..., K, n) with these K values of its parameter."""

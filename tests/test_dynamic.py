@@ -23,8 +23,8 @@ from minilop.plasticity import Dynamic
 from minilop.plasticity.dynamic import (
     DynamicSettings,
     draw_inputs,
-    input_chances,
     judge_units,
+    log_chances,
     mean_over,
     other_units,
 )
@@ -95,15 +95,15 @@ def test_means_over_other_units():
 def test_chances_are_powers_of_the_sums_of_mature_step_sizes():
     step_sizes = device([[[0.1, 0.2], [0.3, 0.0], [5.0, 7.0]]])  # (K, H, I)
     mature = device([[True, True, False]])
-    chances = host(input_chances(step_sizes, mature, 2.0))[0]
+    chances = np.exp(host(log_chances(step_sizes, mature, 2.0))[0])
     assert chances[1] / chances[0] == pytest.approx((0.2 / 0.4) ** 2)
-    assert host(input_chances(step_sizes, mature, 0.0)).tolist() == [[1.0, 1.0]]
+    assert host(log_chances(step_sizes, mature, 0.0)).tolist() == [[0.0, 0.0]]
 
 
 def test_inputs_are_drawn_without_putting_back_each_with_its_chance():
     """Chances 1 : 2 : 5. The first of two is input i with p_i, the second j with p_j / (1 - p_i)."""
     number = 20_000
-    chances = device(np.tile([1.0, 2.0, 5.0, 0.0], (number, 1)))
+    chances = device(np.tile(np.log([1.0, 2.0, 5.0, 1e-300]), (number, 1)))
     uniforms = draws.uniform(np.arange(number), "test", 4, dtype="float64")
     one, two = (host(draw_inputs(chances, count, uniforms)) for count in (1, 2))
     assert (one.sum(axis=-1) == 1).all() and (two.sum(axis=-1) == 2).all() and (two >= one).all()
@@ -114,8 +114,18 @@ def test_inputs_are_drawn_without_putting_back_each_with_its_chance():
     assert (two[:, 0] & two[:, 1]).mean() == pytest.approx(pair, abs=4 * math.sqrt(pair / number))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_high_power_draws_the_inputs_of_the_largest_step_sizes(dtype):
+    """Chances of e^-240 to 1, which single precision holds as logarithms only; the large ones come last here."""
+    step_sizes = device(np.exp([[[-6.0, -6.0, -6.0, 0.0, -0.5]]]), dtype)
+    chances = log_chances(step_sizes, device([[True]]), 40.0)
+    for seed in range(20):
+        uniforms = draws.uniform(np.array([seed]), "test", 5, dtype=dtype)
+        assert host(draw_inputs(chances, 2, uniforms)).tolist() == [[False, False, False, True, True]]
+
+
 def test_more_new_inputs_than_there_are_is_all_of_them():
-    assert host(draw_inputs(device([[1.0, 1.0]]), 3, device([[0.2, 0.9]]))).tolist() == [[True, True]]
+    assert host(draw_inputs(device([[0.0, 0.0]]), 3, device([[0.2, 0.9]]))).tolist() == [[True, True]]
 
 
 # --- replacement ------------------------------------------------------------------------------------------------------

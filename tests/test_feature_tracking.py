@@ -144,6 +144,33 @@ def test_step_sizes_are_measured_where_they_are_learned():
     assert "fixed.squared_error" not in finish(replace(SMALL, num_fixed=0), ALL_SMALL["sgd"], [3])
 
 
+def test_relevant_step_sizes_are_those_of_the_first_inputs():
+    runs = FeatureStream(SMALL, ALL_SMALL["two_levels"], [3, 8], True)  # 3 relevant inputs of 6
+    network, optimizer = runs.learner.network, runs.learner.optimizer
+    network.views(optimizer.state["log_step_sizes"])[0]["weight"][1, :, 2] = np.log(7.0)  # of run 1, all from input 2
+    measured = runs.diagnose()
+    assert host(measured["relevant_step_size"]) == pytest.approx([0.003, 0.003 * (1 + 1 + 7) / 3])
+    assert host(measured["irrelevant_step_size"]) == pytest.approx([0.003, 0.003])
+
+
+def test_learners_differ_in_what_their_names_say():
+    def differences(name, other):
+        one, two = vars(LEARNERS[name]), vars(LEARNERS[other])
+        return {key: (one[key], two[key]) for key in one if one[key] != two[key]}
+
+    assert differences("three_levels", "two_levels") == {"replacement_rate": (1e-4, 0.0)}
+    assert differences("three_levels", "without_inheritance") == {"inherit": (True, False)}
+    assert differences("three_levels", "dense_units") == {"new_inputs": ("by_step_sizes", "all")}
+    assert differences("three_levels", "uniform_inputs") == {"new_inputs": ("by_step_sizes", "uniform")}
+    assert differences("two_levels", "two_levels_diagonal") == {"curvature": ("layer_local", "gauss_newton_diagonal")}
+    assert set(differences("three_levels", "sgd_units")) == {
+        "step_size",
+        "meta_step_size",
+        "overshoot_limit",
+        "inherit",
+    }
+
+
 def test_learned_step_sizes_track_better_than_sgd_at_its_best_step_size():
     """Examples 4,000 to 8,000, where no unit has been replaced: about 3.2 and 2.6, of which the noise is 1."""
     settings = Settings(num_redrawn=8_000, num_fixed=0)

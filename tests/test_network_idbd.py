@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minilop.learner import Learner, LearnerSettings, make_convnet, make_mlp
 from minilop.losses import cross_entropy, half_squared_error, squared_error
 from minilop.optimizers import IDBD, Autostep
-from minilop.optimizers.network_idbd import sensitivities, squared_sources
+from minilop.optimizers.network_idbd import error_length, fill_squared_sources
 
 pytestmark = pytest.mark.usefixtures("array_module")
 
@@ -197,7 +197,7 @@ def test_sensitivities_are_the_derivatives_of_the_output():
     point = host(network.parameters).copy()
     for error in (0.7, -1e-6):
         gradient = device(np.full((1, 1, 1), error))
-        found = host(sensitivities(network.fill_gradients(values, network.backward(values, gradient)), gradient))
+        found = host(network.fill_gradients(values, network.backward(values, gradient)) / error_length(gradient))
 
         def output(parameters):
             network.parameters[...] = device(parameters)
@@ -207,7 +207,7 @@ def test_sensitivities_are_the_derivatives_of_the_output():
             derivative = slope(output, point, direction)
             assert (found * direction).sum() * np.sign(error) == pytest.approx(derivative, abs=1e-8)
         network.parameters[...] = device(point)
-    assert (host(sensitivities(device(np.zeros((1, 5))), device(np.zeros((1, 1, 1))))) == 0).all()  # no error
+    assert host(error_length(device(np.zeros((1, 1, 1))))).tolist() == [[1]]  # no error: 0 / 1
 
 
 def test_the_source_of_a_weight_is_what_its_unit_reads():
@@ -216,7 +216,9 @@ def test_the_source_of_a_weight_is_what_its_unit_reads():
     values = network.forward(device([[[3.0], [-2.0]]]))
     features = host(values[2])[0, :, 0]
     expected = [9, 4, 9, 4, 1, 1, features[0] ** 2, features[1] ** 2, 1]
-    assert host(squared_sources(network, values))[0] == pytest.approx(expected)
+    squares = device(np.ones((1, 9)))  # as biases keep
+    fill_squared_sources(network, values, squares)
+    assert host(squares)[0] == pytest.approx(expected)
 
 
 def test_traces_with_the_full_product_are_the_derivative_of_the_weights_of_a_linear_network():

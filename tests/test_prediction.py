@@ -228,7 +228,7 @@ def slow_swift_td(features, cumulants, gamma, lambda_, theta, alpha_0, eta, epsi
             h_tmp[i] = h[i] - h_old[i] * phi[i] * (z[i] - zd[i]) - h[i] * zd[i] * phi[i]
         if tau > eta:
             for i in range(n):
-                beta[i] += math.log(epsilon) * phi[i] ** 2
+                beta[i] = max(beta[i] + math.log(epsilon) * phi[i] ** 2, math.log(eta_min))
                 h_tmp[i] = h[i] = h_old[i] = zbar[i] = 0.0
         v_old = v
         values.append(v)
@@ -272,6 +272,26 @@ def test_swift_td_is_its_equations_feature_by_feature(step_bound, meta_step_size
         assert_allclose(values[:, run], expected[0], **CLOSE)
         assert_allclose(host(method.step_sizes)[run], expected[1], rtol=1e-10)
     assert np.ptp(host(method.step_sizes)) > 0.001
+
+
+def test_tidbd_forgets_nothing_below_zero():
+    """With a step size of 2 for features of length 1, alpha x z exceeds 1 at once, and [z]+ is 0."""
+    features, cumulants = stream(12, (1, 3))
+    method = TIDBD(zeros(1, 3), GAMMA, LAMBDA, 0.001, 2.0)
+    values = predict(method, features, cumulants)
+    expected = slow_tidbd(features[:, 0], cumulants[:, 0], 0.9, 0.8, 0.001, 2.0, "semi", None)
+    assert_allclose(values[:, 0], expected[0], rtol=1e-10)
+    assert_allclose(host(method.step_sizes)[0], expected[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_large_and_rare_feature_leaves_swift_td_with_numbers(dtype):
+    """It lowers its own step size to the limit and no further; else 1 / alpha would overflow, and 0 times that is NaN."""
+    method = SwiftTD(device(np.zeros((1, 2)), dtype), 0.9, 0.9, step_bound=0.1)
+    for step in range(60):
+        method.step(device([[1.0, 1000.0 if step == 50 else 0.0]], dtype), 1.0)
+    assert np.isfinite(host(method.weights)).all()
+    assert host(method.step_sizes)[0, 1] == pytest.approx(math.exp(-15), rel=1e-5)
 
 
 # --- relations --------------------------------------------------------------------------------------------------------
@@ -343,6 +363,24 @@ def test_mirrored_cumulants_give_mirrored_values_and_the_same_step_sizes(kind):
     method, mirror = make(kind, zeros(2, 6), 0.01), make(kind, zeros(2, 6), 0.01)
     assert_array_equal(predict(method, features, cumulants), -predict(mirror, features, -cumulants))
     assert_array_equal(host(method.step_sizes), host(mirror.step_sizes))
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_an_episode_ends_in_two_steps(kind):
+    """As the module's docstring has it: then no trace and no expectation reaches from one episode into the next."""
+    method = make(kind, device([[0.2, 0.2, 0.2]]), 0.01)
+    first, second, third, nothing = device(np.eye(3))[0:1], device(np.eye(3))[1:2], device(np.eye(3))[2:3], zeros(1, 3)
+    method.step(first, 0.0)
+    method.step(second, 0.5)
+    method.step(nothing, 1.0)
+    weights = host(method.weights).copy()
+    method.discount = 0.0
+    method.step(third, 0.0)
+    method.discount = GAMMA
+    assert_allclose(host(method.weights), weights, atol=1e-12)  # the beginning taught nothing about the end
+    method.step(second, 3.0)
+    assert_array_equal(host(method.weights)[0, :2], weights[0, :2])  # nor does what comes later
+    assert host(method.weights)[0, 2] > weights[0, 2]
 
 
 @pytest.mark.parametrize("kind", EVERY)

@@ -210,12 +210,14 @@ def test_the_strict_backend_finds_the_same(name, strict):
 
 @pytest.mark.parametrize("name", ["idbd", "autostep"])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(name, array_module):
-    expected = finish(SMALL, ALL_SMALL[name], [3, 8])
-    runs = tracking.start(SMALL, ALL_SMALL[name], [3, 8], None)
+    learner = replace(ALL_SMALL[name], compared=(0.01, 5.0))  # IDBD overflows by 5
+    expected = finish(SMALL, learner, [3, 8])
+    assert name == "autostep" or (expected["compared.diverged_at"][:, 1] >= 0).all()
+    runs = tracking.start(SMALL, learner, [3, 8], None)
     with np.errstate(all="ignore"):
         while runs.progress < 1.0:
             state = {key: array.copy() for key, array in runs.state().items()}
-            runs = tracking.start(SMALL, ALL_SMALL[name], [3, 8], None)
+            runs = tracking.start(SMALL, learner, [3, 8], None)
             runs.restore(state)
             runs.advance()
     assert_same_results(runs.results(), expected)
@@ -244,8 +246,15 @@ def test_a_run_that_overflows_is_a_result_and_nothing_else_notices(array_module)
     finite = []
     with np.errstate(all="ignore"):
         for x, y in zip(*examples):
-            finite.append(np.isfinite(host(sweep.learner.step(xp.asarray(x), xp.asarray(y)))[:, 1]))
+            finite.append(np.isfinite(host(sweep.learner.step(xp.asarray(x), xp.asarray(y)))[:, 1] ** 2))
     assert (np.argmin(finite, axis=0) == at[:, 1]).all()
+
+
+def test_an_error_whose_square_overflows_has_overflowed():
+    """LMS that diverges slowly: its error is for a while a number whose square is none."""
+    results = finish(SMALL, TrackingLearner("lms", (0.05, 0.4)), [3, 8, 9])
+    assert (results["compared.diverged_at"][:, 0] == -1).all() and (results["compared.diverged_at"][:, 1] > 0).all()
+    assert not np.isinf(results["compared.squared_error"]).any()
 
 
 def test_the_example_of_an_overflow_is_counted_from_the_start_of_the_stream(array_module):
@@ -267,7 +276,7 @@ def test_settings_that_make_no_sense_are_refused():
     for changes, words in (
         ({"compared_bin": 7000}, "num_compared, 30000, must be a multiple of compared_bin, 7000"),
         ({"num_observed": 500}, "must be a multiple of observed_bin"),
-        ({"num_relevant": 30}, "num_relevant must be at most num_inputs, 20, not 30"),
+        ({"num_relevant": 20}, "num_relevant must be below num_inputs, 20, not 20"),
         ({"num_rates": 3}, "num_rates must be even"),
         ({"sigmas": ()}, "sigmas hold at least one number"),
     ):

@@ -1,4 +1,4 @@
-"""Autostep (Mahmood, Sutton, Degris and Pilarski, ICASSP 2012): IDBD that needs no tuning of its meta step size.
+"""Autostep (Mahmood, Sutton, Degris and Pilarski, ICASSP 2012): IDBD whose meta step size needs far less tuning.
 
     1.  delta  =  y - w . x
     2.  g_i  =  delta x_i h_i                                              with h from before
@@ -26,9 +26,20 @@ restatements of its Table 1 agree. `bound` says what line 6 divides:
 from typing import Literal
 
 from minilop.backend import Array, xp
+from minilop.checks import check_choice
 from minilop.optimizers.linear_learner import LinearLearner, dot, filled, like
 
 Bound = Literal["permanent", "transient"]
+
+
+def normalize(meta_gradient: Array, normalizers: Array, rate: Array) -> None:
+    """Line 3 and g / v, in place; `rate`, alpha x^2 / tau, is overwritten."""
+    size = abs(meta_gradient)
+    rate *= size - normalizers
+    normalizers += rate
+    xp.maximum(normalizers, size, out=normalizers)
+    smallest = float(xp.finfo(normalizers.dtype).tiny)
+    meta_gradient /= xp.maximum(normalizers, smallest, out=size)  # 0 / 0 is to be 0
 
 
 def autostep_update(
@@ -46,10 +57,7 @@ def autostep_update(
     change = error * inputs  # (R, n) of the weights, for a step size of 1
     squares = inputs * inputs
     meta_gradient = change * traces  # 2
-    size = abs(meta_gradient)
-    normalizers += step_sizes * squares / tau * (size - normalizers)  # 3
-    xp.maximum(normalizers, size, out=normalizers)
-    meta_gradient /= xp.where(normalizers == 0, 1, normalizers)  # a number of 0 has a meta-gradient of 0
+    normalize(meta_gradient, normalizers, step_sizes * squares / tau)  # 3
     step_sizes *= xp.exp(meta_step_size * meta_gradient)  # 4
     overshoot = xp.maximum(dot(step_sizes, squares), 1)  # (R, 1)   5
     if bound == "permanent":
@@ -74,6 +82,8 @@ class Autostep(LinearLearner):
         tau: Array = 1e4,
         bound: Bound = "permanent",
     ):
+        """Raises ValueError for another bound."""
+        check_choice("bound", bound, Bound)
         super().__init__(weights)
         self.meta_step_size = like(weights, meta_step_size)
         self.tau = like(weights, tau)

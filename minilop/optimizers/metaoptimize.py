@@ -17,7 +17,8 @@ h, the past steps were too long, and beta falls. The exact line 5 for SGD as bas
     5'. h  <-  gamma ( (1 - kappa alpha) h - alpha Hess h )  +  change
 
 and `step` takes the product Hess h of the present loss where it is known: for delta^2 / 2 of a linear prediction it is
-x (x . h). With one step size a weight, the diagonal of Hess and `meta_first` this is IDBD.
+x (x . h). With one step size a weight, the diagonal of Hess, gamma = 1, SGD as base and as meta, and `meta_first`, this is
+IDBD, as long as nothing is clipped at 0 in IDBD's line 5.
 
 A warning of ours: with SGD as base and gamma near 1, h is just w_t - w_0, nothing forgets, and on a problem of tracking
 alpha falls to 0. There gamma must be the memory of the problem (0.95 on that of problems/tracking.py), or line 5' used.
@@ -25,7 +26,8 @@ alpha falls to 0. There gamma must be the memory of the problem (0.95 on that of
 Paper - published code - ours. Line 1: the paper's listing applies the momentum of before g, published code and we the
 updated one. Line 5: published code accumulates alpha g / (sqrt(v) + eps) for Adam, the paper and we the change. Line 6:
 the JAX code does it before line 3, `order = "meta_first"`. Meta Lion: the torch code updates its momentum before taking
-the sign, the paper, the experiments' code and we after. Values of the rules' rates are the paper's, `RATES`.
+the sign, the paper, the experiments' code and we after. Values of the rules' rates, `RATES`, are the paper's but for momentum's,
+which it does not tell; Adam's epsilon is 1e-8 as base and as meta, so that meta-gradients far below it move beta less.
 """
 
 from collections.abc import Sequence
@@ -35,12 +37,13 @@ from typing import Literal
 import numpy as np
 
 from minilop.backend import Array, xp
-from minilop.checks import check_range
+from minilop.checks import check_choice, check_range
 from minilop.optimizers.linear_learner import like
 from minilop.optimizers.optimizer import Optimizer, is_used
 
 Rule = Literal["sgd", "momentum", "adam", "lion"]
 StepSizes = Literal["scalar", "layer", "weight"]
+Order = Literal["meta_last", "meta_first"]
 
 RATES: dict[Rule, tuple[float, float]] = {
     "sgd": (0.0, 0.0),
@@ -52,13 +55,17 @@ RATES: dict[Rule, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class MetaOptimizeSettings:
-    """Hyperparameters of MetaOptimize, the paper's where nothing else is said. Its meta step size is 0.001."""
+    """Hyperparameters of MetaOptimize, the paper's where nothing else is said.
+
+    Its meta step size is 0.001 in the paper and in `MetaOptimize`; in the settings of a learner the name is shared with
+    network IDBD, whose 0.01 is the default there.
+    """
 
     base: Rule = "adam"
     meta: Rule = "adam"
-    step_sizes: StepSizes = "scalar"
+    step_sizes: StepSizes = "scalar"  # layer: of every layer with parameters, a normalization or a lone bias too
     trace_decay: float = 1.0  # gamma; the paper's 0.999 where the data change
-    order: Literal["meta_last", "meta_first"] = "meta_last"
+    order: Order = "meta_last"
 
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range."""
@@ -117,9 +124,12 @@ class MetaOptimize(Optimizer):
         block_lengths: Sequence[int] = (),
         trace_decay: Array = 1.0,
         weight_decay: Array = 0.0,
-        order: Literal["meta_last", "meta_first"] = "meta_last",
+        order: Order = "meta_last",
     ):
-        """Raises ValueError where the blocks are not all the parameters."""
+        """Raises ValueError where the blocks are not all the parameters, or for an unknown rule or order."""
+        check_choice("base", base, Rule)
+        check_choice("meta", meta, Rule)
+        check_choice("order", order, Order)
         super().__init__(like(parameters, step_size), like(parameters, weight_decay))
         num_parameters = parameters.shape[-1]
         if block_lengths and sum(block_lengths) != num_parameters:

@@ -27,6 +27,8 @@ randomness enters only where a unit is made. Per example:
 rho is `replacement_rate`, m `maturity_threshold`, eta `decay_rate`, K `num_new_inputs`, p `input_power`. An input that no
 unit has use for has small step sizes everywhere, since changes of its weights seldom agree: a new unit hardly ever looks
 at it, and learns little about it. Units of high utility stay, as the backbone; the young ones are the fringe that explores.
+Units that go in one step are not among each other's other units. Layers take their turn from the inputs on, so a fresh unit of a
+later layer may be connected to one that was made just before.
 
 A construction of ours, from parts that are known: IDBD and Autostep; the generate-and-test of Mahmood and Sutton (2013) and
 of Continual Backprop, from which lines 3 and the count c are; the three levels and the word inheritance are not in them.
@@ -45,7 +47,7 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, to_host, xp
-from minilop.checks import check_range
+from minilop.checks import check_choices, check_range
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss
 from minilop.networks import HiddenLayer, Network
@@ -79,6 +81,7 @@ class DynamicSettings(NetworkIDBDSettings):
 
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range."""
+        check_choices(self)
         super().__post_init__()
         check_range(self, "step_size replacement_rate maturity_threshold input_power", 0)
         check_range(self, "decay_rate", 0, 1, below_high=True)
@@ -113,25 +116,32 @@ def other_units(wanted: Array, runs: Array, units: Array) -> Array:
 
 def mean_over(values: Array, others: Array) -> Array:
     """Mean of values (K, ..., H) over the units in `others` (K, H): (K, ...)."""
-    others = others.reshape(others.shape[:1] + (1,) * (values.ndim - 2) + others.shape[1:])
-    return xp.where(others, values, 0).sum(axis=-1) / others.sum(axis=-1)
+    means = values.reshape(len(values), -1, others.shape[-1]) @ others.astype(values.dtype)[..., None]  # (K, n, 1)
+    number = others.sum(axis=-1, dtype=values.dtype).reshape(-1, *(1,) * (values.ndim - 2))
+    return means.reshape(values.shape[:-1]) / number
 
 
-def input_chances(step_sizes: Array, mature: Array, input_power: float) -> Array:
-    """Chances of being drawn, up to a factor, from the step sizes (K, H, I) of the units in `mature` (K, H): (K, I)."""
-    total = xp.where(mature[..., None], step_sizes, 0).sum(axis=-2)
-    return (total / total.max(axis=-1, keepdims=True)) ** input_power
+def log_chances(step_sizes: Array, mature: Array, input_power: float) -> Array:
+    """ln(chance of being drawn), but for a constant, from the step sizes (K, H, I) of the units in `mature` (K, H): (K, I)."""
+    total = (mature.astype(step_sizes.dtype)[:, None] @ step_sizes)[:, 0]
+    return input_power * log_of(total)
 
 
-def draw_inputs(chances: Array, number: int, uniforms: Array) -> Array:
+def draw_inputs(log_chances: Array, number: int, uniforms: Array) -> Array:
     """`number` inputs of each new unit by their chances, from uniform numbers, both (K, I): (K, I) of bool.
 
-    Each input waits for a random time, exponential with mean 1 / chance; the first `number` to come are drawn.
+    Each input waits for a random time, exponential with mean 1 / chance; the first `number` to come are drawn. Times are
+    compared by their logarithms, so that no power of a small chance becomes 0.
     """
-    waiting = xp.where(chances > 0, -xp.log(1 - uniforms) / xp.where(chances > 0, chances, 1), xp.inf)
-    order = xp.argsort(waiting, axis=-1, kind="stable")
+    log_waiting = log_of(-xp.log(1 - uniforms)) - log_chances
+    order = xp.argsort(log_waiting, axis=-1, kind="stable")
     rank = xp.argsort(order, axis=-1, kind="stable")
     return rank < number
+
+
+def log_of(values: Array) -> Array:
+    """The logarithm of numbers that are not negative, finite for 0 too."""
+    return xp.log(xp.maximum(values, float(xp.finfo(values.dtype).tiny)))
 
 
 # --- the learner ------------------------------------------------------------------------------------------------------
@@ -139,6 +149,10 @@ def draw_inputs(chances: Array, number: int, uniforms: Array) -> Array:
 
 class Dynamic:
     """R networks of dense layers that learn side by side; used as a `Learner` is.
+
+        settings = DynamicSettings()
+        network = mlp((20, 10, 1), settings.activation, range(30), settings.dtype)
+        learner = Dynamic(network, half_squared_error, settings)
 
     optimizer   what adapts weights and step sizes
     units       one dictionary a hidden layer, see `judge_units`
@@ -169,7 +183,10 @@ class Dynamic:
 
         inputs    (R, I, 1)
         targets   as the loss wants them
+
+        Raises ValueError for inputs of another shape.
         """
+        self.network.check_inputs(inputs)
         values = self.network.forward(inputs)  # 1
         losses, output_gradient = self.loss(values[-1], targets)
         output_gradients = self.network.backward(values, output_gradient)
@@ -214,9 +231,9 @@ class Dynamic:
         where = {"layer": number, "step": self.num_steps, "slot": replaced, "dtype": self.network.dtype}
         if settings.new_inputs == "by_step_sizes":
             mature = other_units(age > settings.maturity_threshold, runs, replaced)
-            chances = input_chances(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, settings.input_power)
+            chances = log_chances(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, settings.input_power)
         else:
-            chances = xp.ones((len(replaced), num_inputs), self.network.dtype)
+            chances = xp.zeros((len(replaced), num_inputs), self.network.dtype)
         drawn = draw_inputs(chances, settings.num_new_inputs, draws.uniform(seeds, "fresh input", num_inputs, **where))
         return xp.where(drawn, draws.normal(seeds, "fresh weight", num_inputs, **where) / 2, 0)
 

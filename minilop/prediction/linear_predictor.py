@@ -9,6 +9,15 @@ At each step a method sees x_t and r_t, makes its prediction v_t with the weight
 features of the step before, whose prediction turns out to have erred by delta = r_t + gamma v_t - v_(t-1). The first
 step finds features of 0 before it and learns nothing. All arrays may have more leading axes than R, as in
 `minilop.optimizers.linear_learner`.
+
+A stream of episodes needs two steps where one ends. First features of 0 with the last cumulant, so that nothing more is
+expected; then the first features of the next episode with a cumulant of 0 and, for this step alone, a discount of 0: it
+ends all traces, and the value of the new beginning is nothing that the old episode had led to.
+
+    method.step(xp.zeros_like(features), last_cumulant)
+    method.discount = 0.0
+    method.step(first_features, 0.0)
+    method.discount = gamma
 """
 
 from abc import ABC, abstractmethod
@@ -40,9 +49,9 @@ class LinearPredictor(ABC):
         return dot(self.weights, features)[..., 0]
 
     def step(self, features: Array, cumulant: Array) -> Array:
-        """Features (R, n) and the cumulant (R,) that came with them; returns the values (R,), from before learning."""
+        """Features (R, n) and the cumulant (R,) or number that came with them; returns the values (R,) from before."""
         value = dot(self.weights, features)  # (R, 1)
-        self.update(features, cumulant[..., None], value)
+        self.update(features, xp.asarray(cumulant, self.weights.dtype)[..., None], value)
         return value[..., 0]
 
     def zeros(self, *names: str) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 Three ideas on top of true online TD(lambda): step sizes of every feature, learned by gradient descent on the error of
 the lambda-return; a bound eta on how much of a prediction's error one step may remove; and step sizes that decay where
-they ran into that bound. With phi, r the features and cumulant of this step, and all else 0 at the start:
+they ran into that bound. With phi, r the features and cumulant of this step, beta = ln(alpha_0) and all else 0 at the start:
 
     A   v = w . phi            d = r + gamma v - v_old
     B   dw = d z - zd v_delta          w <- w + dw
@@ -14,7 +14,7 @@ they ran into that bound. With phi, r the features and cumulant of this step, an
         p <- p + h_old phi
         z <- z + zd (1 - T)            zbar <- zbar + zd (1 - T - zbar phi)
         h_tmp <- h - h_old phi (z - zd) - h zd phi                              with z from after its change
-    E   where tau > eta:  beta <- beta + ln(epsilon) phi^2   and   h_tmp, h, h_old, zbar <- 0
+    E   where tau > eta:  beta <- max(beta + ln(epsilon) phi^2, ln(eta_min))   and   h_tmp, h, h_old, zbar <- 0
     F   v_old <- v
 
 theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`; z are `traces`, zd the
@@ -24,7 +24,8 @@ and a bound that is never met it is true online TD(lambda).
 Paper - published code - ours. This is the dense one of the published forms, in its order of evaluation. It has been
 compared with a loop over these equations, not with the authors' program. The sparse forms do E for the active features alone and before D's
 other lines, and differ once the bound is met. The published packages up to 0.1.8 compare beta with eta_min itself, so
-that the lower limit never acts; here and in 0.2.2 it does. One restatement multiplies theta by exp(beta) where the code
+that the lower limit never acts; here and in 0.2.2 it does. The maximum in E is ours: one large feature would otherwise
+lower beta so far that 1 / exp(beta) overflows in the next B. One restatement multiplies theta by exp(beta) where the code
 divides.
 """
 
@@ -98,6 +99,7 @@ class SwiftTD(LinearPredictor):
 
         bounded = total > self.step_bound  # (R, 1)   E
         beta += bounded * self.log_step_decay * (features * features)
+        xp.maximum(beta, self.log_smallest, out=beta)  # B divides by exp(beta) before it looks at the limits
         for array in (h_tmp, h, h_old, zbar):
             xp.copyto(array, 0, where=bounded)
         v_old[...] = value  # F

@@ -9,7 +9,8 @@ With x, x' the features of the step before and of this one, r the cumulant of th
     5.  w_i  <-  w_i + alpha_i delta z_i
     6.  h_i  <-  h_i [1 - alpha_i x_i z_i]+  +  alpha_i delta z_i          [z]+ = max(z, 0)
 
-theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. With lambda = gamma = 0 it is IDBD. Two options:
+theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. With lambda = gamma = 0 it is IDBD, whose
+target is the cumulant of the next step. Two options:
 
     gradient   semi: as above.  ordinary: x_i - gamma x'_i in place of x_i in lines 2 and 6
     normalize  as Autostep does, with u_i = x_i (or as above) and m_i = delta u_i h_i: in place of lines 2 and 3
@@ -26,8 +27,12 @@ learn from the lambda-return: at a lambda near 1 the plain form hardly moves its
 from typing import Literal
 
 from minilop.backend import Array, xp
+from minilop.checks import check_choice
+from minilop.optimizers.autostep import normalize
 from minilop.optimizers.linear_learner import dot, filled, like
 from minilop.prediction.linear_predictor import LinearPredictor
+
+Gradient = Literal["semi", "ordinary"]
 
 
 class TIDBD(LinearPredictor):
@@ -40,10 +45,12 @@ class TIDBD(LinearPredictor):
         trace_decay: Array,
         meta_step_size: Array = 0.01,
         initial_step_size: Array = 0.01,
-        gradient: Literal["semi", "ordinary"] = "semi",
+        gradient: Gradient = "semi",
         normalize: bool = False,
         tau: Array = 1e4,
     ):
+        """Raises ValueError for another gradient."""
+        check_choice("gradient", gradient, Gradient)
         super().__init__(weights, discount, trace_decay)
         self.meta_step_size = like(weights, meta_step_size)
         self.gradient = gradient
@@ -77,9 +84,6 @@ class TIDBD(LinearPredictor):
         if not self.normalize:
             log_step_sizes += self.meta_step_size * meta_gradient
             return
-        normalizers = self.state["normalizers"]
-        size = abs(meta_gradient)
-        normalizers += self.step_sizes * overlap / self.tau * (size - normalizers)
-        xp.maximum(normalizers, size, out=normalizers)
-        log_step_sizes += self.meta_step_size * (meta_gradient / xp.where(normalizers == 0, 1, normalizers))
+        normalize(meta_gradient, self.state["normalizers"], self.step_sizes * overlap / self.tau)
+        log_step_sizes += self.meta_step_size * meta_gradient
         log_step_sizes -= xp.log(xp.maximum(dot(self.step_sizes, overlap), 1))

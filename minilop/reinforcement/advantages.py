@@ -17,9 +17,10 @@ whoever stands there could have gone on. `time_outs` says what to make of it:
 A step that fails the task at the time limit has failed.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 from minilop.backend import Array, xp
+from minilop.checks import check_choice
 
 TimeOuts = Literal["terminal", "bootstrapped"]
 
@@ -39,8 +40,7 @@ def generalized_advantages(
     values, next_values     V(o_t) and V(o'_t)
     terminated, timed_out   of bool: the step failed, or reached the time limit
     """
-    if time_outs not in get_args(TimeOuts):
-        raise ValueError(f"time_outs must be terminal or bootstrapped, not {time_outs!r}")
+    check_choice("time_outs", time_outs, TimeOuts)
     ended = terminated | timed_out
     worthless = ended if time_outs == "terminal" else terminated
     nothing = xp.zeros_like(rewards)

@@ -29,14 +29,13 @@ A rollout with R agents of N environments each:
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import get_args
 
 import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, to_host, xp
-from minilop.checks import check_range
-from minilop.learner import Learner, LearnerSettings, make_mlp, make_optimizer
+from minilop.checks import check_choice, check_range
+from minilop.learner import Learner, LearnerSettings, check_one_example, make_mlp, make_optimizer
 from minilop.losses import squared_error
 from minilop.reinforcement.advantages import TimeOuts, generalized_advantages, normalized
 from minilop.reinforcement.policies import log_probability, log_probability_gradients, sample, standardized
@@ -68,8 +67,7 @@ class PPOSettings:
         check_range(self, "initial_log_std", -20, 20)
         if not all(number >= 1 for number in self.hidden_units):
             raise ValueError(f"hidden_units must all be at least 1, not {self.hidden_units}")
-        if self.time_outs not in get_args(TimeOuts):
-            raise ValueError(f"time_outs must be {' or '.join(get_args(TimeOuts))}, not {self.time_outs}")
+        check_choice("time_outs", self.time_outs, TimeOuts)
         if self.num_samples % self.mini_batch_size:
             raise ValueError(
                 f"mini_batch_size must divide the {self.num_samples} samples of an update "
@@ -137,8 +135,7 @@ class PPO:
             raise ValueError("dropout changes the policy between acting and learning; PPO needs dropout=0")
         if learner_settings.update != "gradient":
             raise ValueError(f"update={learner_settings.update} is for one example a step; choose update=gradient")
-        if learner_settings.optimizer == "network_idbd":
-            raise ValueError("optimizer=network_idbd is for one example a step; PPO needs adam, sgd or metaoptimize")
+        check_one_example(learner_settings, settings.mini_batch_size)
         self.settings = settings
         self.seeds = np.asarray(seeds)
         self.dtype = learner_settings.dtype
