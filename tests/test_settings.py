@@ -7,7 +7,7 @@ import pytest
 from toy_blocks import experiment
 from toy_problem import ToyLearner
 
-from minilop.experiment.settings import SettingsError, differences, fingerprint, nearest, override, sentence
+from minilop.experiment.settings import SettingsError, differences, fingerprint, nearest, override, sentence, unknown
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,31 @@ def test_a_value_that_does_not_fit_is_told_what_was_expected(name: str, text: st
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="no setting 'stepsize'; did you mean step_size"):
         override(Settings(), {"stepsize": "1"})
-    assert nearest("zzz", ["backprop", "l2"]) in ("backprop", "l2")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("idbd", "idbd"),
+        ("ibdd", "idbd"),  # letters swapped
+        ("swifttd", "swift_td"),  # one left out
+        ("shrink_perturb", "shrink_and_perturb"),  # four of fourteen
+        ("meta_step_size", None),  # six letters away from initial_step_size
+        ("metaoptimize", None),
+        ("zzz", None),
+    ],
+)
+def test_a_name_is_suggested_only_where_it_may_have_been_meant(name: str, near: str | None) -> None:
+    assert nearest(name, ["idbd", "swift_td", "shrink_and_perturb", "initial_step_size", "network_idbd"]) == near
+
+
+def test_where_no_name_is_near_the_error_says_what_there_is() -> None:
+    assert str(unknown("learner", "zzz", ["backprop", "l2"])) == "There is no learner 'zzz'; choose from backprop, l2."
+    many = [f"name_{number}" for number in range(30)]
+    assert str(unknown("learner", "zzz", many)) == "There is no learner 'zzz'; --list shows the 30 that there are."
+    with pytest.raises(SettingsError) as error:
+        override(Settings(), {"activation": "swish"})
+    assert str(error.value) == "The setting activation expects one of relu, tanh, linear, not 'swish'."
 
 
 def test_settings_that_only_fit_together_are_changed_together() -> None:

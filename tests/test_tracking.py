@@ -300,8 +300,8 @@ def test_the_command_changes_these_learners_as_any_others():
     assert experiment(dtype="float64").learner_settings.dtype == "float64"
     fingerprints = {each.fingerprint for each in (plain, changed, experiment(dtype="float64"))}
     assert len(fingerprints) == 3 and plain.fingerprint == experiment().fingerprint
-    with pytest.raises(SettingsError, match="did you mean initial_step_size"):
-        experiment(changes=["tracking.idbd.step_size=0.1"])
+    with pytest.raises(SettingsError, match="no setting 'meta_step_size'; choose from rule, compared, observed, rates"):
+        experiment(changes=["tracking.idbd.meta_step_size=0.1"])
     with pytest.raises(SettingsError, match="compared must hold at least one number"):
         experiment(changes=["tracking.idbd.compared="])
 

@@ -1,7 +1,6 @@
 """Settings: frozen dataclasses that are changed by name from text, and the fingerprint that names a result file."""
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -11,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 RESULTS_FORMAT = 1  # raise it when the meaning of a result changes: older files then have other names and stay unread
+MOST_NAMES = 20  # that an error lists
 
 SettingsType = TypeVar("SettingsType")
 
@@ -90,14 +90,34 @@ def differences(before: SettingsType, after: SettingsType, prefix: str) -> list[
     return [f"{prefix}.{name}={show(getattr(after, name))}" for name in changed]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The one of `names` that looks most like `name`."""
-    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that `name` may be misspelt for, at most a slip in three letters, or None."""
+    near = min(names, key=lambda other: _slips(name, other))
+    return near if _slips(name, near) <= max(1, len(name) // 3) else None
+
+
+def _slips(one: str, other: str) -> int:
+    """How many letters were left out, added, mistaken or swapped with the next: the optimal string alignment."""
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, start=1):
+        row = [i]
+        for j, right in enumerate(other, start=1):
+            slips = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != right))
+            if i > 1 and j > 1 and one[i - 2] == right and other[j - 2] == letter:
+                slips = min(slips, rows[-2][j - 2] + 1)
+            row.append(slips)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> SettingsError:
     """The error for a `name` that is none of `names`, where `kind` says what was looked for."""
-    return SettingsError(f"There is no {kind} {name!r}; did you mean {nearest(name, names)}?")
+    names = list(names)
+    if near := nearest(name, names):
+        return SettingsError(f"There is no {kind} {name!r}; did you mean {near}?")
+    if len(names) > MOST_NAMES:
+        return SettingsError(f"There is no {kind} {name!r}; --list shows the {len(names)} that there are.")
+    return SettingsError(f"There is no {kind} {name!r}; choose from {', '.join(names)}.")
 
 
 def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
@@ -162,7 +182,8 @@ def _parse_choice(choices: tuple[Any, ...], text: str) -> Any:
         if text == str(choice):
             return choice
     names = [str(choice) for choice in choices]
-    raise ValueError(f"one of {', '.join(names)} (the nearest is {nearest(text, names)})")
+    near = nearest(text, names)
+    raise ValueError(f"one of {', '.join(names)}" + (f" (the nearest is {near})" if near else ""))
 
 
 def _parse_tuple(kinds: tuple[Any, ...], text: str) -> tuple[Any, ...]:
