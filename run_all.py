@@ -27,7 +27,7 @@ from minilop.experiment.drawing import check_writable, draw
 from minilop.experiment.engines import choose_engine
 from minilop.experiment.progress import Progress, announce
 from minilop.experiment.runner import Interrupted, Workplace
-from minilop.experiment.selection import choose, choose_problems, find_data
+from minilop.experiment.selection import choose, choose_problems, find_data, left_out
 from minilop.experiment.settings import SettingsError, sentence
 from problems import PROBLEMS
 
@@ -42,10 +42,8 @@ from problems import PROBLEMS
     "--seed", "first_seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first run."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: by learner, float32]")
-@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True, help="Results folder.")
-@click.option(
-    "--figures", type=click.Path(path_type=Path), default="figures", show_default=True, help="Figures folder."
-)
+@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True, help="For results.")
+@click.option("--figures", type=click.Path(path_type=Path), default="figures", show_default=True, help="For figures.")
 @click.option("--data", type=click.Path(path_type=Path), envvar="MINILOP_DATA", help="Data folder; also MINILOP_DATA.")
 @click.option("--engine", "engine_name", metavar="NAME", help="serial or process[:n].  [default: a process per core]")
 @click.option("--shard", metavar="I/N", help="Only every N-th run, from the I-th on.")
@@ -55,13 +53,13 @@ from problems import PROBLEMS
 @click.option("--list", "only_list", is_flag=True, help="Show problems, learners and settings.")
 @click.option("--status", "only_status", is_flag=True, help="Show what is done.")
 @click.option("--figures-only", is_flag=True, help="Draw what is done.")
-@click.option(
-    "--animate", is_flag=True, help="Also make an animation of the ants' walks (GIF); no other problem has one."
-)
+@click.option("--animate", is_flag=True, help="Also animate the ants' walks (GIF); no other problem has an animation.")
+@click.argument("stray", nargs=-1, metavar="")
 def main(
     backend_name: str, scale: str, problem_names: Sequence[str], learners: Sequence[str], num_runs: int | None,
     first_seed: int, dtype: str | None, out: Path, figures: Path, data: Path | None, engine_name: str | None,
     shard: str | None, changes: Sequence[str], only_list: bool, only_status: bool, figures_only: bool, animate: bool,
+    stray: Sequence[str],
 ) -> None:  # fmt: skip
     """Run every problem, go on where an earlier command stopped, and draw the figures.
 
@@ -69,8 +67,10 @@ def main(
     130 interrupted.
     """
     try:
-        problems = choose_problems(PROBLEMS, problem_names)
+        problems = choose_problems(PROBLEMS, problem_names, stray)
         chosen = choose(problems, scale, learners, num_runs, first_seed, dtype, changes, shard)
+        for line in left_out(problem_names, chosen, learners):
+            click.echo(line)
         if only_list:
             click.echo("\n".join(overview.describe(problems, learners)))
             return

@@ -235,6 +235,8 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["--problem", "toi"], "There is no problem 'toi'; did you mean toy?"),
+        (["--problem", "tracking"], "There is no problem 'tracking'; choose from toy, toy_again."),
+        (["--problem", "toy", "toy_again"], "'toy_again' belongs to no option; repeat --problem (or --learner,"),
         (["--learner", "fats"], "There is no learner 'fats'; did you mean fast?"),
         (["--set", "toy.num_step=3"], "There is no setting 'num_step'; did you mean num_steps?"),
         (["--set", "toy.fast.rat=3"], "There is no setting 'rat'; did you mean rate?"),
@@ -301,6 +303,35 @@ def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPat
     assert ["toy.spare"] not in rows
     named = CliRunner().invoke(run_all.main, ["--list", "--learner", "spare"])
     assert "toy.spare" in named.output and "toy.slow" not in named.output
+
+
+def test_list_shows_the_defaults_of_every_kind_of_settings() -> None:
+    """Some learners of feature_tracking have other settings than SGD."""
+    chosen = [word for name in ("sgd", "two_levels", "three_levels") for word in ("--learner", name)]
+    done = CliRunner().invoke(run_all.main, ["--list", "--problem", "feature_tracking", *chosen])
+    blocks = " ".join(done.output.split()).split("Settings of ")[1:]
+    assert [block.split(" and their defaults:")[0] for block in blocks] == ["sgd", "two_levels, three_levels"]
+    assert "momentum=0.0" in blocks[0] and "num_new_inputs" not in blocks[0]
+    assert "new_inputs=by_step_sizes, num_new_inputs=3, input_power=2.0, inherit=True" in blocks[1]
+    alone = CliRunner().invoke(run_all.main, ["--list", "--problem", "feature_tracking", "--learner", "three_levels"])
+    assert alone.output.count("and their defaults:") == 1 and "num_new_inputs=3" in " ".join(alone.output.split())
+
+
+def test_a_named_problem_without_the_named_learner_is_told_of() -> None:
+    asked = ["--list", "--problem", "tracking", "--problem", "feature_tracking", "--learner", "idbd"]
+    done = CliRunner().invoke(run_all.main, asked)
+    assert done.exit_code == 0
+    assert done.output.count("feature_tracking is left out: it has no learner idbd.") == 1
+    assert "is left out" not in CliRunner().invoke(run_all.main, ["--list", "--learner", "idbd"]).output  # none named
+
+
+def test_runs_that_diverge_are_told_of_when_done_and_by_the_status(tmp_path: Path) -> None:
+    one = ["--scale", "smoke", "--problem", "toy", "--learner", "fast", "--set", "toy.mischief=diverge"]
+    output = command(tmp_path, *one, "--engine", "process:1")
+    assert "toy fast, seed 0, done; 1 of 1 diverged, the first at 3." in output
+    assert "toy fast, seeds 1 to 2, done. " in output
+    rows = [line.split() for line in command(tmp_path, *one, "--status").splitlines()]
+    assert ["fast", "3", "(diverged:", "1)", "0", "0"] in rows
 
 
 def test_status_counts_what_is_done_and_missing(tmp_path: Path) -> None:
@@ -383,9 +414,12 @@ def test_the_announcement_counts_runs_and_guesses_the_time() -> None:
     ]
 
 
-def test_a_learners_setting_given_to_the_problem_is_told_where_it_belongs():
-    done = CliRunner().invoke(run_all.main, ["--list", "--set", "permuted_mnist.step_size=0.1"])
+@pytest.mark.parametrize(
+    "setting",
+    ["permuted_mnist.step_size", "feature_tracking.input_power"],  # the second of some learners only
+)
+def test_a_learners_setting_given_to_the_problem_is_told_where_it_belongs(setting: str) -> None:
+    problem, name = setting.split(".")
+    done = CliRunner().invoke(run_all.main, ["--list", "--set", f"{setting}=0.1"])
     assert done.exit_code == 2
-    assert "step_size belongs to a learner; say which: permuted_mnist.<learner>.step_size." in " ".join(
-        done.output.split()
-    )
+    assert f"{name} belongs to a learner; say which: {problem}.<learner>.{name}." in " ".join(done.output.split())

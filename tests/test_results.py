@@ -16,7 +16,7 @@ from toy_blocks import Ears, experiment
 
 from minilop.experiment import archive
 from minilop.experiment.checkpoints import remove_checkpoint
-from minilop.experiment.results import load_results, read_result, result_path, write_result
+from minilop.experiment.results import divergence, load_results, read_result, result_path, write_result
 
 ARRAYS = {"curve": np.array([1.0, np.nan, 3.0], np.float32), "count": np.array(7)}
 
@@ -24,6 +24,18 @@ ARRAYS = {"curve": np.array([1.0, np.nan, 3.0], np.float32), "count": np.array(7
 def write(folder: Path, seed: int = 0, learner: str = "fast", arrays: dict[str, Any] = ARRAYS) -> Path:
     write_result(folder, experiment(learner), seed, arrays, {"backend": "numpy"})
     return result_path(folder, experiment(learner), seed)
+
+
+def test_what_diverged_is_told_of_whole_blocks_and_of_single_runs() -> None:
+    assert divergence({"diverged_at": np.array([-1, 1700, 900]), "curve": np.ones(3)}) == (
+        "2 of 3 diverged, the first at 900"
+    )
+    assert divergence({"diverged_at": np.array(1700)}) == "1 of 1 diverged, the first at 1,700"
+    assert divergence({"diverged_at": np.array(-1), "curve": np.ones(3)}) == ""
+    side_by_side = {"compared.diverged_at": np.array([[-1, 3], [-1, 4]]), "rates.diverged_at": np.array([[0], [-1]])}
+    assert divergence(side_by_side) == (
+        "2 of 4 in compared diverged, the first at 3; 1 of 2 in rates diverged, the first at 0"
+    )
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:

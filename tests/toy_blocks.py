@@ -29,14 +29,16 @@ class Ears:
     def __init__(self) -> None:
         self.reports: list[float] = []
         self.done: list[Block] = []
+        self.remarks: list[str] = []  # on those done
         self.failures: list[tuple[Block, str]] = []
         self.warnings: list[str] = []
 
     def progressed(self, block: Block, progress: float) -> None:
         self.reports.append(progress)
 
-    def finished(self, block: Block) -> None:
+    def finished(self, block: Block, remark: str) -> None:
         self.done.append(block)
+        self.remarks.append(remark)
 
     def failed(self, block: Block, sentence: str) -> None:
         self.failures.append((block, sentence))

@@ -85,7 +85,8 @@ class ToyRuns:
         self.value, self.history = state["value"].copy(), state["history"].copy()
 
     def results(self) -> dict[str, np.ndarray]:
-        return {"history": self.history, "last": self.value}
+        diverged_at = np.where(np.isnan(self.value), np.isnan(self.history).argmax(axis=-1), -1)
+        return {"history": self.history, "last": self.value, "diverged_at": diverged_at}
 
 
 LEARNERS = {

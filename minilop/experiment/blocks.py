@@ -11,7 +11,7 @@ from pathlib import Path
 from minilop.experiment.archive import Warn
 from minilop.experiment.checkpoints import Partial, find_checkpoints, remove_checkpoint
 from minilop.experiment.problem import Scale
-from minilop.experiment.results import read_result
+from minilop.experiment.results import divergence, read_result
 from minilop.experiment.settings import Experiment
 
 
@@ -48,6 +48,7 @@ class Standing:
     done: tuple[int, ...]  # seeds
     partial: tuple[Partial, ...]
     missing: tuple[int, ...]  # seeds that are neither done nor in a checkpoint
+    diverged: tuple[int, ...] = ()  # those done in which something diverged
 
     @property
     def partial_seeds(self) -> tuple[int, ...]:
@@ -64,7 +65,12 @@ def take_stock(
     removed where all its runs are done. With `look_only` no file is removed or renamed.
     Raises FileError where a file cannot be read.
     """
-    done = {seed for seed in seeds if read_result(folder, experiment, seed, warn, look_only) is not None}
+    done, diverged = set(), []
+    for seed in seeds:
+        result = read_result(folder, experiment, seed, warn, look_only)
+        if result is not None:
+            done.add(seed)
+            diverged += [seed] if divergence(result[0]) else []
     missing = [seed for seed in seeds if seed not in done]
     partial = []
     for candidate in find_checkpoints(folder, experiment, backend, warn, look_only):
@@ -74,7 +80,7 @@ def take_stock(
         elif open_seeds and open_seeds <= set(missing):
             partial.append(candidate)
             missing = [seed for seed in missing if seed not in open_seeds]
-    return Standing(experiment, tuple(sorted(done)), tuple(partial), tuple(missing))
+    return Standing(experiment, tuple(sorted(done)), tuple(partial), tuple(missing), tuple(diverged))
 
 
 def divide(standings: Sequence[Standing], scale: Scale, processes: int) -> list[Block]:

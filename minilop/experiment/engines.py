@@ -125,7 +125,7 @@ class _Queue:
 
     def ended(self, block: Block, ending: Ending) -> None:
         if ending.kind == "done":
-            self.listener.finished(block)
+            self.listener.finished(block, ending.sentence)
         elif ending.kind == "mistake":
             self.listener.failed(block, f"{block.experiment.problem}: {ending.sentence}")
         elif ending.kind == "failure" and block in self.tried_before:

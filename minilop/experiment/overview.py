@@ -40,8 +40,12 @@ def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> I
         others = [learner for learner in every if learner not in shown]
         if others and not learners:
             yield from _paragraph(f"{len(others)} more, chosen with --learner (and shown by --list --learner)", others)
-        unchanged = _defaults(next(iter(scales[0].learners.values())))
-        yield from _paragraph("Settings of every learner and their defaults", unchanged)
+        kinds: dict[type, list[str]] = {}  # of settings, with the learners that have them
+        for learner in shown:
+            kinds.setdefault(type(scales[0].learners[learner]), []).append(learner)
+        for same in kinds.values():
+            whose = "these learners" if len(kinds) == 1 else ", ".join(same)
+            yield from _paragraph(f"Settings of {whose} and their defaults", _defaults(scales[0].learners[same[0]]))
         yield ""
 
 
@@ -85,9 +89,10 @@ def status(problem: str, standings: Sequence[Standing]) -> Iterable[str]:
         partial = str(len(standing.partial_seeds))
         if standing.partial:
             weights = [len(block.seeds) for block in standing.partial]
-            done = sum(block.progress * weight for block, weight in zip(standing.partial, weights, strict=True))
-            partial += f" ({done / sum(weights):.0%})"
-        rows.append([standing.experiment.learner, str(len(standing.done)), partial, str(len(standing.missing))])
+            reached = sum(block.progress * weight for block, weight in zip(standing.partial, weights, strict=True))
+            partial += f" ({reached / sum(weights):.0%})"
+        done = str(len(standing.done)) + (f" (diverged: {len(standing.diverged)})" if standing.diverged else "")
+        rows.append([standing.experiment.learner, done, partial, str(len(standing.missing))])
     yield from _table(rows)
 
 

@@ -73,8 +73,8 @@ class Progress:
         elif not self.live and since >= SECONDS_BETWEEN_LINES:
             self.say(self._standing())
 
-    def finished(self, block: Block) -> None:
-        self._close(block, f"{block}, done.")
+    def finished(self, block: Block, remark: str = "") -> None:
+        self._close(block, f"{block}, done{f'; {remark}' if remark else ''}.")
 
     def failed(self, block: Block, sentence: str) -> None:
         """A `sentence` that was said of another block is not said again."""

@@ -51,6 +51,23 @@ def read_result(
     return archive.read(path, _expected(experiment, seed), warn, look_only=look_only)
 
 
+def divergence(arrays: Mapping[str, np.ndarray]) -> str:
+    """What diverged, as the arrays named `diverged_at` tell it: "1 of 3 diverged, the first at 700"; "" for nothing.
+
+    Of a learner with several values side by side every value of every run counts: "4 of 6 in compared diverged, ...".
+    """
+    told = []
+    for name, places in arrays.items():
+        part, _, measure = name.rpartition(".")
+        if measure != "diverged_at":
+            continue
+        diverged = places[places >= 0]
+        if diverged.size:
+            where = f" in {part}" if part else ""
+            told.append(f"{diverged.size} of {places.size}{where} diverged, the first at {diverged.min():,}")
+    return "; ".join(told)
+
+
 def _expected(experiment: Experiment, seed: int) -> dict[str, Any]:
     return {"kind": "result", **experiment.identity(), "seed": seed}
 

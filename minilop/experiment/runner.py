@@ -18,7 +18,7 @@ from minilop.experiment.archive import Warn
 from minilop.experiment.blocks import Block
 from minilop.experiment.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
 from minilop.experiment.problem import Problem, Runs
-from minilop.experiment.results import read_result, write_result
+from minilop.experiment.results import divergence, read_result, write_result
 from minilop.experiment.settings import SettingsError
 
 
@@ -62,8 +62,8 @@ class Workplace:
     checkpoint_seconds: float = 30.0
 
 
-def run_block(block: Block, workplace: Workplace, report: Callable[[float], None], warn: Warn, stop: Stop) -> None:
-    """Begin or go on with a block, advance it to its end and write one result per run.
+def run_block(block: Block, workplace: Workplace, report: Callable[[float], None], warn: Warn, stop: Stop) -> str:
+    """Begin or go on with a block, advance it to its end and write one result per run; say what of it diverged.
 
     `report` is called with the progress after every small part of the work.
     Raises Interrupted after a request to stop, SettingsError where the problem refuses to start, and whatever the
@@ -73,7 +73,7 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
     missing = [seed for seed in block.seeds if read_result(folder, experiment, seed, warn) is None]
     if not missing:  # a process that was killed at its very end, or another command, has done it all
         remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
-        return
+        return ""
     backend.use(workplace.backend)
     backend.keep_freed_memory()
     with np.errstate(all="ignore"):  # a run that diverges is a result, not a warning
@@ -108,6 +108,7 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
             arrays = {name: array[row] for name, array in results.items()}
             write_result(folder, experiment, seed, arrays, circumstances)
     remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
+    return divergence(results)
 
 
 def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Runs, float]:

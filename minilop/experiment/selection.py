@@ -31,8 +31,17 @@ class Chosen:
     seeds_here: tuple[int, ...]  # those of this shard
 
 
-def choose_problems(problems: Mapping[str, Problem], names: Sequence[str]) -> dict[str, Problem]:
-    """The named problems in the order of their names, or all. Raises SettingsError for an unknown one."""
+def choose_problems(
+    problems: Mapping[str, Problem], names: Sequence[str], stray: Sequence[str] = ()
+) -> dict[str, Problem]:
+    """The named problems in the order of their names, or all.
+
+    Raises SettingsError for an unknown one, and for `stray` words of the command that belong to no option.
+    """
+    if stray:
+        raise SettingsError(
+            f"{stray[0]!r} belongs to no option; repeat --problem (or --learner, or --set) before each name."
+        )
     for name in names:
         if name not in problems:
             raise unknown("problem", name, problems)
@@ -91,6 +100,12 @@ def choose(
     return chosen
 
 
+def left_out(names: Sequence[str], chosen: Sequence[Chosen], learners: Sequence[str]) -> list[str]:
+    """A sentence for each problem that was named and has none of the learners that were named with it."""
+    running = {one.problem for one in chosen}
+    return [f"{name} is left out: it has no learner {' or '.join(learners)}." for name in names if name not in running]
+
+
 def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Callable[[str], None]) -> list[Chosen]:
     """`chosen` with what the examples of each problem are.
 
@@ -127,8 +142,8 @@ def _group(
                 raise unknown("learner", learner, scales[problem].learners)
             if learner is not None and learner not in running[problem]:
                 raise SettingsError(f"It has no effect, since {learner} does not run; choose it with --learner.")
-            of_learners = next(iter(scales[problem].learners.values()))
-            if learner is None and not hasattr(scales[problem].settings, setting) and hasattr(of_learners, setting):
+            of_learners = any(hasattr(each, setting) for each in scales[problem].learners.values())
+            if learner is None and not hasattr(scales[problem].settings, setting) and of_learners:
                 raise SettingsError(f"{setting} belongs to a learner; say which: {problem}.<learner>.{setting}.")
         except SettingsError as error:
             raise SettingsError(f"--set {change}: {error}") from None

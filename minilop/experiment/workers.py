@@ -23,7 +23,7 @@ class Listener(Protocol):
 
     def progressed(self, block: Block, progress: float) -> None: ...
 
-    def finished(self, block: Block) -> None: ...
+    def finished(self, block: Block, remark: str) -> None: ...
 
     def failed(self, block: Block, sentence: str) -> None: ...
 
@@ -35,13 +35,13 @@ class Ending:
     """How an attempt at a block ended."""
 
     kind: Literal["done", "interrupted", "mistake", "failure"]
-    sentence: str = ""
+    sentence: str = ""  # what went wrong; of "done" what diverged, if anything
 
 
 def attempt(block: Block, workplace: Workplace, report: Callable[[float], None], warn: Warn, stop: Stop) -> Ending:
     """Run a block; every error becomes an ending, since the other blocks go on."""
     try:
-        run_block(block, workplace, report, warn, stop)
+        return Ending("done", run_block(block, workplace, report, warn, stop))
     except Interrupted:
         return Ending("interrupted")
     except (SettingsError, DataError, BackendError, FileError) as mistake:
@@ -50,7 +50,6 @@ def attempt(block: Block, workplace: Workplace, report: Callable[[float], None],
         place = traceback.extract_tb(problem.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}, line {place.lineno}"
         return Ending("failure", sentence(f"{type(problem).__name__} in {where}: {problem}"))
-    return Ending("done")
 
 
 def start_worker(block: Block, workplace: Workplace) -> tuple[Connection, BaseProcess]:
