@@ -79,7 +79,7 @@ def _relative_figure(relative: ResultSet, learners: Sequence[str], about: str) -
         axes.axhline(0, color="0.45", linestyle="--", linewidth=1.2)
         _draw(axes, relative, learners, measure, label, qualification)
     about = f"{about} Differences between runs of the same seed. {significant_differences(relative, learners)}"
-    add_caption(figure, f"{about} {describe_runs(relative, learners)}")
+    add_caption(figure, f"{about} {describe_runs(relative, learners, 'increment')}")
     return figure
 
 
@@ -105,7 +105,7 @@ def _accuracy_figure(results: ResultSet, learners: Sequence[str], about: str) ->
     figure, panels = new_figure(2)
     for axes, measure, qualification in zip(panels, ("best_test_accuracy", "test_accuracy"), (_BEST, _STOPPED)):
         _draw(axes, results, learners, measure, "Test accuracy (%)", qualification)
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    add_caption(figure, f"{about} {describe_runs(results, learners, 'increment')}")
     return figure
 
 
@@ -126,5 +126,5 @@ def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str)
         _draw(axes, results, learners, measure, label, qualification)
     if learners != [_REFERENCE]:
         about += " Without the retrained network: what it is before it is begun anew says nothing."
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    add_caption(figure, f"{about} {describe_runs(results, learners, 'increment')}")
     return figure

@@ -24,10 +24,10 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     steps = [name for name in results.learners if name.startswith("backprop_step_")]
     methods = [name for name in results.learners if name not in steps]
     step_sizes = [name for name in ("backprop", *steps, "linear", "fresh") if name in results.learners]
-    drawn = {
-        "continual_imagenet": _accuracy_figure(results, methods, about),
-        "continual_imagenet_diagnostics": _diagnostics_figure(results, methods, about),
-    }
+    drawn = {}
+    if methods:
+        drawn["continual_imagenet"] = _accuracy_figure(results, methods, about)
+        drawn["continual_imagenet_diagnostics"] = _diagnostics_figure(results, methods, about)
     if steps:
         drawn["continual_imagenet_step_sizes"] = _step_size_figure(results, step_sizes, about)
         drawn["continual_imagenet_step_sizes_diagnostics"] = _diagnostics_figure(results, step_sizes, about)
@@ -47,7 +47,7 @@ def _draw_binned(
 def _accuracy_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:
     figure, (axes,) = new_figure()
     _draw_binned(axes, results, learners, *_ACCURACY)
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    add_caption(figure, f"{about} {describe_runs(results, learners, 'task')}")
     return figure
 
 
@@ -62,7 +62,7 @@ def _step_size_figure(results: ResultSet, learners: Sequence[str], about: str) -
     _draw_binned(all_tasks, results, learners, *_ACCURACY)
     if "backprop" in learners:
         about += f" Backprop's own step size: {results['backprop'].metadata[0]['learner_settings']['step_size']:g}."
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    add_caption(figure, f"{about} {describe_runs(results, learners, 'task')}")
     return figure
 
 
@@ -81,5 +81,5 @@ def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str)
         ),
     ):
         _draw_binned(axes, results, learners, measure, label, qualification)
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    add_caption(figure, f"{about} {describe_runs(results, learners, 'task')}")
     return figure

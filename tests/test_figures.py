@@ -14,6 +14,7 @@ from minilop.experiment.figures import (
     add_caption,
     describe_runs,
     draw_curves,
+    finish_panel,
     mean_and_error,
     new_figure,
     save,
@@ -131,14 +132,16 @@ def test_the_caption_counts_the_runs_that_are_there():
     three = results_of(backprop=([[1.0]] * 3, [-1] * 3), l2=([[1.0]] * 3, [-1] * 3))
     assert describe_runs(three, ["backprop", "l2"]) == "Mean over 3 runs; band: one standard error. Scale: smoke."
     fewer = results_of(backprop=([[1.0]] * 3, [-1] * 3), l2=([[1.0]], [-1]))
-    assert "Mean over runs: backprop 3, l2 1; band: one standard error." in describe_runs(fewer, ["backprop", "l2"])
+    assert "Mean over runs (Backprop: 3; L2: 1); band: one standard error." in describe_runs(fewer, ["backprop", "l2"])
     one = results_of(backprop=([[1.0]], [-1]))
     assert "Mean over 1 run;" in describe_runs(one, ["backprop", "missing"])
 
 
 def test_the_caption_tells_which_runs_diverged():
     results = results_of(backprop=([[1.0], [nan]], [-1, 700]), l2=([[1.0], [1.0]], [-1, -1]))
-    assert describe_runs(results, ["backprop", "l2"]).endswith("Diverged and left out from then on: 1 of backprop.")
+    caption = describe_runs(results, ["backprop", "l2"])
+    assert caption.endswith("Diverged and left out from then on: 1 of Backprop (the first after 700 examples).")
+    assert describe_runs(results, ["backprop"], "task").endswith("1 of Backprop (the first after 700 tasks).")
 
 
 def test_a_caption_is_wrapped_to_the_figure():
@@ -147,6 +150,26 @@ def test_a_caption_is_wrapped_to_the_figure():
     lines = figure.get_supxlabel().split("\n")
     assert len(lines) > 3 and max(map(len, lines)) < 130
     assert " ".join(lines).split() == ["word"] * 100
+
+
+@pytest.mark.parametrize("word", ["W" * 50, "m_" * 100, "permuted_mnist.network_idbd.meta_step_size=500.0,", "."])
+@pytest.mark.parametrize("num_panels", [1, 2])
+def test_no_caption_is_cut_at_the_right_edge(word, num_panels):
+    """As it is drawn: wide letters, and a word longer than a line, which is broken."""
+    figure, _ = new_figure(num_panels)
+    add_caption(figure, f"{word} " * 5)
+    figure.draw_without_rendering()
+    (caption,) = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
+    assert caption.get_window_extent().x1 <= figure.bbox.x1
+    assert "".join(figure.get_supxlabel().split()) == word * 5
+
+
+def test_a_label_without_a_height_is_left_out_and_an_infinite_one_is_at_the_top():
+    _, (axes,) = new_figure()
+    axes.set_ylim(0, 1)
+    finish_panel(axes, [(nan, "lost", "C0"), (np.inf, "overflowed", "C1"), (0.2, "fine", "C2")], "", "", "")
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts if text.get_position()[0] > 1}
+    assert heights == {"overflowed": 1.0, "fine": 0.2}
 
 
 # --- the problems' figures --------------------------------------------------------------------------------------------
@@ -222,7 +245,7 @@ def test_fewer_runs_of_one_learner_make_fewer_in_the_caption(of_problems):
     )
     figures = PROBLEMS["permuted_mnist"].figures(replace(results, learners={**results.learners, "linear": short}))
     caption = " ".join(figures["permuted_mnist"].get_supxlabel().split())
-    assert "runs: backprop 3, continual_backprop 3, linear 1;" in caption
+    assert "runs (Backprop: 3; Continual Backprop: 3; Linear: 1);" in caption
 
 
 def test_a_problem_without_other_activations_has_no_figure_of_them(of_problems):
@@ -230,6 +253,13 @@ def test_a_problem_without_other_activations_has_no_figure_of_them(of_problems):
     two = {name: results[name] for name in ("backprop", "linear")}
     figures = PROBLEMS["slowly_changing_regression"].figures(replace(results, learners=two))
     assert list(figures) == ["slowly_changing_regression", "slowly_changing_regression_diagnostics"]
+
+
+def test_step_sizes_of_backprop_alone_leave_no_empty_figure(of_problems):
+    results = of_problems["continual_imagenet"]
+    alone = replace(results, learners={"backprop_step_0.01": results["backprop_step_0.01"]})
+    figures = PROBLEMS["continual_imagenet"].figures(alone)
+    assert list(figures) == ["continual_imagenet_step_sizes", "continual_imagenet_step_sizes_diagnostics"]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def draw_curves(
 def finish_panel(axes: Axes, ends: list[tuple[float, str, str]], label: str, qualification: str, x_label: str) -> None:
     """The look of a panel, once its curves and scales are there.
 
-    ends   of each curve that is labelled: its height there, its label and colour
+    ends   of each curve that is labelled: its height there, its label and colour; NaN: no label, infinite: at the top
     """
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9")
@@ -167,7 +167,7 @@ def finish_panel(axes: Axes, ends: list[tuple[float, str, str]], label: str, qua
     axes.set_xlabel(x_label)
     axes.set_title(f"{label}\n", loc="left", fontsize=11)
     axes.text(0, 1.02, qualification, transform=axes.transAxes, fontsize=8.5, color="0.35")
-    _label_ends(axes, ends)
+    _label_ends(axes, [end for end in ends if not np.isnan(end[0])])
 
 
 def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,29 +198,48 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         axes.text(1.01, height, text, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
 
 
-def describe_runs(results: ResultSet, learners: Sequence[str]) -> str:
-    """For the caption: how many runs each curve has, what the band is, the scale, and which runs diverged."""
+def describe_runs(results: ResultSet, learners: Sequence[str], unit: str = "example") -> str:
+    """For the caption: how many runs each curve has, what the band is, the scale, and which runs diverged.
+
+    `unit` is what `diverged_at` counts.
+    """
     shown: dict[str, LearnerResults] = {name: results[name] for name in learners if name in results.learners}
     counts = sorted({each.num_runs for each in shown.values()})
     if len(counts) == 1:
         runs = f"{counts[0]} run{'s' if counts[0] > 1 else ''}"
     else:
-        runs = "runs: " + ", ".join(f"{name} {each.num_runs}" for name, each in shown.items())
+        runs = f"runs ({'; '.join(f'{name_of(name)}: {each.num_runs}' for name, each in shown.items())})"
     sentence = f"Mean over {runs}; band: one standard error. Scale: {results.scale}."
-    diverged = {name: int((each["diverged_at"] >= 0).sum()) for name, each in shown.items()}
-    gone = [f"{count} of {name}" for name, count in diverged.items() if count]
-    return sentence + (f" Diverged and left out from then on: {', '.join(gone)}." if gone else "")
+    gone = []
+    for name, each in shown.items():
+        places = each["diverged_at"][each["diverged_at"] >= 0]
+        if len(places):
+            gone.append(f"{len(places)} of {name_of(name)} (the first after {places.min():,} {unit}s)")
+    return sentence + (f" Diverged and left out from then on: {'; '.join(gone)}." if gone else "")
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """A caption below the panels, wrapped to the figure's width."""
-    words, lines = text.split(), [""]
-    width = int(figure.get_figwidth() * 15.5)
-    for word in words:
-        if len(lines[-1]) + len(word) > width:
-            lines.append("")
-        lines[-1] += word + " "
-    figure.supxlabel("\n".join(line.strip() for line in lines), x=0.01, ha="left", fontsize=8.5, color="0.25")
+    """A caption below the panels, wrapped to the figure's width as it is drawn; a word longer than a line is broken."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=8.5)
+    widest = 0.94 * 72 * figure.get_figwidth()  # in points; in a picture letters are up to 3 % wider, whole pixels
+
+    def fits(line: str) -> bool:
+        width: float = text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
+        return width <= widest
+
+    lines: list[str] = []
+    for word in text.split():
+        if lines and fits(f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
+            continue
+        lines.append(word)
+        while not fits(lines[-1]):
+            cut = max(length for length in range(1, len(lines[-1])) if fits(lines[-1][:length]))
+            lines[-1:] = [lines[-1][:cut], lines[-1][cut:]]
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontproperties=font, color="0.25")
 
 
 def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:

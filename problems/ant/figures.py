@@ -106,7 +106,7 @@ def _panels(
             axes.axvline(segment * settings.change_period, color="0.7", linestyle=":", linewidth=1)
         x_label = f"Step (bins of {settings.bin_size:,})"
         draw_curves(axes, results, learners, measure, positions, label, qualification, x_label)
-    add_caption(figure, f"{about} {describe_runs(results, learners)}")
+    add_caption(figure, f"{about} {describe_runs(results, learners, 'bin')}")
     return figure
 
 
