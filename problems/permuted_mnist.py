@@ -253,9 +253,8 @@ SCALES = {
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Online accuracy against the task, of learned step sizes in a figure of its own, and what became of the networks."""
+    """Online accuracy against the task and what became of the networks, of learned step sizes in figures of their own."""
     settings = results.settings
-    learners = [name for name in results.learners if name not in STEP_SIZE_LEARNERS]
     tasks = np.arange(settings.num_tasks) + 1
     halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
     layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
@@ -272,10 +271,14 @@ def figures(results: ResultSet) -> dict[str, Figure]:
         add_caption(figure, f"{about} {describe_runs(results, learners)}")
         return figure
 
-    drawn = {"permuted_mnist": accuracy_figure(learners)}
+    groups = {"": [name for name in results.learners if name not in STEP_SIZE_LEARNERS]}
     if set(STEP_SIZE_LEARNERS) & set(results.learners):
-        drawn["permuted_mnist_step_sizes"] = accuracy_figure(
-            ("backprop", "continual_backprop", "adam", *STEP_SIZE_LEARNERS)
-        )
-    drawn["permuted_mnist_diagnostics"] = diagnostics_figure(results, learners, tasks, tasks, x_label, about)
+        beside = ("backprop", "continual_backprop", "adam", *STEP_SIZE_LEARNERS)
+        groups["_step_sizes"] = [name for name in beside if name in results.learners]
+    drawn = {}
+    for group, learners in groups.items():
+        if learners:
+            drawn[f"permuted_mnist{group}"] = accuracy_figure(learners)
+            diagnostics = diagnostics_figure(results, learners, tasks, tasks, x_label, about)
+            drawn[f"permuted_mnist{group}_diagnostics"] = diagnostics
     return drawn

@@ -18,7 +18,7 @@ Dohare et al. (2024), Methods, "Slowly-Changing Regression". Paper - published c
   bins                      40,000 examples - 20,000 - option `bin_size`
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -232,18 +232,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
         add_caption(figure, f"{about} {describe_runs(results, learners)}")
         return figure
 
-    def step_sizes_figure() -> Figure:
-        kinds = {
-            "of linear networks, before each update": ("linear", "idbd", "autostep"),
-            "of networks with hidden units, before each update": (
-                "backprop",
-                "continual_backprop",
-                "network_idbd",
-                "dynamic",
-            ),
-        }
-        learned_here = set(STEP_SIZE_LEARNERS) & set(results.learners)
-        kinds = {kind: learners for kind, learners in kinds.items() if learned_here & set(learners)}
+    def step_sizes_figure(kinds: Mapping[str, tuple[str, ...]]) -> Figure:
         figure, panels = new_figure(len(kinds))
         for axes, (qualification, learners) in zip(panels, kinds.items()):
             draw_curves(axes, results, learners, "squared_error", positions, learned[0], qualification, x_label)
@@ -255,12 +244,30 @@ def figures(results: ResultSet) -> dict[str, Figure]:
 
     activations = [name for name in ("linear", "backprop", *ACTIVATION_LEARNERS) if name in results.learners]
     methods = [name for name in results.learners if name not in {**ACTIVATION_LEARNERS, **STEP_SIZE_LEARNERS}]
-    drawn = {"slowly_changing_regression": error_figure(methods)}
+    kinds = {
+        "of linear networks, before each update": ("linear", "idbd", "autostep"),
+        "of networks with hidden units, before each update": (
+            "backprop",
+            "continual_backprop",
+            "network_idbd",
+            "dynamic",
+        ),
+    }
+    learned_here = set(STEP_SIZE_LEARNERS) & set(results.learners)
+    beside = {
+        kind: tuple(name for name in learners if name in results.learners)
+        for kind, learners in kinds.items()
+        if learned_here & set(learners)
+    }
+    drawn, starts = {}, positions - settings.bin_size
+    if methods:
+        drawn["slowly_changing_regression"] = error_figure(methods)
     if len(activations) > 2:
         drawn["slowly_changing_regression_activations"] = error_figure(activations)
-    if set(STEP_SIZE_LEARNERS) & set(results.learners):
-        drawn["slowly_changing_regression_step_sizes"] = step_sizes_figure()
-    starts = positions - settings.bin_size
-    diagnostics = diagnostics_figure(results, methods, positions, starts, x_label, about)
-    drawn["slowly_changing_regression_diagnostics"] = diagnostics
+    if beside:
+        drawn["slowly_changing_regression_step_sizes"] = step_sizes_figure(beside)
+    for group, learners in (("", methods), ("_step_sizes", sum(beside.values(), ()))):
+        if learners:
+            diagnostics = diagnostics_figure(results, learners, positions, starts, x_label, about)
+            drawn[f"slowly_changing_regression{group}_diagnostics"] = diagnostics
     return drawn

@@ -693,5 +693,34 @@ def test_learned_step_sizes_have_a_figure_of_their_own_and_stay_out_of_the_other
     figures = PROBLEMS[problem].figures(ResultSet(problem, "smoke", settings, results))
     drawn = [{text.get_text() for text in axes.texts} for axes in figures[f"{problem}_step_sizes"].axes]
     assert len(drawn) == len(panels) and all(names <= found for names, found in zip(panels, drawn))
-    (axes,) = figures[problem].axes
-    assert not {"Dynamic", "IDBD", "Network IDBD", "MetaOptimize"} & {text.get_text() for text in axes.texts}
+    learned = {"Dynamic", "IDBD", "Network IDBD", "MetaOptimize"}
+    for name in (problem, f"{problem}_diagnostics"):
+        assert not learned & {text.get_text() for axes in figures[name].axes for text in axes.texts}
+    diagnostics = figures[f"{problem}_step_sizes_diagnostics"]
+    titles = [axes.get_title(loc="left").strip() for axes in diagnostics.axes]
+    assert titles == ["Weight magnitude", "Dead units (%)", "Effective rank", "Stable rank"]
+    assert learned & {text.get_text() for text in diagnostics.axes[1].texts}
+    assert "Linear" not in {text.get_text() for text in diagnostics.axes[1].texts}  # it has no units
+
+
+@pytest.mark.parametrize(
+    ("problem", "learners", "num_panels"),
+    [
+        ("slowly_changing_regression", ["idbd", "autostep"], 1),  # linear: nothing but the weights to look at
+        ("slowly_changing_regression", ["dynamic"], 4),
+        ("permuted_mnist", ["network_idbd", "dynamic"], 4),
+    ],
+)
+def test_learned_step_sizes_alone_leave_no_empty_figure(problem, learners, num_panels):
+    results = {}
+    for name in learners:
+        settings = PROBLEMS[problem].SCALES["smoke"].learners[name]
+        make = BOTH["permuted" if problem == "permuted_mnist" else "regression"]
+        results[name] = LearnerResults(finish(make(learner=settings)), [{}] * 2)
+    settings = REGRESSION if problem.startswith("slowly") else PERMUTED
+    figures = PROBLEMS[problem].figures(ResultSet(problem, "smoke", settings, results))
+    assert list(figures) == [f"{problem}_step_sizes", f"{problem}_step_sizes_diagnostics"]
+    assert len(figures[f"{problem}_step_sizes_diagnostics"].axes) == num_panels
+    for figure in figures.values():
+        assert all(axes.lines for axes in figure.axes)
+        assert "Mean over 2 runs;" in " ".join(figure.get_supxlabel().split())
