@@ -7,15 +7,19 @@ import numpy as np
 
 from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, name_of, new_figure
 from minilop.experiment.results import ResultSet
-from problems.sweep_figures import logarithmic
+from problems.sweep_figures import logarithmic, mean_in_words
 
 LEVELS = ("sgd", "sgd_bounded", "two_levels", "three_levels")
-OF_LEVELS = "Two levels: weights and step sizes; three: units too. Bounded: SGD with the bound of the others on how far a step goes."
 ABLATIONS = ("two_levels", "sgd_units", "without_inheritance", "dense_units", "uniform_inputs", "three_levels")
-OF_ABLATIONS = (
-    "Of three levels is left out: that new units inherit step sizes (without inheritance), that they are connected to few "
-    "inputs (dense units), to those with large step sizes (inputs at random), that step sizes are learned (SGD)."
-)
+EXPLAINED = {
+    "sgd_bounded": "with the bound of the others on how far a step goes",
+    "two_levels": "weights and step sizes adapt",
+    "three_levels": "units, too",
+    "sgd_units": "units as with three levels, step sizes fixed",
+    "without_inheritance": "three levels, but new units do not inherit step sizes",
+    "dense_units": "three levels, but new units are connected to all inputs",
+    "uniform_inputs": "three levels, but new units are connected to inputs whatever their step sizes",
+}
 STREAMS = {
     "redrawn": "teacher features are drawn anew",
     "fixed": "teacher features stay",
@@ -28,11 +32,11 @@ def draw(results: ResultSet) -> dict[str, Figure]:
     others = [name for name in results.learners if name not in LEVELS + ABLATIONS]
     drawn = {}
     if levels:
-        drawn["feature_tracking"] = error_figure(results, levels, OF_LEVELS)
+        drawn["feature_tracking"] = error_figure(results, levels)
     if set(ablations) - set(LEVELS):
-        drawn["feature_tracking_ablations"] = error_figure(results, ablations, OF_ABLATIONS)
+        drawn["feature_tracking_ablations"] = error_figure(results, ablations)
     if others:
-        drawn["feature_tracking_variants"] = error_figure(results, others, "")
+        drawn["feature_tracking_variants"] = error_figure(results, others)
     learned = [name for name in ("two_levels", "three_levels", "without_inheritance") if name in results.learners]
     if learned and "redrawn.irrelevant_step_size" in results[learned[0]].arrays:
         drawn["feature_tracking_step_sizes"] = step_sizes_figure(results, learned)
@@ -73,7 +77,7 @@ def draw_noise(axes: Axes, results: ResultSet) -> None:
     axes.axhline(results.settings.target_noise**2, color="0.45", linewidth=1, linestyle="--")
 
 
-def error_figure(results: ResultSet, learners: Sequence[str], explanation: str) -> Figure:
+def error_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
     """Squared error over time on each stream, and in the caption its mean over the second half of the first stream."""
     streams = {name: of_stream(results, name) for name in STREAMS}
     streams = {name: each for name, each in streams.items() if each.learners}
@@ -87,10 +91,12 @@ def error_figure(results: ResultSet, learners: Sequence[str], explanation: str) 
     means = []
     for name in learners:
         errors = redrawn[name]["squared_error"]  # (R, bins)
-        mean = errors[:, errors.shape[-1] // 2 :].mean()
-        means.append(f"{name_of(name)} {mean:.2f}")
+        second_half = errors[:, errors.shape[-1] // 2 :].mean(axis=-1)  # (R,)
+        means.append(f"{name_of(name)}: {mean_in_words(second_half, 2)}")
+    explained = "; ".join(f"{name_of(name)}: {EXPLAINED[name]}" for name in learners if name in EXPLAINED)
+    explanation = f" {explained}." if explained else ""
     at_end = f"Mean of the second half where features are drawn anew: {'; '.join(means)}. Dashed: the noise."
-    add_caption(figure, f"{about(results)} {explanation} {at_end} {describe_runs(redrawn, learners)}")
+    add_caption(figure, f"{about(results)}{explanation} {at_end} {describe_runs(redrawn, learners)}")
     return figure
 
 
@@ -99,10 +105,13 @@ def step_sizes_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
     redrawn = of_stream(results, "redrawn")
     figure, panels = new_figure(2)
     starts = positions(results, "redrawn") - results.settings.bin_size
-    shown = [redrawn[name][f"{measure}_step_size"] for name in learners for measure in ("relevant", "irrelevant")]
+    shown = np.array(
+        [redrawn[name][f"{measure}_step_size"] for name in learners for measure in ("relevant", "irrelevant")]
+    )
+    shown = shown[np.isfinite(shown)]
     for axes, measure in zip(panels, ("relevant", "irrelevant")):
         logarithmic(axes, "y")
-        axes.set_ylim(0.8 * np.nanmin(shown), 1.25 * np.nanmax(shown))  # the same for both
+        axes.set_ylim(0.8 * shown.min(), 1.25 * shown.max())  # the same for both
         draw_curves(
             axes,
             redrawn,

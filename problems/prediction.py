@@ -190,4 +190,6 @@ SCALES = {
 
 def figures(results: ResultSet) -> dict[str, Figure]:
     """Error against parameter, error over time and learned step sizes."""
-    return prediction_figures.draw(results)
+    seeds = {run["seed"] for learner in results.learners.values() for run in learner.metadata}
+    returns = CueStream(results.settings, np.array(sorted(seeds)), "float64").returns
+    return prediction_figures.draw(results, error_of_zero=float(np.square(returns).mean()))

@@ -1,5 +1,6 @@
 """The figures of `problems.prediction`: error against parameter, error over time, and SwiftTD's step sizes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,14 +15,17 @@ from minilop.experiment.figures import (
     new_figure,
 )
 from minilop.experiment.results import ResultSet
-from problems.sweep_figures import as_infinite, describe_sweep, draw_sweep, logarithmic, swept
+from problems.sweep_figures import as_infinite, describe_sweep, draw_level, draw_sweep, logarithmic, swept
+
+CHOSEN = "of least median error, chosen on these very runs"
 
 
-def draw(results: ResultSet) -> dict[str, Figure]:
-    """All figures for which there are results."""
-    drawn = {"prediction": compared_figure(results)}
-    if any(name.startswith(("swift_td", "tidbd")) for name in results.learners):
-        drawn["prediction_step_sizes"] = step_sizes_figure(results)
+def draw(results: ResultSet, error_of_zero: float) -> dict[str, Figure]:
+    """All figures for which there are results; `error_of_zero` is that of predicting 0 always."""
+    drawn = {"prediction": compared_figure(results, error_of_zero)}
+    learned, words = at_best(results, [name for name in results.learners if name.startswith(("swift_td", "tidbd"))])
+    if learned.learners:
+        drawn["prediction_step_sizes"] = step_sizes_figure(learned, words)
     return drawn
 
 
@@ -38,11 +42,17 @@ def lifetime_error(results: ResultSet, learner: str) -> np.ndarray:
     return as_infinite(results[learner]["compared.squared_error"]).mean(axis=-1)
 
 
-def at_best(results: ResultSet) -> tuple[ResultSet, str]:
-    """Curves (R, bins) of each learner at the parameter of least median lifetime error, and which that is."""
+def at_best(results: ResultSet, learners: Sequence[str]) -> tuple[ResultSet, str]:
+    """Curves (R, bins) of each learner at the parameter of least median lifetime error, and which that is.
+
+    A learner that overflowed at all parameters has no best and is left out.
+    """
     shown, words = {}, []
-    for name in results.learners:
-        best = np.median(lifetime_error(results, name), axis=0).argmin()
+    for name in learners:
+        medians = np.median(lifetime_error(results, name), axis=0)  # (K,)
+        best = medians.argmin()
+        if not np.isfinite(medians[best]):
+            continue
         settings = results.settings
         step_sizes = results[name]["compared.step_sizes"][:, best]  # (R, bins, n)
         distractors = slice(settings.num_taps, settings.num_taps + settings.num_distractors)
@@ -54,49 +64,57 @@ def at_best(results: ResultSet) -> tuple[ResultSet, str]:
             "diverged_at": results[name]["compared.diverged_at"][:, best],
         }
         shown[name] = replace(results[name], arrays=arrays)
-        words.append(f"{name_of(name)} {swept(results, name, 'compared')[best]:g}")
-    return replace(results, learners=shown), ", ".join(words)
+        words.append(f"{name_of(name)}: {swept(results, name, 'compared')[best]:g}")
+    return replace(results, learners=shown), "; ".join(words)
 
 
-def compared_figure(results: ResultSet) -> Figure:
+def compared_figure(results: ResultSet, error_of_zero: float) -> Figure:
     """Lifetime error against the parameter of each method, and the error over time at the best one."""
     settings, learners = results.settings, list(results.learners)
-    figure, (left, right) = new_figure(2)
+    best, words = at_best(results, learners)
+    figure, panels = new_figure(2 if best.learners else 1)
+    for axes in panels:
+        logarithmic(axes, "y")
+        draw_level(axes, error_of_zero, "to predict 0")
+    left = panels[0]
     logarithmic(left, "x")
+    medians = [np.median(lifetime_error(results, name), axis=0) for name in learners]
+    smallest = min(error_of_zero, *(each.min() for each in medians))
+    left.set_ylim(0.8 * smallest, 1.6 * error_of_zero)
     ends = [
         draw_sweep(left, swept(results, name, "compared"), lifetime_error(results, name), name) for name in learners
     ]
-    left.set_ylim(0, 0.06)
-    right.set_ylim(0, 0.08)
     finish_panel(
         left,
         ends,
         "Value error",
-        "(value - return)², over the whole stream",
+        "(value - return)², over the whole stream; logarithmic",
         "Step size of both TD(λ), meta step size of the others (logarithmic)",
     )
-    best, words = at_best(results)
-    positions = settings.bin_size * (np.arange(settings.num_steps // settings.bin_size) + 1)
-    draw_curves(
-        right,
-        best,
-        learners,
-        "squared_error",
-        positions,
-        "Value error",
-        "(value - return)², each at its best parameter",
-        f"Step (bins of {settings.bin_size:,})",
-    )
-    caption = f"{about(results)} Left: {describe_sweep(results, learners, 'compared', 'compared')}"
-    add_caption(figure, f"{caption} Right, with {words}: {describe_runs(best, learners)}")
+    caption = f"{about(results)} {'Left:' if best.learners else 'Shown are'} {describe_sweep(results, learners, 'compared', 'step')}"
+    if best.learners:
+        positions = settings.bin_size * (np.arange(settings.num_steps // settings.bin_size) + 1)
+        draw_curves(
+            panels[1],
+            best,
+            learners,
+            "squared_error",
+            positions,
+            "Value error",
+            "(value - return)², each at its best parameter; logarithmic",
+            f"Step (bins of {settings.bin_size:,})",
+        )
+        caption += (
+            " Right: means over the same runs without those that overflowed, with bands of one standard error, "
+            f"at the value {CHOSEN}: {words}."
+        )
+    add_caption(figure, caption)
     return figure
 
 
-def step_sizes_figure(results: ResultSet) -> Figure:
-    """Step sizes of cue taps and of distractors over time, where they are learned."""
-    learned = [name for name in results.learners if name.startswith(("swift_td", "tidbd"))]
-    settings = results.settings
-    best, words = at_best(replace(results, learners={name: results[name] for name in learned}))
+def step_sizes_figure(best: ResultSet, words: str) -> Figure:
+    """Step sizes of cue taps and of distractors over time, where they are learned, of what `at_best` gives."""
+    settings, learned = best.settings, list(best.learners)
     figure, panels = new_figure(2)
     positions = settings.bin_size * (np.arange(settings.num_steps // settings.bin_size) + 1)
     for axes, measure, label in zip(panels, ("taps", "distractors"), ("taps of the cue", "distractors")):
@@ -112,5 +130,5 @@ def step_sizes_figure(results: ResultSet) -> Figure:
             f"mean {which}, each method at its best meta step size; logarithmic",
             "Step",
         )
-    add_caption(figure, f"{about(results)} Meta step sizes: {words}. {describe_runs(best, learned)}")
+    add_caption(figure, f"{about(best)} Meta step sizes {CHOSEN}: {words}. {describe_runs(best, learned, 'step')}")
     return figure

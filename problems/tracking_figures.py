@@ -1,6 +1,6 @@
 """The figures of `problems.tracking`: error against parameter, learned step sizes over time, rates against closed form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from minilop.experiment.figures import (
     COLOURS,
-    Axes,
     Figure,
     add_caption,
     describe_runs,
@@ -18,12 +17,23 @@ from minilop.experiment.figures import (
     new_figure,
 )
 from minilop.experiment.results import ResultSet
-from problems.sweep_figures import as_infinite, describe_sweep, draw_sweep, logarithmic, swept
+from problems.sweep_figures import (
+    as_infinite,
+    describe_overflow,
+    describe_sweep,
+    draw_level,
+    draw_sweep,
+    logarithmic,
+    mean_in_words,
+    swept,
+)
 
 # Sutton (1992), experiment 1: a level, its name, and whether that stands below the line
 PUBLISHED_ERRORS = ((3.5, "LMS at its best, published", True), (1.5, "IDBD, published", False))
 PUBLISHED_STEP_SIZE = 0.13  # of the relevant inputs, the best common one: Sutton (1992), experiment 2
-PUBLISHED_TASK = (20, 5, 20, 0)
+PUBLISHED_TASK = {"num_inputs": 20, "num_relevant": 5, "task_length": 20, "target_noise": 0}
+PUBLISHED_COMPARED = {**PUBLISHED_TASK, "num_compared": 30_000, "compared_bin": 10_000}
+PUBLISHED_OBSERVED = {**PUBLISHED_TASK, "num_observed": 250_000}
 
 Rate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 ErrorAtRate = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -44,51 +54,39 @@ def having(results: ResultSet, sweep: str) -> list[str]:
     return [name for name in results.learners if f"{sweep}.squared_error" in results[name].arrays]
 
 
-def task_of(results: ResultSet) -> tuple[str, bool]:
-    """The task of `compared` and `observed` in a sentence, and whether it is the published one."""
+def as_published(results: ResultSet, published: Mapping[str, float]) -> bool:
+    """Whether the settings are those with which an experiment was published."""
+    return all(getattr(results.settings, name) == value for name, value in published.items())
+
+
+def about(results: ResultSet) -> str:
+    """The task of `compared` and `observed` in a sentence."""
     settings = results.settings
     noise = f", noise of standard deviation {settings.target_noise:g}" if settings.target_noise else ""
-    task = (settings.num_inputs, settings.num_relevant, settings.task_length, settings.target_noise)
-    sentence = (
+    return (
         f"Tracking: {settings.num_inputs} normal inputs, of which {settings.num_relevant} matter; every "
         f"{settings.task_length} examples one of their signs is inverted{noise}."
-    )
-    return sentence, task == PUBLISHED_TASK
-
-
-def draw_level(axes: Axes, height: float, text: str, below: bool = False) -> None:
-    """A dashed line across the panel, named at its right end."""
-    axes.axhline(height, color="0.45", linewidth=1, linestyle="--")
-    axes.annotate(
-        text,
-        (0.99, height),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, -3 if below else 3),
-        textcoords="offset points",
-        ha="right",
-        va="top" if below else "bottom",
-        fontsize=8,
-        color="0.35",
     )
 
 
 def compared_figure(results: ResultSet) -> Figure:
     """Squared error against the step size of LMS, and against the meta step size of the others."""
-    figure, panels = new_figure(2)
     settings = results.settings
-    about, published = task_of(results)
     learners = list(results.learners)
+    kinds = {
+        "Step size, the same for all inputs": [name for name in learners if name == "lms"],
+        "Meta step size (logarithmic)": [name for name in learners if name != "lms"],
+    }
+    kinds = {x_label: own for x_label, own in kinds.items() if own}
+    figure, panels = new_figure(len(kinds))
     qualification = f"of examples {settings.num_compared - settings.compared_bin:,} to {settings.num_compared:,}"
-    for axes, own, x_label in (
-        (panels[0], [name for name in learners if name == "lms"], "Step size, the same for all inputs"),
-        (panels[1], [name for name in learners if name != "lms"], "Meta step size (logarithmic)"),
-    ):
-        if axes is panels[1]:
+    for axes, (x_label, own) in zip(panels, kinds.items()):
+        if own != ["lms"]:
             logarithmic(axes, "x")
         axes.set_ylim(0, 1.25 * (settings.num_relevant + settings.target_noise**2))
         errors = [results[name]["compared.squared_error"][..., -1] for name in own]
         ends = [draw_sweep(axes, swept(results, name, "compared"), each, name) for name, each in zip(own, errors)]
-        if published:
+        if as_published(results, PUBLISHED_COMPARED):
             for level in PUBLISHED_ERRORS:
                 draw_level(axes, *level)
         finish_panel(axes, ends, "Squared error", qualification, x_label)
@@ -96,14 +94,14 @@ def compared_figure(results: ResultSet) -> Figure:
         f"To predict 0 has an error of {settings.num_relevant + settings.target_noise**2:g}. Where line and dots part, "
         "a few runs have bursts of very large errors."
     )
-    add_caption(figure, f"{about} {zero} {describe_sweep(results, learners, 'compared', 'compared')}")
+    shown = describe_sweep(results, learners, "compared")
+    add_caption(figure, f"{about(results)} {zero} Shown are {shown}")
     return figure
 
 
 def observed_figure(results: ResultSet) -> Figure:
     """Mean step sizes of relevant and irrelevant inputs over time."""
     settings = results.settings
-    about, published = task_of(results)
     shown, errors = {}, []
     for name in having(results, "observed"):
         step_sizes = results[name]["observed.step_sizes"][:, 0]  # (R, bins, n), of the first meta step size
@@ -115,13 +113,13 @@ def observed_figure(results: ResultSet) -> Figure:
         shown[name] = replace(results[name], arrays=arrays)
         last = results[name]["observed.squared_error"][:, 0, -max(1, 10_000 // settings.observed_bin) :].mean(axis=-1)
         value = swept(results, name, "observed")[0]
-        errors.append(f"{name_of(name)} (meta step size {value:g}) {as_infinite(last).mean():.3f}")
+        errors.append(f"{name_of(name)} (meta step size {value:g}): {mean_in_words(last, 3)}")
     derived = replace(results, learners=shown)
     figure, panels = new_figure(2)
     positions = settings.observed_bin * (np.arange(settings.num_observed // settings.observed_bin) + 1)
-    panels[1].set_yscale("log")
+    logarithmic(panels[1], "y")
     for axes, measure in zip(panels, ("relevant", "irrelevant")):
-        if measure == "relevant" and published:
+        if measure == "relevant" and as_published(results, PUBLISHED_OBSERVED):
             draw_level(axes, PUBLISHED_STEP_SIZE, f"the best for all {settings.num_relevant}, published")
         draw_curves(
             axes,
@@ -134,12 +132,12 @@ def observed_figure(results: ResultSet) -> Figure:
             "Example number",
         )
     last_examples = min(10_000, settings.num_observed)
-    at_end = f"Squared error of the last {last_examples:,} examples: {', '.join(errors)}."
+    at_end = f"Squared error of the last {last_examples:,} examples: {'; '.join(errors)}."
     if "autostep_transient" in shown:
         at_end += (
             " With the transient bound the stored step sizes are shown; an example that they overshoot divides them."
         )
-    add_caption(figure, f"{about} {at_end} {describe_runs(derived, list(shown))}")
+    add_caption(figure, f"{about(results)} {at_end} {describe_runs(derived, list(shown))}")
     return figure
 
 
@@ -170,7 +168,9 @@ def rates_figure(results: ResultSet, best_rate: Rate, error_at_rate: ErrorAtRate
             continue
         for column, value in enumerate(swept(results, name, "rates")):
             right.plot(sigmas, step_sizes[:, column], **style, linewidth=1.2)
-            labels.append((float(step_sizes[-1, column]), f"{name_of(name)}, {value:g}", COLOURS[name]))
+            finite = step_sizes[np.isfinite(step_sizes[:, column]), column]
+            end = float(finite[-1]) if len(finite) else np.nan
+            labels.append((end, f"{name_of(name)}, {value:g}", COLOURS[name]))
     finish_panel(
         left, ends, "Squared error", "against the mean step size; logarithmic", "Step size, given (LMS) or learned"
     )
@@ -189,7 +189,8 @@ def rates_figure(results: ResultSet, best_rate: Rate, error_at_rate: ErrorAtRate
         "step size in closed form; crosses: its minimum, the Kalman filter's. Rings: "
         f"{'LMS in red, its step sizes given, and ' if 'lms' in learners else ''}the learners of the right panel in its "
         f"colours; means over the second half of {settings.num_rates:,} examples and over "
-        f"{' to '.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))} runs. Scale: {results.scale}."
+        f"{' to '.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))} runs where none overflowed. "
+        f"Scale: {results.scale}.{describe_overflow(results, learners, 'rates')}"
     )
     add_caption(figure, caption)
     return figure

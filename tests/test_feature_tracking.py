@@ -268,9 +268,22 @@ def test_figures_show_every_learner_and_say_their_errors():
     assert list(figures) == ["feature_tracking", "feature_tracking_ablations", "feature_tracking_step_sizes"]
     text = " ".join(text_of(figures["feature_tracking"]).split())
     mean = results["sgd"]["redrawn.squared_error"][:, 3:].mean()
-    assert f"SGD {mean:.2f}" in text and "Three levels" in text and "Mean over 2 runs" in text
+    assert f"SGD: {mean:.2f};" in text and "Three levels" in text and "Mean over 2 runs" in text
     assert len(figures["feature_tracking"].axes) == 2
-    assert "Without inheritance" in text_of(figures["feature_tracking_ablations"])
+    text = " ".join(text_of(figures["feature_tracking_ablations"]).split())
+    assert "Without inheritance: three levels, but new units do not inherit step sizes." in text
+    assert "Dense units" not in text and "inputs whatever" not in text  # only what is shown is explained
+
+
+def test_a_learner_that_diverges_is_told_by_its_name_and_not_as_a_number():
+    results = results_of("two_levels")
+    arrays = dict(results["two_levels"].arrays)
+    arrays["redrawn.squared_error"] = np.full_like(arrays["redrawn.squared_error"], np.nan)
+    arrays["redrawn.diverged_at"] = np.array([7, 30])
+    diverged = replace(results, learners={"two_levels": replace(results["two_levels"], arrays=arrays)})
+    text = " ".join(text_of(feature_tracking.figures(diverged)["feature_tracking"]).split())
+    assert "Two levels: diverged." in text and "nan" not in text
+    assert text.count("Diverged and left out from then on: 2 of Two levels (the first after 7 examples).") == 1
 
 
 def test_figures_of_few_learners_and_of_one_stream():

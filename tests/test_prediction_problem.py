@@ -127,15 +127,54 @@ def test_lifetime_errors_are_the_known_ones():
     assert np.square(returns).mean() == pytest.approx(0.1498, abs=0.002)
 
 
+def results_of(learners):
+    finished = {}
+    for name, learner in learners.items():
+        metadata = [{"seed": seed, "learner_settings": {"compared": list(learner.compared)}} for seed in (3, 8)]
+        finished[name] = LearnerResults(finish(SMALL, learner, [3, 8]), metadata)
+    return ResultSet("prediction", "smoke", SMALL, finished)
+
+
+def caption_of(figure):
+    return " ".join(figure.get_supxlabel().split())
+
+
 def test_figures_show_what_is_there():
-    learners = {}
-    for name, learner in SMALL_LEARNERS.items():
-        metadata = [{"learner_settings": {"compared": [0.001, 0.02]}}] * 2
-        learners[name] = LearnerResults(finish(SMALL, learner, [3, 8]), metadata)
-    results = ResultSet("prediction", "smoke", SMALL, learners)
+    results = results_of(SMALL_LEARNERS)
     figures = prediction.figures(results)
     assert list(figures) == ["prediction", "prediction_step_sizes"]
     texts = {text.get_text() for text in figures["prediction"].findobj(lambda each: hasattr(each, "get_text"))}
     assert {"TD(λ)", "True online TD(λ)", "TIDBD", "Autostep-TIDBD", "SwiftTD", "SwiftTD, bound 0.5"} <= texts
-    alone = replace(results, learners={"td_lambda": learners["td_lambda"]})
+    alone = replace(results, learners={"td_lambda": results["td_lambda"]})
     assert list(prediction.figures(alone)) == ["prediction"]
+    caption = caption_of(figures["prediction"])
+    assert "SwiftTD: 0.02; SwiftTD, bound 0.5: 0.0" in caption and "chosen on these very runs" in caption
+    assert caption.count("Scale: smoke.") == 1
+
+
+def test_no_curve_is_cut_without_a_word():
+    """Panels reach down to the least error and up to that of predicting 0; above it there are triangles."""
+    values = (0.003, 0.03, 0.3, 1.0)
+    results = results_of({"td_lambda": replace(SMALL_LEARNERS["td_lambda"], compared=values)})
+    left, right = prediction.figures(results)["prediction"].axes
+    of_zero = np.square(prediction.CueStream(SMALL, np.array([3, 8]), "float64").returns).mean()
+    for axes in (left, right):
+        assert axes.get_yscale() == "log"
+        assert axes.get_ylim()[0] < of_zero < axes.get_ylim()[1]
+        assert of_zero in axes.lines[0].get_ydata() and "to predict 0" in [text.get_text() for text in axes.texts]
+    errors = results["td_lambda"]["compared.squared_error"].mean(axis=-1)
+    medians = np.median(np.where(np.isnan(errors), np.inf, errors), axis=0)
+    assert left.get_ylim()[0] < medians.min()
+    (triangles,) = [line for line in left.lines if line.get_marker() == "^"]
+    assert triangles.get_xdata().tolist() == [v for v, m in zip(values, medians) if m > left.get_ylim()[1]] != []
+    curve = right.lines[1].get_ydata()
+    assert right.get_ylim()[0] < curve.min() and curve.max() < right.get_ylim()[1]
+
+
+def test_a_method_that_overflowed_everywhere_has_no_best_value():
+    results = results_of({"tidbd": replace(SMALL_LEARNERS["tidbd"], compared=(100.0, 1e10))})
+    figures = prediction.figures(results)
+    assert list(figures) == ["prediction"] and len(figures["prediction"].axes) == 1
+    caption = caption_of(figures["prediction"])
+    assert "2 of TIDBD at 100 (the first after" in caption and "Right" not in caption
+    assert "TIDBD (overflowed)" in [text.get_text() for text in figures["prediction"].axes[0].texts]

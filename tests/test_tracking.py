@@ -14,11 +14,13 @@ from test_idbd import slow_idbd
 
 from minilop import backend, draws
 from minilop.backend import xp
+from minilop.experiment.figures import new_figure
 from minilop.experiment.results import LearnerResults, ResultSet
 from minilop.experiment.selection import choose
 from minilop.experiment.settings import SettingsError
 from minilop.optimizers import IDBD
 from problems import tracking
+from problems.sweep_figures import logarithmic, mean_in_words
 from problems.sweeps import Sweep
 from problems.tracking import LEARNERS, RateStream, Settings, SignStream, TrackingLearner, best_rate, error_at_rate
 
@@ -361,24 +363,27 @@ def test_the_error_of_a_constant_rate_is_that_of_the_closed_form():
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def results_of(*names):
+def results_of(*names, **changes):
     learners = {}
     for name in names:
-        settings = {field: list(getattr(ALL_SMALL[name], field)) for field in ("compared", "observed", "rates")}
+        learner = replace(ALL_SMALL[name], **changes)
+        settings = {field: list(getattr(learner, field)) for field in ("compared", "observed", "rates")}
         metadata = [{"seed": seed, "learner_settings": settings} for seed in (3, 8)]
-        learners[name] = LearnerResults(finish(SMALL, ALL_SMALL[name], [3, 8]), metadata)
+        learners[name] = LearnerResults(finish(SMALL, learner, [3, 8]), metadata)
     return ResultSet("tracking", "smoke", SMALL, learners)
 
 
 def text_of(figure):
-    return " ".join(text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text")))
+    words = " ".join(text.get_text() for text in figure.findobj(lambda each: hasattr(each, "get_text")))
+    return " ".join(words.split())
 
 
 def test_figures_show_every_learner_and_say_what_they_show():
     figures = tracking.figures(results_of(*ALL_SMALL))
     assert list(figures) == ["tracking", "tracking_step_sizes", "tracking_rates"]
     assert "Autostep, transient bound" in text_of(figures["tracking"])
-    assert "median over 2 runs" in " ".join(text_of(figures["tracking"]).split())
+    assert "Shown are medians over 2 runs" in text_of(figures["tracking"])
+    assert "IDBD (meta step size 0.01): " in text_of(figures["tracking_step_sizes"])
     assert "published" not in text_of(figures["tracking"])  # another task than the published one
     assert "Closed form" in text_of(figures["tracking_rates"])
 
@@ -388,15 +393,83 @@ def test_figures_do_without_what_is_not_there():
     assert list(tracking.figures(results_of("autostep_transient"))) == ["tracking", "tracking_step_sizes"]
 
 
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["lms"], ["Step size, the same for all inputs"]),
+        (["idbd", "autostep"], ["Meta step size (logarithmic)"]),
+        (["lms", "idbd"], ["Step size, the same for all inputs", "Meta step size (logarithmic)"]),
+    ],
+)
+def test_there_is_a_panel_only_for_learners_that_are_there(names, labels):
+    axes = tracking.figures(results_of(*names))["tracking"].axes
+    assert [each.get_xlabel() for each in axes] == labels
+
+
 def test_the_published_levels_are_marked_on_the_published_task():
     results = replace(results_of("idbd"), settings=replace(Settings(), num_observed=1200, observed_bin=100))
-    figures = tracking.figures(replace(results, settings=replace(results.settings, sigmas=SMALL.sigmas)))
+    settings = replace(results.settings, sigmas=SMALL.sigmas)
+    figures = tracking.figures(replace(results, settings=settings))
     assert "IDBD, published" in text_of(figures["tracking"])
+    assert "published" not in text_of(figures["tracking_step_sizes"])  # after 250,000 examples, not 1,200
+    shorter = tracking.figures(replace(results, settings=replace(settings, num_compared=1_500, compared_bin=500)))
+    assert "published" not in text_of(shorter["tracking"])
 
 
 def test_overflowed_runs_are_told_of_and_not_averaged_away():
-    learner = replace(ALL_SMALL["idbd"], compared=(0.001, 5.0))
-    settings = {"compared": [0.001, 5.0], "observed": [0.01], "rates": [0.01, 0.03]}
-    with_overflow = LearnerResults(finish(SMALL, learner, [3, 8]), [{"learner_settings": settings}] * 2)
-    figure = tracking.figures(ResultSet("tracking", "smoke", SMALL, {"idbd": with_overflow}))["tracking"]
-    assert "overflowed: 2 of IDBD at 5." in " ".join(text_of(figure).split())
+    results = results_of("idbd", compared=(0.001, 5.0))
+    first = results["idbd"]["compared.diverged_at"][:, 1].min()
+    text = text_of(tracking.figures(results)["tracking"])
+    assert f"Runs that overflowed: 2 of IDBD at 5 (the first after {first} examples)." in text
+
+
+def test_a_learner_that_overflowed_everywhere_is_at_the_top_and_its_values_are_on_the_axis():
+    (axes,) = tracking.figures(results_of("idbd", compared=(5.0, 50.0)))["tracking"].axes
+    (label,) = [text for text in axes.texts if text.get_text() == "IDBD (overflowed)"]
+    assert label.get_position()[1] == 1.0
+    assert axes.get_xlim()[0] < 5 and axes.get_xlim()[1] > 50
+    (triangles,) = [line for line in axes.lines if line.get_marker() == "^"]
+    assert triangles.get_xdata().tolist() == [5, 50]
+
+
+def test_values_are_drawn_in_their_order():
+    (axes,) = tracking.figures(results_of("idbd", compared=(0.02, 0.001)))["tracking"].axes
+    assert axes.lines[0].get_xdata().tolist() == [0.001, 0.02]
+
+
+def test_a_meta_step_size_of_zero_is_a_level():
+    """A logarithmic axis has no place for it, and no line leads there."""
+    results = results_of("idbd", compared=(0.0, 0.001, 0.02))
+    (axes,) = tracking.figures(results)["tracking"].axes
+    error = np.median(results["idbd"]["compared.squared_error"][:, 0, -1])
+    assert f"IDBD at 0: {error:.3f}" in [text.get_text() for text in axes.texts]
+    assert [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[0.001, 0.02]]
+    (axes,) = tracking.figures(results_of("idbd", compared=(0.0,)))["tracking"].axes
+    assert "IDBD" not in [text.get_text() for text in axes.texts]  # only its level
+
+
+def test_rates_that_overflow_have_no_label_and_are_told_of():
+    figure = tracking.figures(results_of("idbd", rates=(1e8, 0.01)))["tracking_rates"]
+    text = text_of(figure)
+    assert "Runs that overflowed: 2 of IDBD at 1e+08 (the first after " in text
+    assert "IDBD, 1e+08" not in text and "nan" not in text
+    heights = [each.get_position()[1] for each in figure.axes[1].texts if each.get_position()[0] > 1]
+    assert len(heights) == 2 and abs(heights[0] - heights[1]) > 0.05  # IDBD, 0.01 and the closed form
+
+
+def test_an_error_that_is_not_finite_is_told_in_words():
+    text = text_of(tracking.figures(results_of("idbd", observed=(50.0,)))["tracking_step_sizes"])
+    assert "IDBD (meta step size 50): diverged." in text
+    assert mean_in_words(np.array([1.0, 2.0]), 2) == "1.50"
+    assert mean_in_words(np.array([1.0, np.nan, np.inf]), 2) == "diverged in 2 of 3 runs"
+
+
+def test_step_sizes_are_written_as_plain_numbers():
+    """Few decades have ticks at 1, 2 and 5; many at 1 only, or they would overprint."""
+    axes = new_figure()[1][0]
+    logarithmic(axes, "y")
+    for low, high, expected in ((0.011, 0.09, [0.02, 0.05]), (2e-7, 0.5, [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1])):
+        axes.set_ylim(low, high)
+        shown = [tick for tick in axes.get_yticks() if low <= tick <= high]
+        assert_allclose(shown, expected)
+    assert axes.yaxis.get_major_formatter()(0.04, 0) == "0.04"
