@@ -117,6 +117,9 @@ def resnet(
 
         block(x) = relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))
 
+    Layers with weights are counted in this order: stem; of each block the first convolution, the second, and the one of its
+    shortcut if it has one; head.
+
     The first block of every stage but the first halves height and width, by a stride of 2, and its shortcut is a 1 x 1
     convolution with a normalization; the others' shortcuts are the identity.
 

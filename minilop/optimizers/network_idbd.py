@@ -7,7 +7,7 @@ with activation x_i (1 for a bias) to a unit whose local error is e_j = - dLoss/
     0.  g_k  =  e_j x_i                    the negative gradient            s_k  =  g_k / |e|
     1.  m_k  =  g_k h_k                                                     with h from before
     2.  v_k  <-  max( |m_k|,  v_k + (alpha_k c_k / tau) (|m_k| - v_k) )     with alpha from before
-    3.  beta_k  <-  beta_k + mu m_k / v_k,   alpha_k = alpha_0 exp(beta_k)
+    3.  beta_k  <-  beta_k + mu m_k / v_k   where v_k is not 0,   alpha_k = alpha_0 exp(beta_k)
     4.  M  =  max( sum_k alpha_k s_k^2 / eta, 1 )                           over the whole network
     5.  w_k  <-  w_k + (alpha_k / M) g_k
     6.  h_k  <-  h_k [1 - (alpha_k / M) c_k]+  +  (alpha_k / M) g_k         [z]+ = max(z, 0)

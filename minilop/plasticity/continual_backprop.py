@@ -33,9 +33,13 @@ Paper - published code - ours. Where they differ there is an option; `PAPER` and
 `utility.py` has the formulas of the utilities. Biases of replaced units start at 0. Momentum and moments of the touched
 weights stay as they are unless `reset_optimizer_state`. All layers are judged before any is changed; where neighbours in
 adjacent layers are replaced in one step, the later layer's fresh row leaves a random weight between them, as in the
-published code. Ties go to the lowest index. `transfer_bias` hands over the updated mean, whatever `centre` is; with
-`before_update` all gradients are those of the old units, while in the layer-style code the backward pass of the layer
-below already sees the new weights.
+published code. Ties go to the lowest index. With `before_update` all gradients are those of the old units, while in the
+layer-style code the backward pass of the layer below already sees the new weights.
+
+The mean feature that a utility is centred on, updated or previous, and the one that `transfer_bias` hands over, which is
+the updated one whatever `centre` is, are always divided by 1 - eta^a with the present age a; `bias_correction` is about
+the utility alone. With average=lifetime_activity, u <- u + (1 - eta) |h|, and units are ranked by u times the present
+outgoing weights, or by these alone for the utility `weight`; nothing is divided, and a replacement leaves u as it is.
 
 In a residual network the published code judges and disconnects a unit by the next listed convolution alone. Where a
 shortcut carries its channel past that one, the fresh unit is heard at once, and the function changes. `shortcuts = "cut"`

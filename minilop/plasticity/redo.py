@@ -19,7 +19,7 @@ from typing import Literal
 
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
-from minilop.networks import Network
+from minilop.networks import HiddenLayer, Network
 from minilop.optimizers.optimizer import Optimizer
 from minilop.plasticity.units import batch_mean, replace_units, reset_optimizer_state, unit_mean
 
@@ -68,7 +68,11 @@ class ReDo:
             silent = activity.max(axis=-1, keepdims=True) == 0
             # How many units are dormant depends on the data, so once a period the host waits for the device.
             runs, units = xp.nonzero(dormant_units(activity, self.settings.redo_threshold) & ~silent)
-            replace_units(layer, runs, units, self.network.seeds[to_host(runs)], step)
-            if self.optimizer:
-                reset_optimizer_state(self.optimizer, self.network, layer, runs, units)
+            self.replace(layer, runs, units, step)
             activity[...] = 0
+
+    def replace(self, layer: HiddenLayer, runs: Array, units: Array, step: int) -> None:
+        """Replace units, named by `runs` and `units` (K,)."""
+        replace_units(layer, runs, units, self.network.seeds[to_host(runs)], step)
+        if self.optimizer:
+            reset_optimizer_state(self.optimizer, self.network, layer, runs, units)

@@ -7,6 +7,9 @@ Collect T steps of N environments with the present policy, then, with the advant
     loss = mean max(-rho A, -clip(rho, 1 - epsilon, 1 + epsilon) A)            eq. (7)
          + value_weight * mean (V(o) - R)^2
 
+Here the advantages of an update have been brought to mean 0 and standard deviation 1, over all its samples together; the
+value targets R are made of those from before that. Both, and pi_old, stay as they are through all epochs.
+
 Each mini-batch is one step of learning of two networks that share nothing, policy and value: gradient, optimizer,
 perturbation, generate-and-test, in the order of `Learner`. So whatever keeps a network plastic acts on both.
 
