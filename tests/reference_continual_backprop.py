@@ -25,6 +25,7 @@ class ReferenceRun:
         self.biases = [np.array(bias, float) for bias in biases]
         self.settings = settings
         self.seed = seed
+        self.gain = math.sqrt(2)  # of the relu
         self.num_hidden = len(weights) - 1
         sizes = [len(bias) for bias in biases[:-1]]
         self.age = [[0] * size for size in sizes]
@@ -150,7 +151,7 @@ class ReferenceRun:
                 self.biases[layer + 1][consumer] += following[consumer, unit] * mean
         fan_in = self.weights[layer].shape[1]
         if settings.fresh_weights == "initial":
-            bound = math.sqrt(2) * math.sqrt(3 / fan_in)
+            bound = self.gain * math.sqrt(3 / fan_in)
             self.weights[layer][unit] = bound * (2 * self.draw("fresh weight", layer, fan_in, unit) - 1)
         else:
             normals = self.draw("fresh weight", layer, fan_in, unit, draws.normal)

@@ -1,0 +1,165 @@
+"""The command of the verification kit; docs/verify.md shows it at work.
+
+python -m minilop.verify list
+python -m minilop.verify run --adapter my_adapter.py:Adapter --suite continual_backprop
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from minilop.verify import report
+from minilop.verify.adapter import Mode, load_adapter
+from minilop.verify.case import VerifyError, choose_cases, load_case
+from minilop.verify.explanation import explain
+from minilop.verify.judging import exit_status, judge, judge_file
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+dtype_option = click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
+report_option = click.option("--report", "report_path", type=click.Path(path_type=Path), help="Also as JSON, here.")
+
+
+@click.group(context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Check an implementation of these algorithms against minilop, step by step.
+
+    Exit status: 0 all that was compared agrees, 1 something differs, 2 nothing could be compared, or not all that was
+    asked for.
+    """
+
+
+@main.command("list")
+def list_() -> None:
+    """Show suites and cases."""
+    with _told():
+        ids = choose_cases((), ())
+        width = max(map(len, ids))
+        suite = None
+        for case in map(load_case, ids):
+            if case.suite != suite:
+                suite = case.suite
+                click.echo(f"{suite}")
+            click.echo(f"  {case.id:{width}}  {case.comment}")
+
+
+@main.command()
+@click.option("--adapter", "adapter_name", required=True, metavar="FILE:CLASS", help="Of yours; or MODULE:CLASS.")
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only these cases; repeatable.")
+@click.option("--case", "names", multiple=True, metavar="ID", help="Only this case; repeatable.")
+@click.option(
+    "--mode",
+    type=click.Choice(["free", "resync"]),
+    default="free",
+    show_default=True,
+    help="free: your own state goes from step to step; resync: before each step you get the reference's.",
+)
+@dtype_option
+@report_option
+def run(
+    adapter_name: str, suites: Sequence[str], names: Sequence[str], mode: Mode, dtype: str, report_path: Path | None
+) -> None:
+    """Run an adapter on all cases, or on some, and say where it first differs.
+
+    A case that the adapter does not know (it raises NotImplementedError) is skipped; one asked for by --case must not be.
+    """
+    with _told():
+        _check_writable(report_path)
+        chosen = choose_cases(names, suites)
+        width = max(map(len, chosen))
+        judgements = []
+        for judgement in judge(load_adapter(adapter_name), names, suites, mode, dtype):
+            judgements.append(judgement)
+            click.echo(report.line(judgement, width))
+        for judgement in judgements:
+            if judgement.outcome == "differs":
+                click.echo("\n" + report.details(judgement, mode))
+        click.echo("\n" + report.summary(judgements))
+        status = exit_status(judgements, names)
+        _write(report_path, report.as_json(judgements, status, adapter=adapter_name, mode=mode, dtype=dtype))
+    sys.exit(status)
+
+
+@main.command()
+@click.argument("case_id", metavar="CASE")
+@click.argument("actual", type=click.Path(path_type=Path), metavar="ACTUAL.npz")
+@dtype_option
+@report_option
+def compare(case_id: str, actual: Path, dtype: str, report_path: Path | None) -> None:
+    """Compare arrays that a program in any language has written with what CASE expects.
+
+    ACTUAL.npz holds arrays "<phase>/<quantity>/<layer>", or without the phase for the end of the step, each with the
+    steps first, (T, ...). What is given lies in inputs.npz; `explain CASE` says where.
+    """
+    with _told():
+        _check_writable(report_path)
+        judgement = judge_file(case_id, actual, dtype)
+        if judgement.outcome == "error":
+            raise VerifyError(judgement.reason)
+        click.echo(report.line(judgement))
+        if judgement.outcome == "differs":
+            click.echo("\n" + report.details(judgement))
+        status = exit_status([judgement])
+        _write(report_path, report.as_json([judgement], status, file=str(actual), dtype=dtype))
+    sys.exit(status)
+
+
+@main.command("explain")
+@click.argument("case_id", metavar="CASE")
+def explain_(case_id: str) -> None:
+    """Show what CASE gives and expects, in which order, and where its files lie."""
+    with _told():
+        click.echo(explain(load_case(case_id)))
+
+
+@main.command()
+@click.argument("framework", type=click.Choice(["torch", "jax", "numpy"]))
+@click.option("--out", type=click.Path(path_type=Path), help="File; - prints.  [default: FRAMEWORK_adapter.py]")
+def new_adapter(framework: str, out: Path | None) -> None:
+    """Write an adapter to begin with: it works for two cases, and says where your own code goes."""
+    with _told():
+        template = (TEMPLATES / f"{framework}_adapter.py").read_text()
+        if out == Path("-"):
+            click.echo(template, nl=False)
+            return
+        out = out or Path(f"{framework}_adapter.py")
+        try:
+            with out.open("x") as file:
+                file.write(template)
+        except FileExistsError:
+            raise VerifyError(f"{out} is there already and stays as it is; choose another --out.") from None
+        except OSError as problem:
+            raise VerifyError(f"{out} cannot be written ({problem.strerror}); choose another --out.") from None
+        click.echo(f"{out} is written; try: python -m minilop.verify run --adapter {out}:Adapter")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Raises VerifyError before anything is judged, not after."""
+    if path and (path.is_dir() or not path.resolve().parent.is_dir()):
+        raise VerifyError(f"--report must name a file in a folder that exists, not {path}.")
+
+
+def _write(path: Path | None, facts: dict[str, object]) -> None:
+    if path:
+        try:
+            path.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+        except OSError as problem:
+            raise VerifyError(f"{path} cannot be written ({problem.strerror}); choose another --report.") from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Ends the command with a sentence where nothing can be compared."""
+    try:
+        yield
+    except VerifyError as mistake:
+        click.echo(f"Error: {mistake}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m minilop.verify")

@@ -1,0 +1,191 @@
+"""What stands between the kit and an implementation: a class of the user's own, with NumPy arrays in and out.
+
+    class Adapter:
+        def load(self, case, parameters): ...        begin: settings in `case`, initial parameters by name
+        def step(self, x, y, draws): ...             learn from one example or mini-batch; returns {quantity: array}
+        def set_state(self, state): ...              optional: take over the reference's state, for the mode `resync`
+        def call(self, function, arguments): ...     optional: for the cases of single functions; returns {quantity: array}
+        def curve(self, case): ...                   optional: for the cases of curves; returns (runs, bins)
+
+`step` and `call` return what they know, by full names ("optimizer/weight/0") or without the phase: "weight/0" is its
+value at the end of the step. What is not returned is not compared. An adapter that does not know a case (another
+learner, another convention) says so by raising NotImplementedError in `load`, `call` or `curve`: the case is skipped.
+"""
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from minilop.verify.case import Arrays, Case, VerifyError
+from minilop.verify.curves import checked_errors
+
+Mode = Literal["resync", "free"]
+
+
+class NotCovered(Exception):
+    """The adapter does not know this case."""
+
+
+def load_adapter(name: str) -> type:
+    """The class FILE:CLASS, or MODULE:CLASS. Raises VerifyError where it cannot be imported."""
+    place, _, class_name = name.rpartition(":")
+    if not place:
+        raise VerifyError(f"An adapter is named FILE:CLASS (my_adapter.py:Adapter), not {name!r}.")
+    try:
+        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except FileNotFoundError:
+        raise VerifyError(f"There is no file {place}.") from None
+    except (Exception, SystemExit) as problem:  # whatever the user's file raises
+        raise VerifyError(f"{place} cannot be imported: {type(problem).__name__}: {problem}") from problem
+    found = getattr(module, class_name, None)
+    if not callable(found):
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        raise VerifyError(f"{place} has no class {class_name}; it has {', '.join(classes) or 'none'}.")
+    return found
+
+
+def make_adapter(adapter_class: Callable[[], Any]) -> Any:
+    """A new adapter. Raises VerifyError where it cannot be made without arguments."""
+    try:
+        return adapter_class()
+    except (Exception, SystemExit) as problem:
+        name = getattr(adapter_class, "__name__", "The adapter")
+        raise VerifyError(f"{name}() raised {type(problem).__name__}: {problem}") from problem
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification and specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[path.stem] = module  # as an import would, so that dataclasses of the file find it
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # what lies beside it may be imported
+    specification.loader.exec_module(module)
+    return module
+
+
+def run_adapter(adapter: Any, case: Case, mode: Mode = "free") -> Arrays:
+    """What the adapter returned at each step, by full name, (T, ...).
+
+    mode   "free": its own state goes from step to step; "resync": before each step it takes over the reference's, so
+           every step is judged by itself. A function or a curve has no state and knows no mode.
+
+    Raises NotCovered where the adapter does not know the case, and VerifyError for what is no answer to it.
+    """
+    if case.kind == "curve":
+        return {"curve/error": _curve(adapter, case)}
+    returned: list[dict[str, np.ndarray]] = []
+    if case.kind == "function":
+        call = _method(adapter, "call", case)
+        for step in range(case.steps):
+            arguments = deepcopy(case.arguments(step))
+            with _answers(case, "call", step):
+                found = call(case.settings["function"], arguments)
+            returned.append(_checked(case, "call", step, found))
+        return _stacked(case, returned)
+    load, take_step = _method(adapter, "load", case), _method(adapter, "step", case)
+    set_state = _method(adapter, "set_state", case) if mode == "resync" else None
+    with _answers(case, "load"):
+        load(case, {name: array.copy() for name, array in case.parameters.items()})
+    for step in range(case.steps):
+        if set_state:
+            state = case.state_before(step)
+            with _answers(case, "set_state", step):
+                set_state({name: _as(array, case.dtype) for name, array in state.items()})
+        x, y, draws = case.example(step)
+        with _answers(case, "step", step):
+            found = take_step(deepcopy(x), deepcopy(y), deepcopy(draws))
+        returned.append(_checked(case, "step", step, found))
+    return _stacked(case, returned)
+
+
+def full_name(case: Case, name: str) -> str:
+    """The name of a quantity with its phase. Raises VerifyError for one that the case does not know."""
+    if name in case.expected:
+        return name
+    if name in case.final_names:
+        return case.final_names[name]
+    near = difflib.get_close_matches(name, [*case.expected, *case.final_names], n=1)
+    raise VerifyError(
+        f"{case.id} knows no quantity {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
+        f"`python -m minilop.verify explain {case.id}` names its {len(case.expected)}."
+    )
+
+
+def check_array(case: Case, name: str, array: Any, where: str, steps: int | None = None) -> np.ndarray:
+    """`array` as numbers of the shape that the case expects. Raises VerifyError for another shape, or for no numbers."""
+    try:
+        array = np.asarray(array)
+    except Exception as problem:  # noqa: BLE001 - a tensor on a device, say
+        raise VerifyError(f"{where}: {name} is not an array that NumPy can read ({problem}).") from None
+    if array.dtype.kind not in "fiub":
+        raise VerifyError(f"{where}: {name} must be an array of numbers, not of {array.dtype}.")
+    expected = case.expected[name].shape[1:] if steps is None else (steps, *case.expected[name].shape[1:])
+    if array.shape != expected:
+        raise VerifyError(f"{where}: {name} must have the shape {expected}, not {array.shape}.")
+    return array
+
+
+def _checked(case: Case, method: str, step: int, found: Any) -> Arrays:
+    where = f"{case.id}, step {step}"
+    if not isinstance(found, dict):
+        raise VerifyError(f"{where}: {method} must return a dictionary of arrays, not {type(found).__name__}.")
+    arrays = {}
+    for name, array in found.items():
+        name = full_name(case, name)
+        if name in arrays:
+            raise VerifyError(f"{where}: {name} was returned twice, with its phase and without; return it once.")
+        arrays[name] = check_array(case, name, array, where).copy()
+    return arrays
+
+
+def _stacked(case: Case, returned: list[Arrays]) -> Arrays:
+    names = returned[0].keys()
+    for step, arrays in enumerate(returned):
+        if arrays.keys() != names:
+            changed = ", ".join(sorted(arrays.keys() ^ names))
+            raise VerifyError(f"{case.id}, step {step}: not the quantities of the first step; {changed} came or went.")
+    return {name: np.stack([arrays[name] for arrays in returned]) for name in case.expected if name in names}
+
+
+def _curve(adapter: Any, case: Case) -> np.ndarray:
+    curve = _method(adapter, "curve", case)
+    with _answers(case, "curve"):
+        found = curve(case)
+    return checked_errors(case, found)
+
+
+def _method(adapter: Any, name: str, case: Case) -> Any:
+    method = getattr(adapter, name, None)
+    if callable(method):
+        return method
+    if name in ("call", "curve"):
+        raise NotCovered(f"it has no method {name}")
+    more = "; --mode free does without" if name == "set_state" else ""
+    raise VerifyError(f"The adapter {type(adapter).__name__} has no method {name}, which {case.id} needs{more}.")
+
+
+@contextmanager
+def _answers(case: Case, method: str, step: int | None = None) -> Iterator[None]:
+    """Whatever the adapter raises becomes a sentence."""
+    try:
+        yield
+    except NotImplementedError as problem:
+        raise NotCovered(str(problem) or "NotImplementedError") from None
+    except (Exception, SystemExit) as problem:
+        where = case.id if step is None else f"{case.id}, step {step}"
+        raise VerifyError(f"{where}: {method} raised {type(problem).__name__}: {problem}") from problem
+
+
+def _as(value: Any, dtype: str) -> Any:
+    return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value

@@ -1,0 +1,121 @@
+"""The cases of temporal-difference methods.
+
+Features of which many are 0, and a cumulant that follows the first two of three steps before. x are the features of a
+step, y is the cumulant that comes with them; see minilop/prediction/linear_predictor.py for the order of a step.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minilop.verify.case import Arrays, Case
+from minilop.verify.catalogue.description import Description
+from minilop.verify.catalogue.examples import in_float32, normals
+
+STREAM = {"discount": 0.9, "trace_decay": 0.8}
+TIDBD = {"method": "tidbd", **STREAM, "meta_step_size": 0.02, "initial_step_size": 0.05}
+SWIFT_TD = {"method": "swift_td", **STREAM, "initial_step_size": 0.05}
+
+
+def describe(
+    name: str, comment: str, settings: dict[str, Any], steps: int, seed: int, flags: tuple[str, ...]
+) -> Description:
+    """A case on a stream of six features."""
+    comment = f"{comment} x are the features (n,) of a step, y is the cumulant () that comes with them."
+    return Description(name, "prediction", comment, settings, {"inputs": 6}, steps, seed, flags)
+
+
+DESCRIPTIONS = [
+    describe(
+        "td_lambda/accumulating",
+        "TD(lambda) with accumulating traces.",
+        {"method": "td_lambda", **STREAM, "step_size": 0.05},
+        steps=80,
+        seed=111,
+        flags=("td_old_trace", "td_value_of_old_weights", "td_error_without_discount"),
+    ),
+    describe(
+        "td_lambda/true_online",
+        "True online TD(lambda), with dutch traces.",
+        {"method": "true_online_td_lambda", **STREAM, "step_size": 0.1},
+        steps=80,
+        seed=112,
+        flags=("td_accumulating_trace", "td_value_of_old_weights", "td_trace_without_discount"),
+    ),
+    describe(
+        "tidbd/semi_gradient",
+        "TIDBD with the semi-gradient: the next features do not count in its meta-gradient.",
+        {**TIDBD, "gradient": "semi", "normalize": False},
+        steps=80,
+        seed=113,
+        flags=("tidbd_decays_by_squares", "tidbd_memory_without_trace", "tidbd_other_gradient"),
+    ),
+    describe(
+        "tidbd/ordinary_gradient",
+        "TIDBD with the ordinary gradient, x - gamma x' in place of x.",
+        {**TIDBD, "gradient": "ordinary", "normalize": False},
+        steps=80,
+        seed=114,
+        flags=("tidbd_other_gradient",),
+    ),
+    describe(
+        "tidbd/memory_is_forgotten",
+        "TIDBD with step sizes so large that 1 - alpha x z is below 0 for some features, whose memory is then forgotten.",
+        {**TIDBD, "meta_step_size": 0.01, "initial_step_size": 0.15, "gradient": "semi", "normalize": False},
+        steps=60,
+        seed=118,
+        flags=("tidbd_unclipped",),
+    ),
+    describe(
+        "tidbd/normalized",
+        "TIDBD normalized as Autostep is, with traces from after their update throughout; its bound is met.",
+        {**TIDBD, "meta_step_size": 0.1, "initial_step_size": 0.1, "gradient": "semi", "normalize": True, "tau": 100.0},
+        steps=80,
+        seed=115,
+        flags=("tidbd_old_trace_in_normalizer",),
+    ),
+    describe(
+        "swift_td/bound_never_met",
+        "SwiftTD whose bound on the step is never met.",
+        {
+            **SWIFT_TD,
+            "meta_step_size": 3e-4,
+            "step_bound": 10.0,
+            "step_decay": 0.99,
+            "smallest_step_size": math.exp(-15),
+        },
+        steps=100,
+        seed=116,
+        flags=("swift_td_multiplies_by_step_size",),
+    ),
+    describe(
+        "swift_td/bound_often_met",
+        "SwiftTD whose bound is met every few steps, and whose step sizes begin above the largest and reach the smallest "
+        "one.",
+        {
+            **SWIFT_TD,
+            "initial_step_size": 0.2,
+            "meta_step_size": 3e-3,
+            "step_bound": 0.15,
+            "step_decay": 0.97,
+            "smallest_step_size": 0.02,
+        },
+        steps=100,
+        seed=117,
+        flags=(
+            "swift_td_no_smallest_step_size",
+            "swift_td_no_step_decay",
+            "swift_td_unbounded",
+            "swift_td_meta_traces_kept",
+        ),
+    ),
+]
+
+
+def make_inputs(case: Case) -> Arrays:
+    """Weights of 0 and the stream."""
+    features = normals(case.seed, "verify inputs", (case.sizes["inputs"],), case.steps, active_share=0.6)
+    cumulants = normals(case.seed, "verify targets", (), case.steps) / 8
+    cumulants[3:] += features[:-3, 0] - features[:-3, 1]
+    return {"state/weights": np.zeros(case.sizes["inputs"]), "x": features, "y": in_float32(cumulants)}

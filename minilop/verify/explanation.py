@@ -1,0 +1,78 @@
+"""What a case is, in words: its settings, what is given, and what is expected in which order."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minilop.verify import case as cases
+from minilop.verify.case import Case, below
+from minilop.verify.mistakes import MISTAKES
+from minilop.verify.pages import page_of
+
+WIDTH = 120
+
+
+def explain(case: Case) -> str:
+    """All that an implementer needs to know of a case."""
+    lines = [
+        textwrap.fill(f"{case.id}: {case.comment}", WIDTH, subsequent_indent="    "),
+        *_block("sizes", case.sizes),
+        *_block("conventions", case.conventions),
+        *_block("hyperparameters", case.hyperparameters),
+        *_block("steps, seed", {"steps": case.steps, "seed": case.seed}),
+        *_block("tolerances, as a share of the largest of a quantity", case.tolerances),
+    ]
+    if case.margins:
+        lines += _block("the closest choice, as a share (choices are never left to rounding)", case.margins)
+    if case.parameters:
+        lines += ["", "parameters that load gets", *_shapes(case.parameters)]
+    others = {name: array for name, array in case.initial_state.items() if name not in case.parameters}
+    if others:
+        lines += ["", "the rest of the state before the first step, as set_state gets it", *_shapes(others)]
+    given = {name: array for name, array in case.inputs.items() if name.split("/")[0] in ("x", "y")}
+    lines += ["", "given at each step", *_shapes(given, one_entry_a_step=True)]
+    draws = below(case.inputs, "draws")
+    if draws:
+        lines += [
+            "",
+            "draws of each step, unscaled, by slot: who replaces unit r takes row r (docs/verify.md)",
+            *_shapes(draws, one_entry_a_step=True),
+        ]
+    of_steps = case.kind != "curve"
+    lines += ["", "expected of each step, by phase, in this order" if of_steps else "expected"]
+    for phase in case.phases:
+        inside = below(case.expected, phase)
+        page = page_of(case, f"{phase}/{next(iter(inside))}")
+        lines += [f"  {phase}   ({page})", *_shapes(inside, one_entry_a_step=of_steps)]
+    if case.flags:
+        lines += ["", "known mistakes that it is there to catch"]
+        for name in case.flags:
+            lines += _wrapped(name, MISTAKES[name].says if name in MISTAKES else "")
+    lines += ["", f"files: {cases.VECTORS / case.id}"]
+    return "\n".join(lines)
+
+
+def _block(title: str, values: Mapping[str, Any]) -> list[str]:
+    if not values:
+        return []
+    return ["", title, *(f"    {name:26}{_written(value)}" for name, value in values.items())]
+
+
+def _written(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _shapes(arrays: Mapping[str, np.ndarray], one_entry_a_step: bool = False) -> list[str]:
+    kinds = {"b": "  bool", "i": "  whole numbers", "u": "  whole numbers"}
+    return [
+        f"    {name:34}{array.shape[1:] if one_entry_a_step else array.shape}{kinds.get(array.dtype.kind, '')}"
+        for name, array in arrays.items()
+    ]
+
+
+def _wrapped(name: str, says: str) -> list[str]:
+    start, rest = f"    {name:32}  ", " " * 38
+    lines = textwrap.wrap(says, WIDTH, initial_indent=start, subsequent_indent=rest, break_on_hyphens=False)
+    return lines or [start.rstrip()]

@@ -1,0 +1,134 @@
+"""One judgement a case: does an implementation agree, where does it first differ, and which known mistake is that?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from minilop.verify.adapter import Mode, NotCovered, check_array, full_name, make_adapter, run_adapter
+from minilop.verify.case import Arrays, Case, VerifyError, case_ids, choose_cases, load_case, read_arrays
+from minilop.verify.comparison import Verdict, compare
+from minilop.verify.curves import judge as judge_curve
+from minilop.verify.diagnosis import of_whole_trace, possible_mistakes, similar_mistakes
+from minilop.verify.mistakes.mistake import Mistake
+from minilop.verify.pages import page_of
+
+Outcome = Literal["agrees", "differs", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a case.
+
+    outcome     "agrees", "differs", "skipped" (the adapter does not know the case) or "error" (nothing to compare)
+    reason      a sentence for the last two, and for a curve, which has no verdict
+    mistakes    known ones whose whole trace is what was returned
+    resembles   where there is none: known ones whose trace is that up to the step of the first difference
+    tried       how many known mistakes it was compared with
+    page        a file of minilop that explains what differs
+    """
+
+    case_id: str
+    outcome: Outcome
+    reason: str = ""
+    case: Case | None = None
+    verdict: Verdict | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    resembles: tuple[Mistake, ...] = ()
+    tried: int = 0
+    page: str = ""
+
+
+def judge(
+    adapter: Callable[[], Any], names: Sequence[str], suites: Sequence[str], mode: Mode, dtype: str
+) -> Iterator[Judgement]:
+    """Judge an implementation on the named cases and suites, or on all; an error in one stops no other.
+
+    adapter   makes one; each case gets a new one
+
+    Raises VerifyError for a name that does not exist.
+    """
+    return (judge_case(adapter, case_id, mode, dtype) for case_id in choose_cases(names, suites))
+
+
+def judge_case(adapter: Callable[[], Any], case_id: str, mode: Mode = "free", dtype: str = "float64") -> Judgement:
+    """Judge an implementation on one case."""
+
+    def answer(case: Case) -> Arrays:
+        return run_adapter(make_adapter(adapter), case, mode)
+
+    return _judged(case_id, answer, mode, dtype)
+
+
+def judge_file(case_id: str, path: Path, dtype: str = "float64") -> Judgement:
+    """Judge the arrays (T, ...) that an implementation in any language has written into an .npz file."""
+    return _judged(case_id, lambda case: read_answer(case, path), "free", dtype)
+
+
+def read_answer(case: Case, path: Path) -> Arrays:
+    """The arrays of a file by full name, in order. Raises VerifyError for a name or a shape that the case does not have."""
+    arrays: Arrays = {}
+    for written, array in read_arrays(path).items():
+        name = full_name(case, written)
+        if name in arrays:
+            raise VerifyError(f"{path} has {name} twice, with its phase and without; write it once.")
+        is_curve = case.kind == "curve"  # as many runs as the user likes
+        arrays[name] = array if is_curve else check_array(case, name, array, str(path), case.steps)
+    return {name: arrays[name] for name in case.expected if name in arrays}
+
+
+def exit_status(judgements: Sequence[Judgement], named: Sequence[str] = ()) -> int:
+    """0 where some case agrees and nothing speaks against it, 1 where one differs, else 2.
+
+    2 means that something could not be judged: an error, a case skipped that was asked for by name, or no case that the
+    implementation knows. So a check that has looked at nothing does not pass.
+    """
+    outcomes = [each.outcome for each in judgements]
+    if "differs" in outcomes:
+        return 1
+    missed = any(each.outcome == "skipped" and each.case_id in named for each in judgements)
+    return 2 if missed or "error" in outcomes or "agrees" not in outcomes else 0
+
+
+def telling_cases(mistakes: Sequence[Mistake]) -> list[str]:
+    """Cases that are there to catch some of these mistakes, but not all of them."""
+    names = {mistake.name for mistake in mistakes}
+    flags = {case_id: names.intersection(load_case(case_id).flags) for case_id in case_ids()}
+    return [case_id for case_id, caught in flags.items() if caught and caught != names]
+
+
+def _judged(case_id: str, answer: Callable[[Case], Arrays], mode: Mode, dtype: str) -> Judgement:
+    case = None
+    try:
+        case = load_case(case_id).cast(dtype)
+        actual = answer(case)
+        if not actual:
+            raise VerifyError(
+                f"{case_id}: nothing was returned; `python -m minilop.verify explain {case_id}` names what may be."
+            )
+        if case.kind == "curve":
+            return _judged_curve(case, actual)
+        verdict = compare(case, actual)
+    except NotCovered as sentence:
+        return Judgement(case_id, "skipped", str(sentence), case)
+    except VerifyError as sentence:
+        return Judgement(case_id, "error", str(sentence), case)
+    if verdict.difference is None:
+        return Judgement(case_id, "agrees", case=case, verdict=verdict)
+    similar = similar_mistakes(case, actual, mode)
+    found = of_whole_trace(case, actual, similar, mode)
+    resembles = [] if found else similar
+    page = page_of(case, verdict.difference.name)
+    if len(found) == 1:
+        page = found[0].page
+    tried = len(possible_mistakes(case))
+    return Judgement(case_id, "differs", "", case, verdict, tuple(found), tuple(resembles), tried, page)
+
+
+def _judged_curve(case: Case, actual: Arrays) -> Judgement:
+    """By means over runs. Where these are too uncertain, nothing can be said, which is an error and no agreement."""
+    if list(actual) != ["curve/error"]:
+        raise VerifyError(f"{case.id} is judged by curve/error (runs, bins) alone, not by {', '.join(actual)}.")
+    found = judge_curve(case, actual["curve/error"])
+    outcome: Outcome = "error" if found.overall == "inconclusive" else found.overall
+    return Judgement(case.id, outcome, found.says, case, page=page_of(case, "curve/error"))

@@ -1,0 +1,42 @@
+"""The options of `pytest --pyargs minilop.verify`; test_implementation.py has the tests.
+
+pytest loads this small file in every run, because it is an entry point of the package (setup.cfg): the conftest.py of an
+installed package would be read after the command line. It does nothing unless the command line names minilop.verify.
+"""
+
+from typing import Any
+
+import pytest
+
+NAME = "minilop.verify"
+
+
+def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> None:
+    """Add the options, while the command line is being read."""
+    if "--pyargs" not in args or not any(arg.split("::")[0].startswith(NAME) for arg in args):
+        return
+    group = parser.getgroup(NAME, "check an implementation against minilop")
+    group.addoption("--adapter", metavar="FILE:CLASS", help="the adapter; see minilop.verify.adapter")
+    group.addoption("--suite", action="append", default=[], metavar="NAME", help="only these cases; repeatable")
+    group.addoption("--case", action="append", default=[], metavar="ID", help="only this case; repeatable")
+    group.addoption("--mode", choices=["free", "resync"], default="free", help="default: free")
+    group.addoption("--dtype", choices=["float64", "float32"], default="float64", help="default: float64")
+    group.addoption(
+        "--xfail", metavar="FILE", help="names cases that are known to differ, one a line; # begins a comment"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Raises UsageError where the options are there, and no adapter is named."""
+    if config.getoption("--adapter", default="absent") is None:
+        raise pytest.UsageError(f"{NAME} has nothing to check: say --adapter FILE:CLASS")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where every case was skipped, nothing has been checked: pytest's own status for no tests, 5, instead of 0."""
+    option = session.config.getoption
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not option("--adapter", default=None) or option("collectonly") or reporter is None or exitstatus:
+        return
+    if not any(reporter.stats.get(outcome) for outcome in ("passed", "xfailed")):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

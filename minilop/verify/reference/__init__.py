@@ -1,0 +1,44 @@
+"""The reference: minilop's own code as an adapter, which makes the vectors and is judged by them as any other is.
+
+Each kind of case has its own player. `reference_for(case)` is the adapter for a case; with a known mistake it plays as an
+implementation would that makes this one (mistakes.py).
+"""
+
+from typing import Any
+
+from minilop.verify.case import Case
+from minilop.verify.reference.curves import CurveReference
+from minilop.verify.reference.functions import FunctionReference
+from minilop.verify.reference.learners import LearnerReference
+from minilop.verify.reference.linear import LinearReference
+from minilop.verify.reference.ppo import PPOReference
+from minilop.verify.reference.prediction import PredictionReference
+
+REFERENCES: dict[str, type] = {
+    "learner": LearnerReference,
+    "linear": LinearReference,
+    "prediction": PredictionReference,
+    "function": FunctionReference,
+    "ppo": PPOReference,
+    "curve": CurveReference,
+}
+
+
+class Reference:
+    """All cases; what `python -m minilop.verify run --adapter minilop.verify.reference:Reference` judges."""
+
+    def load(self, case: Case, parameters: dict[str, Any]) -> None:
+        self.player = REFERENCES[case.kind]()
+        self.player.load(case, parameters)
+
+    def step(self, x: Any, y: Any, draws: dict[str, Any]) -> dict[str, Any]:
+        return self.player.step(x, y, draws)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.player.set_state(state)
+
+    def call(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return FunctionReference().call(function, arguments)
+
+    def curve(self, case: Case) -> Any:
+        return CurveReference().curve(case)

@@ -1,0 +1,40 @@
+"""Curves: many runs of a learner on the same stream, each with random numbers of its own."""
+
+import numpy as np
+
+from minilop import losses
+from minilop.backend import to_host, xp
+from minilop.learner import Learner, make_mlp
+from minilop.verify.case import Arrays, Case
+from minilop.verify.reference.learners import learner_settings
+
+
+class CurveReference:
+    """Plays `Learner`, all runs side by side. Other `first_seed`s give other runs; `changes` of its settings, mistakes."""
+
+    def __init__(self, first_seed: int = 1000, **changes: float):
+        self.first_seed = first_seed
+        self.changes = changes
+        self.margins: dict[str, float] = {}  # the choices of one run do not matter here
+
+    def curve(self, case: Case) -> np.ndarray:
+        """The mean error of each run in each bin, (runs, bins), always before the example is learned from."""
+        runs, bin_size = case.sizes["runs"], case.sizes["bin_size"]
+        settings = learner_settings(case, **self.changes)
+        network = make_mlp(case.sizes["layers"], settings, range(self.first_seed, self.first_seed + runs))
+        learner = Learner(network, getattr(losses, case.settings["loss"]), settings)
+        inputs = xp.asarray(case.inputs["x"].astype(case.dtype))
+        targets = xp.asarray(case.inputs["y"])
+        errors = xp.empty((case.steps, runs))
+        for step in range(case.steps):
+            x = xp.repeat(inputs[step][None, :, None], runs, axis=0)  # (R, 20, 1)
+            y = xp.repeat(targets[step][None, None, None], runs, axis=0)  # (R, 1, 1)
+            _, loss = learner.step(x, y)
+            errors[step] = loss[:, 0]
+        return to_host(errors).reshape(-1, bin_size, runs).mean(axis=1).T
+
+    def expected_curve(self, case: Case) -> Arrays:
+        """The errors of all runs, their mean and its standard error."""
+        errors = self.curve(case)
+        standard_error = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
+        return {"curve/error": errors, "curve/mean": errors.mean(axis=0), "curve/standard_error": standard_error}

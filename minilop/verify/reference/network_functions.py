@@ -1,0 +1,138 @@
+"""Single functions of networks and of what is measured of them.
+
+What each is called with and returns stands in the comment of its cases (catalogue/network_functions.py).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minilop import diagnostics, initialization, losses
+from minilop.experiment.figures import mean_and_error
+from minilop.plasticity.redo import dormant_units
+from minilop.plasticity.units import weight_magnitudes
+from minilop.plasticity.utility import instantaneous_utility
+from minilop.verify.case import Arrays
+from minilop.verify.reference.one_run import alone, host
+
+UTILITIES = (
+    "contribution",
+    "weight",
+    "adaptation",
+    "zero_contribution",
+    "adaptable_contribution",
+    "feature_by_input",
+)
+
+
+def cross_entropy(outputs: np.ndarray, labels: np.ndarray) -> Arrays:
+    return loss_and_gradient(losses.cross_entropy, outputs, labels)
+
+
+def squared_error(outputs: np.ndarray, targets: np.ndarray) -> Arrays:
+    return loss_and_gradient(losses.squared_error, outputs, targets)
+
+
+def half_squared_error(outputs: np.ndarray, targets: np.ndarray) -> Arrays:
+    return loss_and_gradient(losses.half_squared_error, outputs, targets)
+
+
+def loss_and_gradient(loss: losses.Loss, outputs: np.ndarray, targets: np.ndarray) -> Arrays:
+    each, gradient = loss(alone(outputs), alone(targets))
+    return {"loss/losses": host(each), "loss/output_gradient": host(gradient)}
+
+
+def initial_weight_scale(fan_in: np.ndarray, fan_out: np.ndarray, scheme: Any) -> Arrays:
+    return {
+        f"scale/{activation}": np.asarray(
+            initialization.weight_bound(scheme, activation, int(fan_in), int(fan_out)),
+        )
+        for activation in initialization.GAINS
+    }
+
+
+def utilities(
+    features: np.ndarray,
+    mean_feature: np.ndarray,
+    incoming_weight: np.ndarray,
+    outgoing_weight: np.ndarray,
+    outgoing: str,
+) -> Arrays:
+    incoming_sum, _ = weight_magnitudes(alone(incoming_weight), incoming=True, outgoing=False)
+    _, outgoing_sum = weight_magnitudes(alone(outgoing_weight), incoming=False, outgoing=True)
+    incoming_mean = incoming_sum / incoming_weight.shape[-1]
+    outgoing_magnitude = outgoing_sum / (len(outgoing_weight) if outgoing == "mean" else 1)
+    given = alone(features), alone(mean_feature), incoming_mean, outgoing_magnitude
+    return {f"utility/{name}": host(instantaneous_utility(name, *given)) for name in UTILITIES}
+
+
+def ranks(features: np.ndarray) -> Arrays:
+    h = alone(features)
+    return {
+        "rank/singular_values": host(diagnostics.singular_values(h)),
+        "rank/effective_rank": host(diagnostics.effective_rank(h)),
+        "rank/stable_rank": host(diagnostics.stable_rank(h)).astype(int),
+        "rank/approximate_rank": host(diagnostics.approximate_rank(h)).astype(int),
+    }
+
+
+def silent_units(features: np.ndarray, dormant_threshold: float) -> Arrays:
+    h = alone(features)
+    return {
+        "share/dead_units": host(diagnostics.dead_unit_fraction(h)),
+        "share/dormant_units": host(diagnostics.dormant_unit_fraction(h, dormant_threshold)),
+    }
+
+
+def redo_dormant_units(activity: np.ndarray, redo_threshold: float) -> Arrays:
+    return {"selection/dormant": host(dormant_units(alone(activity), redo_threshold))}
+
+
+def weight_magnitude(**weights: np.ndarray) -> Arrays:
+    return {"magnitude/weight_magnitude": host(diagnostics.weight_magnitude(map(alone, weights.values())))}
+
+
+def learning_curve(errors: np.ndarray, bin_size: int) -> Arrays:
+    bins = errors.reshape(len(errors), -1, bin_size).mean(axis=-1)
+    mean, standard_error = mean_and_error(bins)
+    return {"curve/bins": bins, "curve/mean": mean, "curve/standard_error": standard_error}
+
+
+# --- how far a choice was from being made otherwise, by its kind ------------------------------------------------------
+
+
+def margins_of_ranks(features: np.ndarray) -> dict[str, float]:
+    values = np.linalg.svd(features, compute_uv=False)
+    if not values.any():
+        return {}
+    shares = {"stable_rank": values, "approximate_rank": values**2}
+    return {name: float(abs(np.cumsum(each)[:-1] / each.sum() - 0.99).min() / 0.99) for name, each in shares.items()}
+
+
+def margins_of_silence(features: np.ndarray, dormant_threshold: float) -> dict[str, float]:
+    active = (features != 0).mean(axis=-1)
+    return {"dormant_units": float(abs(active / dormant_threshold - 1).min())}
+
+
+def margins_of_redo(activity: np.ndarray, redo_threshold: float) -> dict[str, float]:
+    return {"dormant": float(abs(activity / (redo_threshold * activity.mean()) - 1).min())}
+
+
+FUNCTIONS = (
+    squared_error,
+    half_squared_error,
+    cross_entropy,
+    initial_weight_scale,
+    utilities,
+    ranks,
+    silent_units,
+    redo_dormant_units,
+    weight_magnitude,
+    learning_curve,
+)
+MARGINS: dict[str, Callable[..., dict[str, float]]] = {
+    "ranks": margins_of_ranks,
+    "silent_units": margins_of_silence,
+    "redo_dormant_units": margins_of_redo,
+}

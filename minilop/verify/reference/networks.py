@@ -1,0 +1,72 @@
+"""Networks of the cases, and their arrays by name."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minilop.backend import Array, to_host
+from minilop.layers import BatchNorm
+from minilop.learner import LearnerSettings, make_convnet, make_mlp
+from minilop.networks import Network, linear
+from minilop.residual_networks import resnet
+from minilop.verify.case import Case
+
+
+def make_network(case: Case, settings: LearnerSettings) -> Network:
+    """The network that `sizes` describe, with initial parameters of the case's seed.
+
+    mlp       layers: units of all layers, inputs first                      initial law "kaiming"
+    linear    layers: inputs and outputs
+    convnet   input_shape (C, Y, X); kernels, number and size of those of each convolution, which 2 x 2 max-pooling
+              follows; dense_units; outputs                                  initial law "default"
+    resnet    input_shape; widths and blocks of the stages; outputs          initial law "kaiming_normal"
+    """
+    sizes, seeds = case.sizes, [case.seed]
+    if sizes["network"] == "mlp":
+        return make_mlp(sizes["layers"], settings, seeds)
+    if sizes["network"] == "linear":
+        return linear(sizes["layers"][:1], sizes["layers"][-1], seeds, settings.dtype)
+    channels, height, width = sizes["input_shape"]
+    if sizes["network"] == "convnet":
+        shape, kernels = (channels, height, width), [(number, size) for number, size in sizes["kernels"]]
+        return make_convnet(shape, kernels, sizes["dense_units"], sizes["outputs"], settings, seeds)
+    return resnet(
+        seeds,
+        settings.dtype,
+        widths=sizes["widths"],
+        blocks=sizes["blocks"],
+        image_size=height,
+        num_channels=channels,
+        num_outputs=sizes["outputs"],
+    )
+
+
+def shapes_of_examples(sizes: Any) -> tuple[tuple[int, ...], int]:
+    """Shape of a mini-batch of inputs, and the number of outputs."""
+    shape: Sequence[int] = sizes["layers"][:1] if "layers" in sizes else sizes["input_shape"]
+    return (*shape, sizes["batch"]), sizes["layers"][-1] if "layers" in sizes else sizes["outputs"]
+
+
+def named(network: Network, vector: Array, prefix: str = "") -> Iterator[tuple[str, Array]]:
+    """Parts of `vector` (1, P) by "<prefix><parameter>/<layer>", as views (1, ...).
+
+    A normalization has the number of the layer that it follows, and its scale and bias a name of their own.
+    """
+    for layer, views in zip(network.layers, network.views(vector)):
+        of_normalization = "normalization_" if isinstance(layer, BatchNorm) else ""
+        for name, view in views.items():
+            yield f"{prefix}{of_normalization}{name}/{layer.number}", view
+
+
+def running_statistics(network: Network) -> Iterator[tuple[str, Array]]:
+    """Those of normalizations by "<name>/<layer>", as they are, (1, H, ...)."""
+    for layer in network.layers:
+        for name, array in layer.buffers().items():
+            yield f"{name}/{layer.number}", array
+
+
+def of_one_run(name: str, array: Array) -> np.ndarray:
+    """A copy on the host without the runs axis; what units have as (H,)."""
+    host = to_host(array)[0].copy()
+    return host if "weight" in name else host.reshape(-1)

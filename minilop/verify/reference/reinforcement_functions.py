@@ -1,0 +1,86 @@
+"""Single functions of reinforcement learning.
+
+What each is called with and returns stands in the comment of its cases (catalogue/reinforcement_functions.py).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minilop.backend import to_host, xp
+from minilop.reinforcement.advantages import generalized_advantages, normalized
+from minilop.reinforcement.policies import log_probability, log_probability_gradients, standardized
+from minilop.reinforcement.ppo import policy_loss, value_loss
+from minilop.verify.case import Arrays
+from minilop.verify.reference.one_run import alone, host
+
+
+def advantages(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    next_values: np.ndarray,
+    terminated: np.ndarray,
+    timed_out: np.ndarray,
+    discount: float,
+    lambda_: float,
+    time_outs: Any,
+) -> Arrays:
+    each = [xp.asarray(array)[:, None] for array in (rewards, values, next_values)]  # (T, 1, N)
+    ends = [xp.asarray(array)[:, None] for array in (terminated, timed_out)]
+    found = generalized_advantages(*each, *ends, discount, lambda_, time_outs)  # type: ignore[call-arg]
+    return {"advantages/advantages": to_host(found)[:, 0]}
+
+
+def normalized_advantages(advantages: np.ndarray) -> Arrays:
+    return {"advantages/normalized_advantages": host(normalized(alone(advantages)))}
+
+
+def gaussian_log_probability(actions: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> Arrays:
+    scale = alone(log_std)
+    z = standardized(alone(actions), alone(mean), scale)
+    by_mean, by_log_std = log_probability_gradients(z, scale)
+    return {
+        "policy/log_probability": host(log_probability(z, scale)),
+        "policy/mean_gradient": host(by_mean),
+        "policy/log_std_gradient": host(by_log_std),
+    }
+
+
+def ppo_policy_loss(
+    mean: np.ndarray,
+    log_std: np.ndarray,
+    actions: np.ndarray,
+    old_log_probabilities: np.ndarray,
+    advantages: np.ndarray,
+    clip: float,
+) -> Arrays:
+    each, by_mean, by_log_std = policy_loss(
+        alone(mean), alone(log_std), alone(actions), alone(old_log_probabilities), alone(advantages), clip
+    )
+    return {
+        "loss/losses": host(each),
+        "loss/mean_gradient": host(by_mean),
+        "loss/log_std_gradient": host(by_log_std),
+    }
+
+
+def ppo_value_loss(values: np.ndarray, targets: np.ndarray, value_weight: float) -> Arrays:
+    each, gradient = value_loss(alone(values)[:, None], alone(targets), value_weight)
+    return {"loss/losses": host(each), "loss/value_gradient": host(gradient)[0]}
+
+
+# --- how far a choice was from being made otherwise, by its kind ------------------------------------------------------
+
+
+def margins_of_clipping(
+    mean: np.ndarray, log_std: np.ndarray, actions: np.ndarray, old_log_probabilities: np.ndarray, clip: float, **_: Any
+) -> dict[str, float]:
+    scale = alone(log_std)
+    now = host(log_probability(standardized(alone(actions), alone(mean), scale), scale))
+    ratios = np.exp(now - old_log_probabilities)
+    return {"clipped": float(min(abs(ratios / (1 - clip) - 1).min(), abs(ratios / (1 + clip) - 1).min()))}
+
+
+FUNCTIONS = (advantages, normalized_advantages, gaussian_log_probability, ppo_policy_loss, ppo_value_loss)
+MARGINS: dict[str, Callable[..., dict[str, float]]] = {"ppo_policy_loss": margins_of_clipping}

@@ -1,0 +1,211 @@
+"""Judgements as lines to read, and as JSON for other programs."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import minilop
+from minilop.verify.case import read_manifest
+from minilop.verify.comparison import Difference
+from minilop.verify.judging import Judgement, telling_cases
+from minilop.verify.mistakes.mistake import Mistake
+
+WIDTH = 120
+LABEL = 14  # characters that the labels of a report take
+OUTCOMES = {"agrees": "agree", "differs": "differ", "skipped": "skipped", "error": "with an error"}
+
+
+def line(judgement: Judgement, width: int = 34) -> str:
+    """A case in a line."""
+    return f"{judgement.outcome:8}  {judgement.case_id:{width}}  {_in_short(judgement)}".rstrip()
+
+
+def details(judgement: Judgement, mode: str | None = None) -> str:
+    """What is to be known of a case that differs, in a paragraph.
+
+    mode   of the run, for a hint; None where there is no choice
+    """
+    assert judgement.case
+    title = textwrap.fill(f"{judgement.case_id} differs: {judgement.case.comment}", WIDTH, subsequent_indent="  ")
+    if judgement.verdict is None:  # of a curve
+        return "\n".join([title, *_row("mean", judgement.reason), *_row("see", judgement.page)])
+    assert judgement.verdict.difference
+    difference = judgement.verdict.difference
+    quantity, layer = quantity_and_layer(difference.name)
+    where = f"{_step_word(judgement)} {difference.step} (counted from 0), phase {difference.phase}, {quantity}"
+    where += f" of layer {layer}" if layer is not None else ""
+    where += f", {place_in_words(difference)}" if difference.place else ""
+    rows = {
+        "first": where,
+        "expected": _number(judgement, difference.expected),
+        "got": f"{_number(judgement, difference.got)}   (allowed: {_allowed(difference)})",
+        "right before": _agreed_before(judgement),
+        "coverage": _coverage(judgement),
+        "mistake": _diagnosis(judgement, mode),
+        "see": judgement.page,
+    }
+    return "\n".join([title, *(line for label, text in rows.items() for line in _row(label, text))])
+
+
+def _row(label: str, text: str) -> list[str]:
+    """A label and its text, whose line feeds stay."""
+    lines = []
+    for index, part in enumerate(text.split("\n")):
+        start = f"  {'' if index else label:{LABEL}}"
+        lines.append(
+            textwrap.fill(part, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+        )
+    return lines
+
+
+def summary(judgements: Sequence[Judgement]) -> str:
+    """How many of which outcome."""
+    counts = {outcome: sum(each.outcome == outcome for each in judgements) for outcome in OUTCOMES}
+    said = [f"{count} {OUTCOMES[outcome]}" for outcome, count in counts.items() if count or outcome == "agrees"]
+    return f"{len(judgements)} case{'s' * (len(judgements) != 1)}: {', '.join(said)}."
+
+
+def as_json(judgements: Sequence[Judgement], status: int, **facts: Any) -> dict[str, Any]:
+    """The same facts for programs; `facts` say how the judgement was asked for. Numbers that JSON lacks are texts."""
+    return {
+        "minilop": minilop.__version__,
+        "vectors": read_manifest()["version"],
+        **facts,
+        "exit_status": status,
+        "cases": [_case_as_json(judgement) for judgement in judgements],
+    }
+
+
+def quantity_and_layer(name: str) -> tuple[str, int | None]:
+    """Of "<phase>/<quantity>/<layer>"; a quantity may have strokes of its own, and not all have a layer."""
+    *parts, last = name.split("/")[1:]
+    return ("/".join(parts), int(last)) if last.isdecimal() else ("/".join([*parts, last]), None)
+
+
+def place_in_words(difference: Difference) -> str:
+    """Which entry of a quantity: its unit, and what else it is named by."""
+    place, unit = difference.place, unit_of(difference)
+    quantity, _ = quantity_and_layer(difference.name)
+    if unit is None:
+        return f"entry {place[0] if len(place) == 1 else place}"
+    if len(place) == 1:
+        return f"unit {unit}"
+    if "weight" in quantity:
+        return f"unit {unit}, input {place[1]}" + (f", place {place[2:]}" if place[2:] else "")
+    return f"unit {unit}, example {place[-1]}" + (f", place {place[1:-1]}" if place[1:-1] else "")
+
+
+def unit_of(difference: Difference) -> int | None:
+    """The unit to which an entry belongs; None where it belongs to none, or has no layer to be a unit of."""
+    quantity, layer = quantity_and_layer(difference.name)
+    is_of_units = (layer is not None and quantity != "units_to_replace") or difference.name == "forward/outputs"
+    return difference.place[0] if difference.place and is_of_units else None
+
+
+def _in_short(judgement: Judgement) -> str:
+    if judgement.verdict is None or judgement.case is None:
+        return judgement.reason
+    if judgement.verdict.difference is not None:
+        difference = judgement.verdict.difference
+        named = " or ".join(mistake.name for mistake in judgement.mistakes)
+        return f"{_step_word(judgement)} {difference.step}, {difference.name}" + (f": {named}" if named else "")
+    return f"{_share(judgement)}, largest error {judgement.verdict.largest_error:.1g} of what is allowed"
+
+
+def _share(judgement: Judgement) -> str:
+    assert judgement.case and judgement.verdict
+    return f"{len(judgement.verdict.compared)} of {len(judgement.case.expected)} quantities"
+
+
+def _coverage(judgement: Judgement) -> str:
+    assert judgement.verdict
+    missing = judgement.verdict.not_returned
+    return f"{_share(judgement)} were returned" + (f"; not {_by_phase(judgement, missing)}" if missing else "")
+
+
+def _agreed_before(judgement: Judgement) -> str:
+    assert judgement.verdict and judgement.verdict.difference
+    step, agreed = judgement.verdict.difference.step, judgement.verdict.agreed_before
+    word = _step_word(judgement)
+    before = {0: "", 1: f"{word} 0; "}.get(step, f"{word}s 0 to {step - 1}; ")
+    return f"{before}of this {word} {_by_phase(judgement, agreed) or 'nothing that was returned'}"
+
+
+def _by_phase(judgement: Judgement, names: Sequence[str]) -> str:
+    """Names, those of a whole phase as this phase."""
+    assert judgement.case
+    whole = {
+        phase
+        for phase in judgement.case.phases
+        if all(name in names for name in judgement.case.expected if name.split("/")[0] == phase)
+    }
+    return ", ".join(dict.fromkeys(name.split("/")[0] if name.split("/")[0] in whole else name for name in names))
+
+
+def _step_word(judgement: Judgement) -> str:
+    """What one entry of the trace is: the call of a function has no step."""
+    return "instance" if judgement.case and judgement.case.kind == "function" else "step"
+
+
+def _diagnosis(judgement: Judgement, mode: str | None) -> str:
+    if judgement.mistakes:
+        said = [_known(judgement.mistakes)]
+        if len(judgement.mistakes) > 1:
+            cases = telling_cases(judgement.mistakes)
+            said.append(f"In this case they look the same; {', '.join(cases) or 'no case'} may tell them apart.")
+        return "\n".join(said)
+    if judgement.resembles:
+        return f"{_known(judgement.resembles)}\nSo it looks up to this step; later steps differ, so there is more than this."
+    nothing = f"none of the {judgement.tried} known mistakes that this case can show looks like this"
+    return nothing + ("; --mode resync judges each step by itself" if mode == "free" else "")
+
+
+def _known(mistakes: Sequence[Mistake]) -> str:
+    return "\n".join(f"{mistake.name}: {mistake.says} ({mistake.page})" for mistake in mistakes)
+
+
+def _allowed(difference: Difference) -> str:
+    return f"an error of {difference.allowed:.2g}" if difference.allowed else "no error, it is a choice or a count"
+
+
+def _number(judgement: Judgement, value: float) -> str:
+    assert judgement.case and judgement.verdict and judgement.verdict.difference
+    is_choice = judgement.case.expected[judgement.verdict.difference.name].dtype == bool
+    return str(bool(value)) if is_choice and value in (0, 1) else f"{value:.12g}"
+
+
+def _case_as_json(judgement: Judgement) -> dict[str, Any]:
+    found: dict[str, Any] = {"case": judgement.case_id, "outcome": judgement.outcome}
+    if judgement.verdict is None:
+        return {**found, "reason": judgement.reason}
+    verdict = judgement.verdict
+    found |= {
+        "compared": list(verdict.compared),
+        "not_returned": list(verdict.not_returned),
+        "largest_error": _finite(verdict.largest_error),
+    }
+    if (difference := verdict.difference) is None:
+        return found
+    return found | {
+        "step": difference.step,
+        "phase": difference.phase,
+        "quantity": difference.name,
+        "unit": unit_of(difference),
+        "place": list(difference.place),
+        "expected": _finite(difference.expected),
+        "got": _finite(difference.got),
+        "allowed": difference.allowed,
+        "agreed_before": list(verdict.agreed_before),
+        "mistakes": [_mistake_as_json(mistake) for mistake in judgement.mistakes],
+        "resembles": [_mistake_as_json(mistake) for mistake in judgement.resembles],
+        "page": judgement.page,
+    }
+
+
+def _mistake_as_json(mistake: Mistake) -> dict[str, str]:
+    return {"name": mistake.name, "says": mistake.says, "page": mistake.page}
+
+
+def _finite(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,451 @@
+"""The command of the verification kit: what it says of an implementation, and of what cannot be judged."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from minilop.verify import case as cases
+from minilop.verify.__main__ import main
+from minilop.verify.adapter import load_adapter, run_adapter
+from minilop.verify.case import load_case, write_arrays
+from minilop.verify.judging import Judgement, exit_status, judge_case, telling_cases
+from minilop.verify.mistakes import MISTAKES
+from minilop.verify.pages import page_of
+from minilop.verify.reference import Reference
+from minilop.verify.report import details
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = "minilop.verify.reference:Reference"
+PLAIN, CONTRIBUTION = "sgd/plain", "continual_backprop/contribution"
+
+
+def say(*arguments):
+    """Exit status and all that the command writes, with the spaces of its layout made one."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture
+def write_adapter(tmp_path):
+    """Writes an adapter of the user's own: the reference, with other methods; returns how it is named."""
+
+    def write(body, name="adapter"):
+        text = "import numpy as np\nfrom minilop.verify.reference import Reference\n\nclass Adapter(Reference):\n"
+        path = tmp_path / f"{name}.py"
+        path.write_text(text + "".join(f"    {line}\n" for line in body.splitlines()))
+        return f"{path}:Adapter"
+
+    return write
+
+
+@pytest.fixture
+def copied_vectors(tmp_path, monkeypatch):
+    """A copy of the vectors in the place of the package's own, to be damaged."""
+    copy = tmp_path / "vectors"
+    shutil.copytree(cases.VECTORS, copy)
+    monkeypatch.setattr(cases, "VECTORS", copy)
+    return copy
+
+
+# --- Agreement --------------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_agrees_with_itself():
+    status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN, "--case", CONTRIBUTION)
+    assert status == 0
+    number = len(load_case(PLAIN).expected)
+    assert f"agrees {PLAIN} {number} of {number} quantities" in said and "2 cases: 2 agree." in said
+
+
+def test_of_few_quantities_the_line_says_how_many(write_adapter):
+    adapter = write_adapter("def step(self, *args):\n    return {'outputs': super().step(*args)['forward/outputs']}")
+    status, said = say("run", "--adapter", adapter, "--case", PLAIN)
+    assert status == 0 and f"1 of {len(load_case(PLAIN).expected)} quantities" in said
+
+
+def test_a_case_that_the_adapter_does_not_know_is_skipped(write_adapter):
+    adapter = write_adapter(
+        "def load(self, case, parameters):\n"
+        f"    if case.id != {PLAIN!r}:\n"
+        "        raise NotImplementedError('only SGD')\n"
+        "    super().load(case, parameters)"
+    )
+    status, said = say("run", "--adapter", adapter, "--suite", "sgd", "--suite", "continual_backprop")
+    assert status == 0 and f"skipped {CONTRIBUTION} only SGD" in said
+    assert say("run", "--adapter", adapter, "--case", CONTRIBUTION)[0] == 2  # nothing was compared
+    assert say("run", "--adapter", adapter, "--case", PLAIN, "--case", CONTRIBUTION)[0] == 2  # it was asked for by name
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        (["agrees", "agrees"], 0),
+        (["agrees", "skipped"], 0),
+        (["agrees", "error", "differs"], 1),
+        (["agrees", "error"], 2),
+        (["skipped", "skipped"], 2),
+        ([], 2),
+    ],
+)
+def test_the_exit_status_is_0_only_where_nothing_speaks_against_it(outcomes, status):
+    assert exit_status([Judgement(f"suite/{outcome}", outcome) for outcome in outcomes]) == status
+
+
+# --- Differences ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """An adapter with a known mistake, and what the command says of it: status, output, report."""
+    folder = tmp_path_factory.mktemp("planted")
+    (folder / "adapter.py").write_text(
+        "from minilop.verify.mistakes import MISTAKES\nAdapter = MISTAKES['outgoing_weights_kept'].make\n"
+    )
+    report = folder / "report.json"
+    result = CliRunner().invoke(
+        main,
+        ["run", "--adapter", f"{folder}/adapter.py:Adapter", f"--case={PLAIN}", f"--case={CONTRIBUTION}"]
+        + ["--report", str(report)],
+    )
+    return result.exit_code, " ".join(result.output.split()), json.loads(report.read_text())
+
+
+def test_a_report_names_the_first_number_that_is_off_and_the_known_mistake(planted):
+    """Unit 0 of layer 0 is the first to be replaced; layer 1 must then have no weight from it."""
+    case = load_case(CONTRIBUTION)
+    step = min(int(np.argmax(case.expected[f"selection/replaced/{layer}"].any(axis=1))) for layer in (0, 1))
+    unit = int(np.argmax(case.expected["selection/replaced/0"][step]))
+    status, said, _ = planted
+    assert status == 1
+    assert f"agrees {PLAIN}" in said and f"differs {CONTRIBUTION}" in said
+    assert f"first step {step} (counted from 0), phase replacement, weight of layer 1, unit 0, input {unit}" in said
+    assert "expected 0 got" in said
+    assert "age_and_utility, selection, replacement/weight/0, replacement/bias/0" in said  # right before it
+    assert "mistake outgoing_weights_kept: A replaced unit keeps its outgoing weights" in said
+    assert f"see {MISTAKES['outgoing_weights_kept'].page}" in said
+    assert f"{len(case.expected)} of {len(case.expected)} quantities were returned" in said
+
+
+def test_the_json_report_has_the_same_facts(planted):
+    _, _, report = planted
+    assert report["exit_status"] == 1 and report["mode"] == "free" and report["dtype"] == "float64"
+    plain, found = report["cases"]
+    assert (
+        plain["outcome"] == "agrees"
+        and plain["compared"] == list(load_case(PLAIN).expected)
+        and plain["not_returned"] == []
+    )
+    assert found["case"] == CONTRIBUTION and found["outcome"] == "differs"
+    assert found["quantity"] == "replacement/weight/1" and found["phase"] == "replacement"
+    assert found["unit"] == found["place"][0] == 0
+    assert found["expected"] == 0 and abs(found["got"]) > found["allowed"] > 0
+    assert found["agreed_before"][-2:] == ["replacement/weight/0", "replacement/bias/0"]
+    assert [mistake["name"] for mistake in found["mistakes"]] == ["outgoing_weights_kept"]
+    assert (ROOT / found["page"]).exists()
+
+
+def test_nan_is_a_difference_and_is_called_nan(write_adapter, tmp_path):
+    adapter = write_adapter(
+        "def step(self, *args):\n    return {'outputs': np.nan * super().step(*args)['forward/outputs']}"
+    )
+    status, said = say("run", "--adapter", adapter, "--case", PLAIN, "--report", tmp_path / "report.json")
+    assert status == 1
+    assert "step 0 (counted from 0), phase forward, outputs, unit 0, example 0" in said and "got nan" in said
+    (found,) = json.loads((tmp_path / "report.json").read_text())["cases"]
+    assert found["got"] == "nan"
+
+
+def test_what_no_known_mistake_looks_like_is_said_to_be_unknown(write_adapter):
+    adapter = write_adapter("def step(self, *args):\n    return {'outputs': np.ones((2, 4))}")
+    status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
+    assert status == 1
+    assert "none of the" in said and "--mode resync judges each step by itself" in said
+
+
+def test_two_mistakes_at_once_are_named_by_the_one_that_shows_first(write_adapter):
+    """In the last step something else is wrong as well: no trace of a single mistake is the whole of it."""
+    adapter = write_adapter(
+        "def load(self, case, parameters):\n"
+        "    from minilop.verify.mistakes import MISTAKES\n"
+        "    self.steps_left = case.steps\n"
+        "    self.player = MISTAKES['outgoing_weights_kept'].make()\n"
+        "    self.player.load(case, parameters)\n"
+        "def step(self, *args):\n"
+        "    self.steps_left -= 1\n"
+        "    return {'weight/1': super().step(*args)['replacement/weight/1'] + (self.steps_left == 0)}"
+    )
+    judgement = judge_case(load_adapter(adapter), CONTRIBUTION)
+    assert not judgement.mistakes and [mistake.name for mistake in judgement.resembles] == ["outgoing_weights_kept"]
+    assert (
+        "later steps differ, so there is more than this" in say("run", "--adapter", adapter, "--case", CONTRIBUTION)[1]
+    )
+
+
+def test_mistakes_that_look_alike_in_a_case_are_told_apart_by_one_that_catches_only_some(copied_vectors):
+    described = json.loads((copied_vectors / PLAIN / "case.json").read_text())
+    (copied_vectors / PLAIN / "case.json").write_text(json.dumps({**described, "flags": ["age_at_least"]}))
+    alike = MISTAKES["age_at_least"], MISTAKES["raw_running_average"]
+    told_apart = telling_cases(alike)
+    assert PLAIN in told_apart
+    assert all(len({each.name for each in alike}.intersection(load_case(name).flags)) == 1 for name in told_apart)
+    planted = judge_case(alike[0].make, CONTRIBUTION)
+    assert planted.mistakes == alike[:1]
+    said = " ".join(details(dataclasses.replace(planted, mistakes=alike)).split())
+    assert "age_at_least: A unit" in said and "raw_running_average: Units" in said
+    assert f"In this case they look the same; {', '.join(told_apart)} may tell them apart." in said
+
+
+def test_every_quantity_has_a_page_that_exists():
+    for case in cases.load_cases():
+        for name in case.expected:
+            page = page_of(case, name)
+            assert (ROOT / page).exists(), (name, page)
+
+
+# --- Bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("def step(self, *args):\n    raise KeyError('w')", f"{PLAIN}, step 0: step raised KeyError: 'w'"),
+        ("def step(self, *args):\n    raise SystemExit(0)", f"{PLAIN}, step 0: step raised SystemExit: 0"),
+        ("def load(self, *args):\n    1 / 0", f"{PLAIN}: load raised ZeroDivisionError: division by zero"),
+        ("def __init__(self, size):\n    pass", "Adapter() raised TypeError:"),
+        ("def step(self, *args):\n    return np.ones(3)", "step must return a dictionary of arrays, not ndarray"),
+        (
+            "def step(self, *args):\n    return {}",
+            f"{PLAIN}: nothing was returned; `python -m minilop.verify explain {PLAIN}` names what may be.",
+        ),
+        (
+            "def step(self, *args):\n    return {'weight/0': np.ones((3, 5))}",
+            f"{PLAIN}, step 0: optimizer/weight/0 must have the shape (5, 3), not (3, 5).",
+        ),
+        (
+            "def step(self, *args):\n    return {'weight/0': np.full((5, 3), 'one')}",
+            "optimizer/weight/0 must be an array of numbers, not of <U3.",
+        ),
+        (
+            "def step(self, *args):\n    return {'weights/0': np.ones(2)}",
+            f"{PLAIN} knows no quantity 'weights/0' (did you mean weight/0?); `python -m minilop.verify explain {PLAIN}`",
+        ),
+        (
+            "def step(self, *args):\n    return {'weight/0': np.ones((5, 3)), 'optimizer/weight/0': np.ones((5, 3))}",
+            "optimizer/weight/0 was returned twice, with its phase and without; return it once.",
+        ),
+        (
+            "steps = 0\ndef step(self, *args):\n    self.steps += 1\n    return dict([*super().step(*args).items()][:self.steps])",
+            f"{PLAIN}, step 1: not the quantities of the first step; forward/features/1 came or went.",
+        ),
+    ],
+)
+def test_an_adapter_that_gives_no_answer_is_a_sentence_and_status_2(body, sentence, write_adapter):
+    status, said = say("run", "--adapter", write_adapter(body), "--case", PLAIN)
+    assert status == 2
+    assert f"error {PLAIN}" in said and sentence in said
+
+
+def test_an_error_in_one_case_does_not_stop_the_next(write_adapter):
+    """The other case still differs or agrees, and the status says that something could not be judged."""
+    body = (
+        f"def load(self, case, parameters):\n    assert case.id == {CONTRIBUTION!r}\n    super().load(case, parameters)"
+    )
+    status, said = say("run", "--adapter", write_adapter(body), "--case", PLAIN, "--case", CONTRIBUTION)
+    assert status == 2
+    assert "load raised AssertionError" in said and f"agrees {CONTRIBUTION}" in said
+    assert "2 cases: 1 agree, 1 with an error." in said
+
+
+@pytest.mark.parametrize(
+    ("adapter", "sentence"),
+    [
+        ("nowhere.py:Adapter", "There is no file nowhere.py."),
+        ("Adapter", "An adapter is named FILE:CLASS (my_adapter.py:Adapter), not 'Adapter'."),
+        ("no_such_module:Adapter", "no_such_module cannot be imported: ModuleNotFoundError"),
+        ("minilop.verify.reference:Adaptor", "minilop.verify.reference has no class Adaptor; it has"),
+    ],
+)
+def test_an_adapter_that_cannot_be_imported_is_a_sentence(adapter, sentence):
+    status, said = say("run", "--adapter", adapter)
+    assert status == 2 and sentence in said
+
+
+@pytest.mark.parametrize("text", ["import not_there", "raise SystemExit(0)", "class Adapter(:"])
+def test_a_file_that_raises_when_imported_is_a_sentence_and_not_success(text, tmp_path):
+    (tmp_path / "broken.py").write_text(text)
+    status, said = say("run", "--adapter", f"{tmp_path}/broken.py:Adapter")
+    assert status == 2 and "broken.py cannot be imported: " in said
+
+
+def test_resync_needs_set_state_and_says_so(tmp_path):
+    (tmp_path / "short.py").write_text(
+        "class Adapter:\n    def load(self, *a): pass\n    def step(self, *a): return {}\n"
+    )
+    status, said = say("run", "--adapter", f"{tmp_path}/short.py:Adapter", "--mode", "resync", "--case", PLAIN)
+    assert status == 2
+    assert f"The adapter Adapter has no method set_state, which {PLAIN} needs; --mode free does without." in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--case", "sgd/plian"], "There is no case 'sgd/plian'; did you mean sgd/plain?"),
+        (["--suite", "xyz"], "There is no suite 'xyz'; `python -m minilop.verify list` names all."),
+        (["--report", "no/such/folder/report.json"], "--report must name a file in a folder that exists"),
+    ],
+)
+def test_unknown_names_are_a_sentence(arguments, sentence):
+    status, said = say("run", "--adapter", REFERENCE, *arguments)
+    assert status == 2 and sentence in said
+    if "--case" in arguments:
+        status, said = say("explain", arguments[1])
+        assert status == 2 and sentence in said
+
+
+def test_vectors_that_were_changed_are_refused_and_others_are_still_judged(copied_vectors):
+    path = copied_vectors / PLAIN / "expected.npz"
+    arrays = cases.read_arrays(path)
+    arrays["optimizer/weight/0"][3] += 1e-12
+    write_arrays(path, arrays)
+    status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN, "--case", CONTRIBUTION)
+    assert status == 2
+    assert f"{path} does not hold the arrays that the manifest names (their SHA-256 differs)" in said
+    assert f"agrees {CONTRIBUTION}" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        (f"{PLAIN}/inputs.npz", b"PK", "inputs.npz cannot be read as an .npz file without pickles"),
+        (f"{PLAIN}/inputs.npz", None, "inputs.npz."),
+        (f"{PLAIN}/case.json", b"{", "case.json is damaged; install minilop anew."),
+        (f"{PLAIN}/case.json", b'{"schema": 99}', "case.json has schema 99; this minilop reads 1."),
+        ("manifest.json", None, "manifest.json cannot be read (No such file or directory); install minilop anew."),
+    ],
+)
+def test_damaged_vectors_are_a_sentence(name, content, sentence, copied_vectors):
+    if content is None:
+        (copied_vectors / name).unlink()
+    else:
+        (copied_vectors / name).write_bytes(content)
+    status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN)
+    assert status == 2 and sentence in said
+
+
+# --- Other languages --------------------------------------------------------------------------------------------------
+
+
+def played(case_id, mistake=None):
+    """What the reference finds, as a program in any language would write it down."""
+    return run_adapter(MISTAKES[mistake].make() if mistake else Reference(), load_case(case_id))
+
+
+def test_compare_judges_arrays_that_were_written_elsewhere(tmp_path):
+    trace = played(CONTRIBUTION, "age_at_least")
+    write_arrays(tmp_path / "wrong.npz", {"selection/replaced/0": trace["selection/replaced/0"]})
+    status, said = say("compare", CONTRIBUTION, tmp_path / "wrong.npz")
+    assert status == 1 and "mistake age_at_least" in said and "expected False got True" in said
+    right = played(CONTRIBUTION)
+    write_arrays(
+        tmp_path / "right.npz", {"weight/0": right["replacement/weight/0"], "outputs": right["forward/outputs"]}
+    )
+    status, said = say("compare", CONTRIBUTION, tmp_path / "right.npz")
+    assert status == 0 and f"2 of {len(load_case(CONTRIBUTION).expected)} quantities" in said
+
+
+def test_compare_takes_float32_for_what_it_is(tmp_path):
+    rounded = {name: array.astype("float32") for name, array in played(PLAIN).items()}
+    write_arrays(tmp_path / "single.npz", rounded)
+    assert say("compare", PLAIN, tmp_path / "single.npz")[0] == 1
+    assert say("compare", PLAIN, tmp_path / "single.npz", "--dtype", "float32")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({}, f"{PLAIN}: nothing was returned"),
+        ({"weights": np.zeros(3)}, f"{PLAIN} knows no quantity 'weights'"),
+        ({"weight/0": np.zeros((5, 3))}, "optimizer/weight/0 must have the shape (60, 5, 3), not (5, 3)."),
+        (
+            {"weight/0": np.zeros((60, 5, 3)), "optimizer/weight/0": np.zeros((60, 5, 3))},
+            "has optimizer/weight/0 twice, with its phase and without; write it once.",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_is_a_sentence(arrays, sentence, tmp_path):
+    write_arrays(tmp_path / "actual.npz", arrays)
+    status, said = say("compare", PLAIN, tmp_path / "actual.npz")
+    assert status == 2 and sentence in said
+
+
+def test_a_missing_file_or_a_pickle_is_a_sentence(tmp_path):
+    assert say("compare", PLAIN, tmp_path / "no.npz") == (2, f"Error: There is no file {tmp_path}/no.npz.")
+    np.savez(tmp_path / "pickle.npz", outputs=np.array([{}], object))
+    status, said = say("compare", PLAIN, tmp_path / "pickle.npz")
+    assert status == 2 and "cannot be read as an .npz file without pickles" in said
+
+
+# --- Curves -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("errors", "outcome", "status"),
+    [
+        ("error", "agrees", 0),
+        ("2 * error", "differs", 1),
+        ("error[:2] * [[0.1], [1.9]]", "error", 2),  # two runs so far apart say nothing
+        ("error[0]", "error", 2),
+    ],
+)
+def test_a_curve_is_judged_by_its_mean(errors, outcome, status, write_adapter, tmp_path):
+    curves = [case for case in cases.load_cases() if case.kind == "curve"]
+    if not curves:
+        pytest.skip("the set of vectors has no curves")
+    case = curves[0]
+    adapter = write_adapter(f"def curve(self, case):\n    error = case.expected['curve/error']\n    return {errors}")
+    found, said = say("run", "--adapter", adapter, "--case", case.id, "--report", tmp_path / "report.json")
+    assert found == status and f"{outcome} {case.id}" in said
+    (told,) = json.loads((tmp_path / "report.json").read_text())["cases"]
+    assert told["outcome"] == outcome and told["reason"]
+    write_arrays(tmp_path / "actual.npz", {"curve/error": eval(errors, {"error": case.expected["curve/error"]})})
+    assert say("compare", case.id, tmp_path / "actual.npz")[0] == status
+    write_arrays(tmp_path / "mean.npz", {"curve/mean": case.expected["curve/mean"]})
+    assert (
+        "is judged by curve/error (runs, bins) alone, not by curve/mean."
+        in say("compare", case.id, tmp_path / "mean.npz")[1]
+    )
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def test_list_names_every_case_with_its_comment():
+    status, said = say("list")
+    assert status == 0
+    for case in cases.load_cases():
+        assert f"{case.id} {' '.join(case.comment.split())}" in said
+
+
+def test_explain_says_what_is_given_and_expected_and_where_it_lies():
+    status, said = say("explain", CONTRIBUTION)
+    assert status == 0
+    for words in (
+        "layers 3, 5, 4, 2",
+        f"maturity_threshold {load_case(CONTRIBUTION).settings['maturity_threshold']}",
+        "fresh_weight/1 (4, 5)",
+        "selection (minilop/plasticity/continual_backprop.py) replaced/0 (5,) bool",
+        *(f"{name} {MISTAKES[name].says}" for name in load_case(CONTRIBUTION).flags if name in MISTAKES),
+        f"files: {cases.VECTORS / CONTRIBUTION}",
+    ):
+        assert words in said
+
+
+def test_every_case_can_be_explained():
+    for case_id in cases.case_ids():
+        assert say("explain", case_id)[0] == 0, case_id

@@ -1,0 +1,242 @@
+"""The vectors of learners: right by other means than minilop itself, made again the same, and able to name mistakes."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from draws_by_hand import words_by_hand
+from numpy.testing import assert_allclose, assert_array_equal
+from verify_loops import LoopRun, MetaOptimizeRun, NetworkIDBDRun, ReDoRun
+
+import minilop
+from minilop.verify import diagnosis
+from minilop.verify.adapter import run_adapter
+from minilop.verify.case import below, last_quantity, load_case
+from minilop.verify.catalogue.learners import DESCRIPTIONS, make_inputs
+from minilop.verify.comparison import compare
+from minilop.verify.diagnosis import known_mistakes, mistaken_trace
+from minilop.verify.generate import make_case
+from minilop.verify.mistakes import MISTAKES
+from minilop.verify.reference.learners import LearnerReference
+
+CASES = [description.id for description in DESCRIPTIONS]
+FLAGGED = [description.id for description in DESCRIPTIONS if description.flags]
+case_of = functools.cache(load_case)
+
+
+def relative_error(found, expected):
+    """The largest error, as a share of the largest number."""
+    return abs(found - expected).max(initial=0) / (abs(expected).max(initial=0) or 1)
+
+
+# --- right ------------------------------------------------------------------------------------------------------------
+
+LOOPS = {"redo": ReDoRun, "network_idbd": NetworkIDBDRun, "metaoptimize": MetaOptimizeRun}
+LOOPED = [
+    each.id
+    for each in DESCRIPTIONS
+    if each.sizes["network"] in ("mlp", "linear") and each.settings["activation"] in ("relu", "tanh")
+]
+
+
+def loop_for(case):
+    if case.settings["optimizer"] == "network_idbd":
+        return NetworkIDBDRun(case)
+    return LOOPS.get(case.suite, LoopRun)(case)
+
+
+@pytest.mark.parametrize("case_id", LOOPED)
+def test_a_loop_over_units_or_weights_finds_the_same(case_id):
+    """An implementation that shares no line with minilop's, fed with the file's draws, replaces the same units."""
+    case = case_of(case_id)
+    found = loop_for(case).learn()
+    compared = [name for name in found if name in case.final_names]
+    assert "weight/0" in compared
+    assert not case.settings.get("replacement_rate") or {"age/0", "replaced/0"} <= set(compared)
+    for name in compared:
+        expected = case.expected[case.final_names[name]]
+        if expected.dtype == bool:
+            assert_array_equal(found[name], expected, err_msg=name)
+        else:
+            assert relative_error(found[name], expected) < 1e-10, name
+
+
+@pytest.mark.parametrize("case_id", CASES)
+def test_gradients_are_the_slopes_of_the_loss(case_id):
+    """Central differences of the mean loss along a random direction; at kinks of the relu they could not agree."""
+    case = case_of(case_id)
+    player = LearnerReference()
+    player.load(case, case.parameters)
+    for step in (0, case.steps - 1):
+        x, y, _ = case.example(step)
+        direction = np.random.default_rng(step).normal(size=player.network.num_parameters)
+        player.set_state(case.state_before(step))
+        parameters, point = player.network.parameters, player.network.parameters.copy()
+
+        def mean_loss(shift, x=x, y=y, point=point, direction=direction, parameters=parameters):
+            parameters[...] = point + shift * direction
+            return player.loss(player.learner.forward(x[None])[-1], y[None])[0].mean()
+
+        by_hand = (mean_loss(1e-6) - mean_loss(-1e-6)) / 2e-6
+        backward = {name.split("/", 1)[1]: array[step] for name, array in case.expected.items()}
+        gradients = [
+            backward[f"{name.split('/')[0]}_gradient/{name.split('/')[1]}"].ravel() for name in case.parameters
+        ]
+        along = np.concatenate(gradients) @ direction
+        assert by_hand == pytest.approx(along, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("case_id", CASES)
+def test_draws_are_those_of_the_documented_formula(case_id):
+    """By Philox in Python's integers, a few slots of each array; the coordinates are those of the table in draws.py."""
+    case = case_of(case_id)
+    normal_weights = case.settings.get("fresh_weights") == "normal" or case.sizes["network"] == "resnet"
+    for name, array in below(case.inputs, "draws").items():
+        purpose, *rest = name.split("/")
+        for step in (0, 7, case.steps - 1):
+            if purpose == "fresh_weight":
+                row = array[step, -1].ravel()
+                found = words_by_hand(
+                    case.seed, "fresh weight", len(row) + 1, int(rest[0]), step, slot=array.shape[1] - 1
+                )
+                assert_allclose(row, numbers(found, normal_weights)[: len(row)], rtol=1e-12)
+            elif purpose == "random_utility":
+                found = words_by_hand(case.seed, "random utility", array.shape[1], int(rest[0]), step)
+                assert_allclose(array[step], numbers(found, False), rtol=0)
+            elif purpose == "replacement_coin":
+                found = words_by_hand(case.seed, "replacement coin", case.steps, int(rest[0]))
+                assert array[step] == numbers(found, False)[step]
+    noise = below(case.inputs, "draws/noise")
+    if noise:
+        flat = np.concatenate([noise[name][7].ravel() for name in case.parameters])
+        found = words_by_hand(case.seed, "perturbation", len(flat) + 1, step=7)
+        assert_allclose(flat, numbers(found, True)[: len(flat)], rtol=1e-12)
+
+
+def numbers(words, normal):
+    """Words as uniform numbers (w >> 8) 2^-24, or pairs of these as normal ones by Box and Muller."""
+    uniforms = [(word >> 8) * 2.0**-24 for word in words]
+    if not normal:
+        return np.array(uniforms)
+    pairs = zip(uniforms[::2], uniforms[1::2])
+    turns = [(np.sqrt(-2 * np.log(1 - first)), 2 * np.pi * second) for first, second in pairs]
+    return np.array([length * each(angle) for length, angle in turns for each in (np.cos, np.sin)])
+
+
+# --- made again -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS, ids=CASES)
+def test_the_vectors_are_what_the_catalogue_makes(description):
+    """Bits may differ where another machine's library rounds otherwise, 1e-12 of the largest number does not."""
+    case, again = case_of(description.id), description.case({})
+    again = make_case(description.case(make_inputs(again)))
+    assert (again.flags, again.steps, again.seed, again.comment) == (case.flags, case.steps, case.seed, case.comment)
+    assert again.settings == case.settings
+    for stored, made in ((case.inputs, again.inputs), (case.expected, again.expected)):
+        assert stored.keys() == made.keys()
+        for name, array in stored.items():
+            assert made[name].dtype == array.dtype and relative_error(made[name] * 1.0, array * 1.0) < 1e-12, name
+    assert case.margins.keys() == again.margins.keys()
+    for choice, margin in again.margins.items():
+        assert margin == pytest.approx(case.margins[choice], rel=0.01)
+        assert margin > 1e-3
+
+
+@pytest.mark.parametrize("case_id", CASES)
+def test_the_reference_agrees_with_its_own_vectors(case_id, array_module):
+    """In both modes and dtypes, on NumPy and where CuPy's rules hold. Nothing is left out."""
+    for dtype in ("float64", "float32"):
+        case = case_of(case_id).cast(dtype)
+        for mode in ("free", "resync"):
+            verdict = compare(case, run_adapter(LearnerReference(), case, mode))
+            assert verdict.agrees, (dtype, mode, verdict.difference)
+            assert not verdict.not_returned
+
+
+def test_the_cases_have_every_utility_and_convention():
+    """Each value of each option of Continual Backprop is in some case."""
+    seen = {
+        (name, value)
+        for description in DESCRIPTIONS
+        if description.settings.get("replacement_rate")
+        for name, value in description.settings.items()
+        if not isinstance(value, float)
+    }
+    options = {
+        "utility": "weight contribution adaptation zero_contribution adaptable_contribution feature_by_input random",
+        "outgoing": "mean sum",
+        "average": "utility lifetime_activity",
+        "centre": "updated previous",
+        "rate_counts": "eligible all",
+        "rounding": "accumulate chance single",
+        "fresh_weights": "initial normal",
+        "when": "after_update before_update",
+        "shortcuts": "ignored cut",
+        "optimizer": "sgd adam network_idbd",
+    }
+    assert {(name, value) for name, values in options.items() for value in values.split()} <= seen
+    for name in ("bias_correction", "transfer_bias", "reset_optimizer_state"):
+        assert {(name, True), (name, False)} <= seen
+
+
+def test_every_case_of_replacement_replaces_mature_units_alone():
+    """So no case is without what it is about, and no age is reset that was not above the threshold."""
+    for case_id in CASES:
+        case = case_of(case_id)
+        replaced = {name: array for name, array in case.expected.items() if last_quantity(name) == "replaced"}
+        if case.settings.get("replacement_rate") or case.settings.get("redo_period"):
+            assert sum(array.sum() for array in replaced.values()) >= 3, case_id
+        for name, array in replaced.items():
+            if case.settings.get("replacement_rate"):
+                age = case.expected[f"age_and_utility/age/{name.split('/')[-1]}"]
+                assert (age[array] > case.settings["maturity_threshold"]).all()
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+OF_LEARNERS = {name: mistake for name, mistake in MISTAKES.items() if mistake.kind == "learner"}
+
+
+def test_there_is_a_case_for_every_mistake():
+    """With the next test: each fails a case, and no two look alike there."""
+    flags = [flag for description in DESCRIPTIONS for flag in description.flags]
+    assert set(flags) == set(OF_LEARNERS)
+    assert len(OF_LEARNERS) >= 20
+    for mistake in OF_LEARNERS.values():
+        assert mistake.says.endswith(".")
+        assert (Path(minilop.__file__).parent.parent / mistake.page).is_file()
+
+
+@pytest.mark.parametrize("case_id", FLAGGED)
+def test_a_known_mistake_is_named_and_no_other(case_id, monkeypatch):
+    """Where a case is there to catch a mistake, a trace with it fails and has its name alone, in both modes and dtypes."""
+    traces = {}
+
+    def remembered(case, mistake, mode):
+        key = (mistake.name, mode, case.dtype)
+        if key not in traces:
+            traces[key] = mistaken_trace(case, mistake, mode)
+        return traces[key]
+
+    monkeypatch.setattr(diagnosis, "mistaken_trace", remembered)
+    for dtype, mode in (("float64", "free"), ("float32", "resync")):
+        case = case_of(case_id).cast(dtype)
+        for flag in case.flags:
+            trace = remembered(case, MISTAKES[flag], mode)
+            assert not compare(case, trace).agrees
+            assert [mistake.name for mistake in known_mistakes(case, trace, mode)] == [flag]
+
+
+@pytest.mark.parametrize("case_id", CASES)
+def test_every_mistake_can_be_made_wherever_it_applies(case_id):
+    """Or the diagnosis of another mistake would end with an error; the first steps of a case are enough to see that."""
+    case = case_of(case_id)
+    case = replace(case, steps=min(14, case.steps))
+    applying = [mistake for mistake in OF_LEARNERS.values() if mistake.applies(case)]
+    assert applying
+    for mistake in applying:
+        trace = mistaken_trace(case, mistake)
+        assert {len(array) for array in trace.values()} == {case.steps}

@@ -1,0 +1,55 @@
+"""The templates run as they are, and say what they do not know."""
+
+import importlib.util
+
+import pytest
+from click.testing import CliRunner
+
+from minilop.verify.__main__ import main
+from minilop.verify.case import load_case
+
+CASES = ["--case", "sgd/plain", "--case", "continual_backprop/contribution"]
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+def test_a_new_adapter_agrees_before_anything_is_changed(framework, tmp_path, monkeypatch):
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    result = runner.invoke(main, ["new-adapter", framework])
+    assert result.exit_code == 0
+    command = result.output.split("python -m minilop.verify ")[1].split()  # the command that it proposes
+    for options in ([], ["--mode", "resync"], ["--dtype", "float32"], ["--dtype", "float32", "--mode", "resync"]):
+        result = runner.invoke(main, [*command, *CASES, *options])
+        assert result.exit_code == 0, result.output
+        for case_id in CASES[1::2]:
+            number = len(load_case(case_id).expected)
+            assert f"{number} of {number} quantities" in result.output
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+def test_what_a_template_does_not_know_is_skipped(framework, tmp_path, monkeypatch):
+    """All cases are asked for; the two that it knows agree, and the others speak against nothing."""
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(main, ["new-adapter", framework])
+    result = CliRunner().invoke(main, ["run", "--adapter", f"{framework}_adapter.py:Adapter"])
+    assert result.exit_code == 0, result.output
+    assert "2 agree" in result.output and "error" not in result.output.rsplit("\n", 2)[1]
+
+
+def test_a_file_that_is_there_is_never_overwritten(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("precious")
+    result = CliRunner().invoke(main, ["new-adapter", "numpy", "--out", str(file)])
+    assert result.exit_code == 2 and f"{file} is there already and stays as it is" in result.output
+    assert file.read_text() == "precious"
+
+
+def test_an_adapter_can_be_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["new-adapter", "torch", "--out", "-"])
+    assert result.exit_code == 0 and "class Adapter:" in result.output
+    assert not list(tmp_path.iterdir())
