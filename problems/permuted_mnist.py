@@ -235,7 +235,7 @@ SCALES = {
     "laptop": Scale(
         _LAPTOP,
         {**PUBLISHED_LEARNERS, **_SMALL_LEARNERS, **STEP_SIZE_LEARNERS},
-        default_learners=MAIN_LEARNERS,
+        default_learners=(*MAIN_LEARNERS, "dynamic"),
         runs=20,
         block=20,
         seconds=20,

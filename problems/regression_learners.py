@@ -66,7 +66,7 @@ STEP_SIZE_LEARNERS: dict[str, LearnerSettings | DynamicSettings] = {
     "idbd": replace(_LINEAR, normalized=False, overshoot_limit=0.0),
     "autostep": _LINEAR,  # with the transient bound
     "network_idbd": _NETWORK_IDBD,
-    "dynamic": DynamicSettings(activation="relu"),
+    "dynamic": DynamicSettings(activation="relu", meta_step_size=0.01),
 }
 LEARNERS: dict[str, LearnerSettings | DynamicSettings] = {
     **MAIN_LEARNERS,
