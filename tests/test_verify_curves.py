@@ -33,16 +33,16 @@ def by_hand(mean, standard_error):
         ([1.75, 1.75], "inconclusive"),  # 12.5 % - 4.1 % is not
         ([2.3, 2.3], "differs"),  # 15 % - 4.1 %
         ([1.7, 1.7], "differs"),
-        ([1.85, 2.15], "inconclusive"),  # 0 %, but its own standard error is 0.15: 13 %
+        ([1.55, 2.45], "inconclusive"),  # 0 %, but its own standard error is 0.15: 13 %
         ([np.nan, 2.0], "differs"),
     ],
 )
 def test_a_bin_by_hand(own, judgement):
     """Reference 2 with a standard error of 0.05."""
-    verdict = judge(by_hand([2.0], [0.05]), np.array(own)[:, None])
+    verdict = judge(by_hand([2.0], [0.05]), np.array(5 * own)[:, None])  # ten runs, of two values
     assert verdict.overall == judgement
     if np.isfinite(own).all():
-        own_error = abs(own[1] - own[0]) / 2  # of two runs: their distance / sqrt(2), / sqrt(2) again
+        own_error = abs(own[1] - own[0]) / 2 * np.sqrt(10 / 9) / np.sqrt(10)
         assert verdict.uncertainty == pytest.approx(1.645 * np.hypot(own_error, 0.05) / 2)
         assert verdict.difference == pytest.approx((sum(own) / 2 - 2) / 2)
 
@@ -55,18 +55,23 @@ def test_a_curve_differs_where_a_bin_does_and_agrees_where_all_do():
         (unsure, "inconclusive", ("inconclusive", "agrees", "agrees")),
         (differs, "differs", ("inconclusive", "agrees", "differs")),
     ):
-        verdict = judge(case, [errors, errors])
+        verdict = judge(case, 10 * [errors])
         assert (verdict.overall, verdict.bins) == (overall, bins)
-    assert "Bin 2 is off by -25.0%" in judge(case, [differs, differs]).says
-    assert "give more than 2 runs" in judge(case, [unsure, unsure]).says
-    assert "All bins are within 10%" in judge(case, [agrees, agrees]).says
-    assert "bin 1 is not finite" in judge(case, [agrees, [2.0, np.inf, 4.0]]).says
+    assert "Bin 2 is off by -25.0%" in judge(case, 10 * [differs]).says
+    assert "give more than 10 runs" in judge(case, 10 * [unsure]).says
+    assert "All bins are within 10%" in judge(case, 10 * [agrees]).says
+    assert "bin 1 is not finite" in judge(case, [*9 * [agrees], [2.0, np.inf, 4.0]]).says
 
 
-@pytest.mark.parametrize("errors", [np.zeros((3, 5)), np.zeros(4), np.zeros((1, 4)), [["a"] * 4] * 2])
+@pytest.mark.parametrize("errors", [np.zeros((30, 5)), np.zeros(4), np.zeros((9, 4)), [["a"] * 4] * 10])
 def test_other_shapes_get_a_sentence(errors):
-    with pytest.raises(VerifyError, match=r"curve must be numbers \(runs, 4\) of two runs or more, not"):
+    with pytest.raises(VerifyError, match=r"curve must be numbers \(runs, 4\) of 10 runs or more, not"):
         judge(load_case(IDS[0]), errors)
+
+
+def test_what_is_no_array_gets_a_sentence():
+    with pytest.raises(VerifyError, match="a curve must be an array that NumPy can read"):
+        judge(load_case(IDS[0]), [[1.0, 2.0], [1.0]])
 
 
 @every_case

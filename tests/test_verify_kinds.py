@@ -9,7 +9,7 @@ from minilop.verify.adapter import run_adapter
 from minilop.verify.case import load_case
 from minilop.verify.catalogue import FAMILIES
 from minilop.verify.comparison import compare
-from minilop.verify.diagnosis import known_mistakes, mistaken_trace
+from minilop.verify.diagnosis import diagnose, mistaken_trace
 from minilop.verify.generate import make_case
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.mistakes.linear import MistakenAutostep, MistakenIDBD, MistakenLMS
@@ -70,7 +70,7 @@ def test_a_known_mistake_is_caught_by_the_cases_that_flag_it_and_named(name):
         for mode in ("free",) if mistake.kind == "function" else ("free", "resync"):
             trace = mistaken_trace(case, mistake, mode)
             assert not compare(case, trace).agrees
-            assert [each.name for each in known_mistakes(case, trace, mode)] == [name]
+            assert [each.name for each in diagnose(case, trace, mode)[0]] == [name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,7 +136,7 @@ def test_a_step_that_is_left_out_is_found_where_it_happens():
     difference = compare(case, run_adapter(Sleeper(), case)).difference
     assert (difference.step, difference.name) == (7, "update/weights")
     trace = run_adapter(Sleeper(), case)
-    assert known_mistakes(case, trace) == []
+    assert diagnose(case, trace)[0] == []
 
 
 def test_a_function_is_called_with_arrays_and_settings():

@@ -16,7 +16,7 @@ from minilop.verify.adapter import run_adapter
 from minilop.verify.case import below, last_quantity, load_case
 from minilop.verify.catalogue.learners import DESCRIPTIONS, make_inputs
 from minilop.verify.comparison import compare
-from minilop.verify.diagnosis import known_mistakes, mistaken_trace
+from minilop.verify.diagnosis import diagnose, mistaken_trace
 from minilop.verify.generate import make_case
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.reference.learners import LearnerReference
@@ -227,7 +227,7 @@ def test_a_known_mistake_is_named_and_no_other(case_id, monkeypatch):
         for flag in case.flags:
             trace = remembered(case, MISTAKES[flag], mode)
             assert not compare(case, trace).agrees
-            assert [mistake.name for mistake in known_mistakes(case, trace, mode)] == [flag]
+            assert [mistake.name for mistake in diagnose(case, trace, mode)[0]] == [flag]
 
 
 @pytest.mark.parametrize("case_id", CASES)

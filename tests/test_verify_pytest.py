@@ -79,13 +79,26 @@ def test_a_case_that_is_known_to_differ_is_expected_to(run_pytest, tmp_path):
         ((*KIT, "--case=sgd/plian"), 2, "There is no case 'sgd/plian'; did you mean sgd/plain?"),
         ((*KIT, "--xfail=no.txt"), 2, "no.txt cannot be read (FileNotFoundError); --xfail names a text file."),
         ((*KIT[:3], "adapter.py:Adaptor", "--case=sgd/plain"), 1, "adapter.py has no class Adaptor; it has Nothing."),
-        ((*KIT[:3], "adapter.py:Nothing", "--case=sgd/plain"), 5, "1 skipped"),  # nothing was checked
+        ((*KIT[:3], "adapter.py:Nothing", "--suite=l2"), 5, "2 skipped"),  # nothing was checked
+        (
+            (*KIT[:3], "adapter.py:Nothing", "--case=sgd/plain"),
+            1,
+            "sgd/plain was asked for, and the adapter does not know",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_no_success(arguments, status, sentence, run_pytest):
     result = run_pytest(*arguments)
     assert result.returncode == status, result.stdout + result.stderr
     assert sentence in result.stdout + result.stderr
+
+
+def test_an_adapter_option_of_another_project_is_left_alone(run_pytest, tmp_path):
+    (tmp_path / "work" / "conftest.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--adapter')\n")
+    (tmp_path / "work" / "test_theirs.py").write_text("import pytest\n\ndef test_skipped():\n    pytest.skip('so')\n")
+    for arguments in ((), ("--adapter", "usb")):
+        result = run_pytest(*arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_other_runs_of_pytest_have_no_new_options(run_pytest):

@@ -14,7 +14,7 @@ from minilop.verify import curves
 from minilop.verify.adapter import NotCovered, load_adapter, run_adapter
 from minilop.verify.case import case_ids, load_case, load_cases
 from minilop.verify.comparison import compare
-from minilop.verify.diagnosis import known_mistakes
+from minilop.verify.diagnosis import diagnose
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # tiny arrays
@@ -107,7 +107,7 @@ def test_mistake_in_pytorch_gets_its_name(
         actual = run_adapter(Adapter(), case)
         actual = {name: array for name, array in actual.items() if "bias_corrected" not in name}  # the first has none
         if not compare(case, actual).agrees:
-            assert name in [found.name for found in known_mistakes(case, actual)], case.id
+            assert name in [found.name for found in diagnose(case, actual)[0]], case.id
             return
     pytest.fail("no case finds it")
 

@@ -28,8 +28,7 @@ report_option = click.option("--report", "report_path", type=click.Path(path_typ
 def main() -> None:
     """Check an implementation of these algorithms against minilop, step by step.
 
-    Exit status: 0 all that was compared agrees, 1 something differs, 2 nothing could be compared, or not all that was
-    asked for.
+    Exit status: 0 all that was compared agrees, 1 something differs, 2 something that was asked for could not be judged.
     """
 
 
@@ -79,7 +78,7 @@ def run(
             if judgement.outcome == "differs":
                 click.echo("\n" + report.details(judgement, mode))
         click.echo("\n" + report.summary(judgements))
-        status = exit_status(judgements, names)
+        status = exit_status(judgements, names, suites)
         _write(report_path, report.as_json(judgements, status, adapter=adapter_name, mode=mode, dtype=dtype))
     sys.exit(status)
 

@@ -15,7 +15,8 @@ learner, another convention) says so by raising NotImplementedError in `load`, `
 import difflib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -96,7 +97,7 @@ def run_adapter(adapter: Any, case: Case, mode: Mode = "free") -> Arrays:
     load, take_step = _method(adapter, "load", case), _method(adapter, "step", case)
     set_state = _method(adapter, "set_state", case) if mode == "resync" else None
     with _answers(case, "load"):
-        load(case, {name: array.copy() for name, array in case.parameters.items()})
+        load(deepcopy(case), {name: array.copy() for name, array in case.parameters.items()})
     for step in range(case.steps):
         if set_state:
             state = case.state_before(step)
@@ -115,10 +116,16 @@ def full_name(case: Case, name: str) -> str:
         return name
     if name in case.final_names:
         return case.final_names[name]
-    near = difflib.get_close_matches(name, [*case.expected, *case.final_names], n=1)
-    raise VerifyError(
-        f"{case.id} knows no quantity {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
-        f"`python -m minilop.verify explain {case.id}` names its {len(case.expected)}."
+    raise VerifyError(unknown_quantities(case, [name]))
+
+
+def unknown_quantities(case: Case, names: Sequence[Any]) -> str:
+    """A sentence about names that a case does not have."""
+    near = difflib.get_close_matches(str(names[0]), [*case.expected, *case.final_names], n=1)
+    meant = f" (did you mean {near[0]}?)" if near and len(names) == 1 else ""
+    return (
+        f"{case.id} knows no quantity {', '.join(map(repr, names))}{meant}; case.quantities, or "
+        f"`python -m minilop.verify explain {case.id}`, names its {len(case.expected)}."
     )
 
 
@@ -138,9 +145,11 @@ def check_array(case: Case, name: str, array: Any, where: str, steps: int | None
 
 def _checked(case: Case, method: str, step: int, found: Any) -> Arrays:
     where = f"{case.id}, step {step}"
-    if not isinstance(found, dict):
+    if not isinstance(found, Mapping):
         raise VerifyError(f"{where}: {method} must return a dictionary of arrays, not {type(found).__name__}.")
-    arrays = {}
+    if unknown := [name for name in found if name not in case.expected and name not in case.final_names]:
+        raise VerifyError(f"{where}: {unknown_quantities(case, unknown)}")
+    arrays: Arrays = {}
     for name, array in found.items():
         name = full_name(case, name)
         if name in arrays:
@@ -161,7 +170,7 @@ def _stacked(case: Case, returned: list[Arrays]) -> Arrays:
 def _curve(adapter: Any, case: Case) -> np.ndarray:
     curve = _method(adapter, "curve", case)
     with _answers(case, "curve"):
-        found = curve(case)
+        found = curve(deepcopy(case))
     return checked_errors(case, found)
 
 
@@ -180,11 +189,22 @@ def _answers(case: Case, method: str, step: int | None = None) -> Iterator[None]
     """Whatever the adapter raises becomes a sentence."""
     try:
         yield
-    except NotImplementedError as problem:
-        raise NotCovered(str(problem) or "NotImplementedError") from None
     except (Exception, SystemExit) as problem:
+        # Later it is no answer to the question whether the adapter knows the case: PyTorch raises it for a missing kernel.
+        is_first = method in ("load", "curve") or (method == "call" and step == 0)
+        if isinstance(problem, NotImplementedError) and is_first:
+            raise NotCovered(str(problem) or "NotImplementedError") from None
         where = case.id if step is None else f"{case.id}, step {step}"
-        raise VerifyError(f"{where}: {method} raised {type(problem).__name__}: {problem}") from problem
+        raise VerifyError(
+            f"{where}: {method} raised {type(problem).__name__}{_line_of(problem)}: {problem}"
+        ) from problem
+
+
+def _line_of(problem: BaseException) -> str:
+    """Where in the adapter's own file it was raised, or what raised it was called."""
+    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename != __file__]
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def _as(value: Any, dtype: str) -> Any:

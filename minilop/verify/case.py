@@ -44,7 +44,7 @@ class Case:
     id                suite and name, "continual_backprop/contribution"
     kind              "learner", "linear", "prediction", "function", "ppo" or "curve": which protocol it follows
     comment           what it is, in a sentence
-    flags             the known mistakes (mistakes.py) that it is there to catch
+    flags             the known mistakes (mistakes/) that it is there to catch
     conventions       choices by name, where paper and published code differ
     hyperparameters   numbers by name
     sizes             of network, mini-batch and the like
@@ -94,6 +94,11 @@ class Case:
     def parameters(self) -> Arrays:
         """Parameters before the first step: "weight/0", "bias/0", ..."""
         return {name: array for name, array in self.initial_state.items() if last_quantity(name) in PARAMETERS}
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Full names of all that is expected of a step, in order."""
+        return tuple(self.expected)
 
     @cached_property
     def phases(self) -> tuple[str, ...]:
@@ -154,13 +159,14 @@ def last_quantity(name: str) -> str:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of arrays: for each, in the order of their names, the name, the dtype, the shape and the bytes.
+    """SHA-256 of arrays: for each, in the order of their names, a line of text, then the values in C order.
 
-    As text "name dtype (shape)" and a line feed, then the values in C order, little-endian.
+    The line is "name dtype shape", the latter two as the .npy format writes them: "x <f8 (60, 3, 4)", "y |b1 (60,)",
+    "state/last_value <f8 ()". Numbers are little-endian.
     """
     found = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name])
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         found.update(array.tobytes())
@@ -172,19 +178,18 @@ def load_case(case_id: str, vectors: Path | None = None) -> Case:
     vectors = vectors or VECTORS
     manifest = read_manifest(vectors)
     if case_id not in manifest["cases"]:
+        if of_suite := [each for each in manifest["cases"] if each.startswith(f"{case_id}/")]:
+            raise VerifyError(f"{case_id} is a suite, not a case; it has {', '.join(of_suite)}.")
         raise VerifyError(f"There is no case {case_id!r}{_nearest(case_id, manifest['cases'])}")
-    folder = vectors / case_id
-    described = _read_json(folder / "case.json")
-    if described["schema"] != SCHEMA:
-        raise VerifyError(f"{folder / 'case.json'} has schema {described['schema']}; this minilop reads {SCHEMA}.")
+    folder, digests = vectors / case_id, manifest["cases"][case_id]
+    text = _read(folder / "case.json")
+    _check_digest(folder / "case.json", hashlib.sha256(text).hexdigest(), digests, "case")
+    described = json.loads(text)
     arrays = {}
     for name in ("inputs", "expected"):
         path = folder / f"{name}.npz"
         arrays[name] = read_arrays(path)
-        if digest(arrays[name]) != manifest["cases"][case_id][name]:
-            raise VerifyError(
-                f"{path} does not hold the arrays that the manifest names (their SHA-256 differs); install minilop anew."
-            )
+        _check_digest(path, digest(arrays[name]), digests, name)
     order = described["quantities"]  # an archive need not keep it
     arrays["expected"] = {name: arrays["expected"][name] for name in order}
     fields: dict[str, Any] = {name: described[name] for name in Case.__dataclass_fields__ if name in described}
@@ -194,7 +199,9 @@ def load_case(case_id: str, vectors: Path | None = None) -> Case:
 
 def case_ids(vectors: Path | None = None) -> list[str]:
     """All of them, suite by suite."""
-    return list(read_manifest(vectors)["cases"])
+    ids = list(read_manifest(vectors)["cases"])
+    suites = list(dict.fromkeys(case_id.split("/")[0] for case_id in ids))
+    return sorted(ids, key=lambda case_id: suites.index(case_id.split("/")[0]))
 
 
 def load_cases(suite: str | None = None, vectors: Path | None = None) -> Iterator[Case]:
@@ -220,8 +227,16 @@ def choose_cases(names: Sequence[str], suites: Sequence[str], vectors: Path | No
 
 
 def read_manifest(vectors: Path | None = None) -> dict[str, Any]:
-    """Version and licence of the set, and the digests of each case."""
-    return _read_json((vectors or VECTORS) / "manifest.json")
+    """Version and licence of the set, and the digests of each case. Raises VerifyError where it cannot be used."""
+    path = (vectors or VECTORS) / "manifest.json"
+    try:
+        manifest = json.loads(_read(path))
+        schema, _ = manifest["schema"], dict(manifest["cases"])
+    except (ValueError, KeyError, TypeError):
+        raise VerifyError(f"{path} is damaged; install minilop anew.") from None
+    if schema != SCHEMA:
+        raise VerifyError(f"{path} has schema {schema}; this minilop reads {SCHEMA}.")
+    return manifest
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -243,14 +258,16 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     np.savez_compressed(path, **names)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
-        found = json.loads(path.read_bytes())
-        return {"schema": found["schema"], **found}
+        return path.read_bytes()
     except OSError as problem:
         raise VerifyError(f"{path} cannot be read ({problem.strerror}); install minilop anew.") from None
-    except (ValueError, KeyError, TypeError):
-        raise VerifyError(f"{path} is damaged; install minilop anew.") from None
+
+
+def _check_digest(path: Path, found: str, digests: Mapping[str, str], name: str) -> None:
+    if digests.get(name) != found:
+        raise VerifyError(f"{path} is not what the manifest says (its SHA-256 differs); install minilop anew.")
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Is it the same? What an implementation returned against what is expected, number by number.
 
-Numbers may be off by `tolerance` times the largest magnitude that their quantity has in the whole case, so that one
-which happens to be almost 0 is not held to an accuracy that its neighbours do not have. Choices (bool) and counts
+Numbers may be off by `tolerance` times the largest magnitude that their quantity has in the whole case (or by `tolerance`,
+where that is 0), so that one which happens to be almost 0 is not held to an accuracy that its neighbours do not have. Choices (bool) and counts
 (integers) must be equal.
 """
 

@@ -20,7 +20,9 @@ from minilop.verify.case import Case, VerifyError
 
 QUANTILE = 1.645  # of the normal law, 95 %
 
-Judgement = Literal["agrees", "differs", "inconclusive"]
+FEWEST_RUNS = 10  # of fewer, a standard error is no good measure
+
+Outcome = Literal["agrees", "differs", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class CurveVerdict:
     runs         how many there were
     """
 
-    bins: tuple[Judgement, ...]
+    bins: tuple[Outcome, ...]
     difference: np.ndarray
     uncertainty: np.ndarray
     margin: float
     runs: int
 
     @property
-    def overall(self) -> Judgement:
+    def overall(self) -> Outcome:
         """Differs where any bin does, agrees where all do."""
         if "differs" in self.bins:
             return "differs"
@@ -67,7 +69,7 @@ class CurveVerdict:
 def judge(case: Case, errors: Any) -> CurveVerdict:
     """`errors` (runs, bins), the mean error of each run in each bin, against the reference's runs.
 
-    Raises VerifyError for another number of bins, or fewer than two runs.
+    Raises VerifyError for another number of bins, or too few runs.
     """
     errors = checked_errors(case, errors)
     mean, standard_error = case.expected["curve/mean"], case.expected["curve/standard_error"]
@@ -82,15 +84,21 @@ def judge(case: Case, errors: Any) -> CurveVerdict:
 
 def checked_errors(case: Case, errors: Any) -> np.ndarray:
     """`errors` as an array (runs, bins). Raises VerifyError for another shape, or for no numbers."""
-    errors, bins = np.asarray(errors), case.expected["curve/mean"].shape[-1]
-    if errors.ndim != 2 or errors.shape[1] != bins or len(errors) < 2 or errors.dtype.kind not in "fiu":
+    bins = case.expected["curve/mean"].shape[-1]
+    try:
+        errors = np.asarray(errors)
+    except Exception as problem:  # noqa: BLE001 - ragged lists, a tensor on a device, say
+        raise VerifyError(f"{case.id}: a curve must be an array that NumPy can read ({problem}).") from None
+    is_curve = errors.ndim == 2 and errors.shape[1] == bins and errors.dtype.kind in "fiu"
+    if not is_curve or len(errors) < FEWEST_RUNS:
         raise VerifyError(
-            f"{case.id}: a curve must be numbers (runs, {bins}) of two runs or more, not {errors.dtype} {errors.shape}."
+            f"{case.id}: a curve must be numbers (runs, {bins}) of {FEWEST_RUNS} runs or more, not {errors.dtype} "
+            f"{errors.shape}."
         )
     return errors
 
 
-def _judge_bin(distance: float, uncertainty: float, margin: float) -> Judgement:
+def _judge_bin(distance: float, uncertainty: float, margin: float) -> Outcome:
     if not np.isfinite(distance) or distance - uncertainty > margin:
         return "differs"
     return "agrees" if distance + uncertainty <= margin else "inconclusive"

@@ -7,6 +7,8 @@ whole case only of those that still look like it.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from minilop.verify.adapter import Mode, run_adapter
 from minilop.verify.case import Arrays, Case
 from minilop.verify.comparison import compare
@@ -14,12 +16,16 @@ from minilop.verify.mistakes import MISTAKES
 from minilop.verify.mistakes.mistake import Mistake
 
 
-def known_mistakes(case: Case, actual: Arrays, mode: Mode = "free") -> list[Mistake]:
-    """Those with which the reference returns what `actual` is, in every quantity that it has.
+def diagnose(case: Case, actual: Arrays, mode: Mode = "free") -> tuple[list[Mistake], list[Mistake]]:
+    """Known mistakes with which the reference returns what `actual` is, in every quantity that it has; and where there are
+    none, those with which it does so up to the first difference.
 
     Mistakes that change none of these quantities in this case are left out.
     """
-    return of_whole_trace(case, actual, similar_mistakes(case, actual, mode), mode)
+    with np.errstate(all="ignore"):  # what a mistake makes overflow is no news
+        similar = similar_mistakes(case, actual, mode)
+        found = of_whole_trace(case, actual, similar, mode)
+    return found, [] if found else similar
 
 
 def similar_mistakes(case: Case, actual: Arrays, mode: Mode = "free") -> list[Mistake]:

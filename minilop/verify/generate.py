@@ -3,6 +3,7 @@
 The reference plays each case of `catalogue/` once, in float64. A case in which rounding could decide a choice is refused.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -64,9 +65,10 @@ def write_vectors(folder: Path) -> None:
         write_arrays(place / "expected.npz", case.expected)
         digests = {"inputs": digest(case.inputs), "expected": digest(case.expected)}
         described = {**description_of(case), "sha256": digests}
-        (place / "case.json").write_text(json.dumps(described, indent=1) + "\n")
-        manifest["cases"][case.id] = digests
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        text = (json.dumps(described, indent=1) + "\n").encode()
+        (place / "case.json").write_bytes(text)
+        manifest["cases"][case.id] = {"case": hashlib.sha256(text).hexdigest(), **digests}
+    (folder / "manifest.json").write_bytes((json.dumps(manifest, indent=1) + "\n").encode())
 
 
 def description_of(case: Case) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from minilop.verify.adapter import Mode, NotCovered, check_array, full_name, make_adapter, run_adapter
 from minilop.verify.case import Arrays, Case, VerifyError, case_ids, choose_cases, load_case, read_arrays
 from minilop.verify.comparison import Verdict, compare
 from minilop.verify.curves import judge as judge_curve
-from minilop.verify.diagnosis import of_whole_trace, possible_mistakes, similar_mistakes
+from minilop.verify.diagnosis import diagnose, possible_mistakes
 from minilop.verify.mistakes.mistake import Mistake
 from minilop.verify.pages import page_of
 
@@ -25,6 +27,8 @@ class Judgement:
     mistakes    known ones whose whole trace is what was returned
     resembles   where there is none: known ones whose trace is that up to the step of the first difference
     tried       how many known mistakes it was compared with
+    unjudged    in the mode resync, what goes from step to step and was not returned: nobody can tell whether it is right
+    is_single   whether something was returned in float32 where float64 was asked for
     page        a file of minilop that explains what differs
     """
 
@@ -36,6 +40,8 @@ class Judgement:
     mistakes: tuple[Mistake, ...] = ()
     resembles: tuple[Mistake, ...] = ()
     tried: int = 0
+    unjudged: tuple[str, ...] = ()
+    is_single: bool = False
     page: str = ""
 
 
@@ -77,16 +83,18 @@ def read_answer(case: Case, path: Path) -> Arrays:
     return {name: arrays[name] for name in case.expected if name in arrays}
 
 
-def exit_status(judgements: Sequence[Judgement], named: Sequence[str] = ()) -> int:
+def exit_status(judgements: Sequence[Judgement], named: Sequence[str] = (), suites: Sequence[str] = ()) -> int:
     """0 where some case agrees and nothing speaks against it, 1 where one differs, else 2.
 
-    2 means that something could not be judged: an error, a case skipped that was asked for by name, or no case that the
-    implementation knows. So a check that has looked at nothing does not pass.
+    2 means that something could not be judged: an error, a case or all of a suite skipped that was asked for by name, or no
+    case that the implementation knows. So a check that has looked at nothing does not pass.
     """
     outcomes = [each.outcome for each in judgements]
     if "differs" in outcomes:
         return 1
-    missed = any(each.outcome == "skipped" and each.case_id in named for each in judgements)
+    skipped = {each.case_id for each in judgements if each.outcome == "skipped"}
+    known_suites = {each.case_id.split("/")[0] for each in judgements if each.case_id not in skipped}
+    missed = skipped.intersection(named) or set(suites) - known_suites
     return 2 if missed or "error" in outcomes or "agrees" not in outcomes else 0
 
 
@@ -113,16 +121,28 @@ def _judged(case_id: str, answer: Callable[[Case], Arrays], mode: Mode, dtype: s
         return Judgement(case_id, "skipped", str(sentence), case)
     except VerifyError as sentence:
         return Judgement(case_id, "error", str(sentence), case)
+    except Exception as problem:  # noqa: BLE001 - of the kit itself; the other cases are judged all the same
+        return Judgement(case_id, "error", f"{case_id} cannot be judged ({type(problem).__name__}: {problem}).", case)
     if verdict.difference is None:
-        return Judgement(case_id, "agrees", case=case, verdict=verdict)
-    similar = similar_mistakes(case, actual, mode)
-    found = of_whole_trace(case, actual, similar, mode)
-    resembles = [] if found else similar
-    page = page_of(case, verdict.difference.name)
-    if len(found) == 1:
-        page = found[0].page
-    tried = len(possible_mistakes(case))
-    return Judgement(case_id, "differs", "", case, verdict, tuple(found), tuple(resembles), tried, page)
+        return Judgement(case_id, "agrees", case=case, verdict=verdict, unjudged=_unjudged(case, actual, mode))
+    found, resembles = diagnose(case, actual, mode)
+    return Judgement(
+        case_id,
+        "differs",
+        case=case,
+        verdict=verdict,
+        mistakes=tuple(found),
+        resembles=tuple(resembles),
+        tried=len(possible_mistakes(case)),
+        is_single=dtype == "float64" and any(array.dtype == np.float32 for array in actual.values()),
+        page=found[0].page if len(found) == 1 else page_of(case, verdict.difference.name),
+    )
+
+
+def _unjudged(case: Case, actual: Arrays, mode: Mode) -> tuple[str, ...]:
+    if mode == "free":  # a wrong state shows later
+        return ()
+    return tuple(name for name in case.initial_state if case.final_names[name] not in actual)
 
 
 def _judged_curve(case: Case, actual: Arrays) -> Judgement:

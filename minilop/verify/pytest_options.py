@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 NAME = "minilop.verify"
+IS_OURS = pytest.StashKey[
+    bool
+]()  # whether this run of pytest is one of the kit: other projects may have an --adapter, too
 
 
 def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> None:
     """Add the options, while the command line is being read."""
     if "--pyargs" not in args or not any(arg.split("::")[0].startswith(NAME) for arg in args):
         return
+    early_config.stash[IS_OURS] = True
     group = parser.getgroup(NAME, "check an implementation against minilop")
     group.addoption("--adapter", metavar="FILE:CLASS", help="the adapter; see minilop.verify.adapter")
     group.addoption("--suite", action="append", default=[], metavar="NAME", help="only these cases; repeatable")
@@ -28,15 +32,15 @@ def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str
 
 def pytest_configure(config: pytest.Config) -> None:
     """Raises UsageError where the options are there, and no adapter is named."""
-    if config.getoption("--adapter", default="absent") is None:
+    if config.stash.get(IS_OURS, False) and config.getoption("--adapter") is None:
         raise pytest.UsageError(f"{NAME} has nothing to check: say --adapter FILE:CLASS")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Where every case was skipped, nothing has been checked: pytest's own status for no tests, 5, instead of 0."""
-    option = session.config.getoption
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if not option("--adapter", default=None) or option("collectonly") or reporter is None or exitstatus:
+    config = session.config
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not config.stash.get(IS_OURS, False) or config.getoption("collectonly") or reporter is None or exitstatus:
         return
     if not any(reporter.stats.get(outcome) for outcome in ("passed", "xfailed")):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

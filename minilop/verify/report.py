@@ -13,6 +13,7 @@ from minilop.verify.mistakes.mistake import Mistake
 
 WIDTH = 120
 LABEL = 14  # characters that the labels of a report take
+MANY = 3  # more mistakes that look the same are told by name alone
 OUTCOMES = {"agrees": "agree", "differs": "differ", "skipped": "skipped", "error": "with an error"}
 
 
@@ -43,6 +44,7 @@ def details(judgement: Judgement, mode: str | None = None) -> str:
         "right before": _agreed_before(judgement),
         "coverage": _coverage(judgement),
         "mistake": _diagnosis(judgement, mode),
+        **({"hint": "what was returned is float32; try --dtype float32"} if judgement.is_single else {}),
         "see": judgement.page,
     }
     return "\n".join([title, *(line for label, text in rows.items() for line in _row(label, text))])
@@ -60,10 +62,16 @@ def _row(label: str, text: str) -> list[str]:
 
 
 def summary(judgements: Sequence[Judgement]) -> str:
-    """How many of which outcome."""
+    """How many of which outcome, and the known mistakes that fit all cases that differ, where there are several."""
     counts = {outcome: sum(each.outcome == outcome for each in judgements) for outcome in OUTCOMES}
     said = [f"{count} {OUTCOMES[outcome]}" for outcome, count in counts.items() if count or outcome == "agrees"]
-    return f"{len(judgements)} case{'s' * (len(judgements) != 1)}: {', '.join(said)}."
+    return f"{len(judgements)} case{'s' * (len(judgements) != 1)}: {', '.join(said)}.{_common_mistake(judgements)}"
+
+
+def _common_mistake(judgements: Sequence[Judgement]) -> str:
+    named = [{mistake.name for mistake in each.mistakes} for each in judgements if each.outcome == "differs"]
+    common = sorted(set.intersection(*named)) if len(named) > 1 else []
+    return f"\nAll {len(named)} cases that differ fit {' or '.join(common)}." if common else ""
 
 
 def as_json(judgements: Sequence[Judgement], status: int, **facts: Any) -> dict[str, Any]:
@@ -110,7 +118,9 @@ def _in_short(judgement: Judgement) -> str:
         difference = judgement.verdict.difference
         named = " or ".join(mistake.name for mistake in judgement.mistakes)
         return f"{_step_word(judgement)} {difference.step}, {difference.name}" + (f": {named}" if named else "")
-    return f"{_share(judgement)}, largest error {judgement.verdict.largest_error:.1g} of what is allowed"
+    error = f"{_share(judgement)}, largest error {judgement.verdict.largest_error:.1g} of what is allowed"
+    missing = f"; not returned and so not judged: {', '.join(judgement.unjudged)}" if judgement.unjudged else ""
+    return error + missing
 
 
 def _share(judgement: Judgement) -> str:
@@ -149,16 +159,21 @@ def _step_word(judgement: Judgement) -> str:
 
 
 def _diagnosis(judgement: Judgement, mode: str | None) -> str:
+    if len(judgement.mistakes) > MANY:
+        names = ", ".join(mistake.name for mistake in judgement.mistakes)
+        return f"one of {names}: too little was returned to tell them apart"
     if judgement.mistakes:
         said = [_known(judgement.mistakes)]
         if len(judgement.mistakes) > 1:
             cases = telling_cases(judgement.mistakes)
-            said.append(f"In this case they look the same; {', '.join(cases) or 'no case'} may tell them apart.")
+            more = ", ".join(cases) or "other cases, or more quantities returned,"
+            said.append(f"In this case they look the same; {more} may tell them apart.")
         return "\n".join(said)
     if judgement.resembles:
         return f"{_known(judgement.resembles)}\nSo it looks up to this step; later steps differ, so there is more than this."
     nothing = f"none of the {judgement.tried} known mistakes that this case can show looks like this"
-    return nothing + ("; --mode resync judges each step by itself" if mode == "free" else "")
+    has_state = bool(judgement.case and judgement.case.initial_state)
+    return nothing + ("; --mode resync judges each step by itself" if mode == "free" and has_state else "")
 
 
 def _known(mistakes: Sequence[Mistake]) -> str:
@@ -178,12 +193,13 @@ def _number(judgement: Judgement, value: float) -> str:
 def _case_as_json(judgement: Judgement) -> dict[str, Any]:
     found: dict[str, Any] = {"case": judgement.case_id, "outcome": judgement.outcome}
     if judgement.verdict is None:
-        return {**found, "reason": judgement.reason}
+        return {**found, "reason": judgement.reason, "page": judgement.page}
     verdict = judgement.verdict
     found |= {
         "compared": list(verdict.compared),
         "not_returned": list(verdict.not_returned),
         "largest_error": _finite(verdict.largest_error),
+        "unjudged": list(judgement.unjudged),
     }
     if (difference := verdict.difference) is None:
         return found

@@ -49,6 +49,8 @@ def test_implementation_agrees(case_id: str, is_listed: bool, pytestconfig: pyte
     if unusable:
         pytest.fail(unusable, pytrace=False)
     judgement = judge_case(adapter, case_id, option("--mode"), option("--dtype"))
+    if judgement.outcome == "skipped" and case_id in option("--case"):
+        pytest.fail(f"{case_id} was asked for, and the adapter does not know it: {judgement.reason}", pytrace=False)
     if judgement.outcome == "skipped":
         pytest.skip(judgement.reason)
     if judgement.outcome == "error":

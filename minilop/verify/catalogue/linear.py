@@ -39,7 +39,7 @@ DESCRIPTIONS = [
         {"meta_step_size": 0.05, "initial_step_size": 0.05},
         steps=100,
         seed=102,
-        flags=("idbd_prediction_gradient", "idbd_old_step_size", "idbd_new_trace"),
+        flags=("idbd_prediction_gradient", "idbd_meta_gradient_sign", "idbd_old_step_size", "idbd_new_trace"),
     ),
     describe(
         "idbd/trace_is_forgotten",

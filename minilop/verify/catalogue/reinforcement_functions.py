@@ -25,7 +25,12 @@ for seed, time_outs in ((241, "terminal"), (242, "bootstrapped")):
         "V' is at a time-out: 0 where it is terminal) -> advantages (T, N), generalized. No advantage flows over an end.",
         rollout,
         seed=seed,
-        flags=("advantages_flow_over_ends", "advantages_value_after_failures", "advantages_other_time_outs"),
+        flags=(
+            "advantages_flow_over_ends",
+            "advantages_flow_over_time_outs",
+            "advantages_value_after_failures",
+            "advantages_other_time_outs",
+        ),
         steps=3,
         discount=0.97,
         lambda_=0.9,

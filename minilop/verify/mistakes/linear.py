@@ -39,7 +39,8 @@ class MistakenIDBD(IDBD):
         if self.mistake == "idbd_new_trace":
             self.update_trace(old_step_sizes, error, inputs)
         slope = inputs if self.mistake == "idbd_prediction_gradient" else error * inputs
-        beta += self.meta_step_size * slope * h  # 2
+        sign = -1 if self.mistake == "idbd_meta_gradient_sign" else 1
+        beta += sign * self.meta_step_size * slope * h  # 2
         step_sizes = old_step_sizes if self.mistake == "idbd_old_step_size" else xp.exp(beta)  # 3
         self.weights += step_sizes * error * inputs  # 4
         if self.mistake != "idbd_new_trace":
@@ -146,6 +147,12 @@ MISTAKES = [
         "idbd_prediction_gradient",
         "The log step sizes move by theta x h, along the gradient of the prediction; it must be theta delta x h, down "
         "that of the error.",
+        "idbd",
+        MistakenIDBD,
+    ),
+    mistake(
+        "idbd_meta_gradient_sign",
+        "The log step sizes fall where this change agrees with the past ones; agreement, delta x h > 0, must raise them.",
         "idbd",
         MistakenIDBD,
     ),

@@ -16,6 +16,7 @@ class Mistake:
     page   where the right thing is explained, a file of minilop
     kind   of the cases in which it can be made
     make   an adapter that plays the reference with it
+    applies   to which cases of that kind
     """
 
     name: str
@@ -23,4 +24,4 @@ class Mistake:
     page: str
     kind: str
     make: Callable[[], Any]
-    applies: Callable[[Case], bool] = lambda case: True  # to cases of that kind
+    applies: Callable[[Case], bool] = lambda case: True

@@ -1,5 +1,6 @@
 """Mistakes in single functions of reinforcement learning."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,20 @@ from minilop.verify.mistakes.functions import called_with, mistake, of
 from minilop.verify.reference.functions import FUNCTIONS
 
 
-def flow_over_ends(
-    found: Arrays,
+def flow_over(ends: str, found: Arrays, timed_out: np.ndarray, terminated: np.ndarray, **others: Any) -> Arrays:
+    """Advantages that are not cut at these `ends`."""
+    return advantages_cut_at(
+        terminated if ends == "time-outs" else np.zeros_like(timed_out), terminated, timed_out, **others
+    )
+
+
+def advantages_cut_at(
+    cut: np.ndarray,
+    terminated: np.ndarray,
+    timed_out: np.ndarray,
     rewards: np.ndarray,
     values: np.ndarray,
     next_values: np.ndarray,
-    terminated: np.ndarray,
-    timed_out: np.ndarray,
     discount: float,
     lambda_: float,
     time_outs: str,
@@ -23,7 +31,7 @@ def flow_over_ends(
     worthless = terminated | timed_out if time_outs == "terminal" else terminated
     delta = rewards + discount * next_values * ~worthless - values
     for step in reversed(range(len(delta) - 1)):
-        delta[step] += discount * lambda_ * delta[step + 1]
+        delta[step] += discount * lambda_ * delta[step + 1] * ~cut[step]
     return {"advantages/advantages": delta}
 
 
@@ -91,7 +99,13 @@ MISTAKES = [
         "advantages_flow_over_ends",
         "Advantages flow back over the end of an episode; A of the next step must count as 0 there.",
         "reinforcement/advantages",
-        of("advantages", flow_over_ends),
+        of("advantages", partial(flow_over, "ends")),
+    ),
+    mistake(
+        "advantages_flow_over_time_outs",
+        "Advantages flow back over a time-out, though not over a failure; A of the next step must count as 0 at both.",
+        "reinforcement/advantages",
+        of("advantages", partial(flow_over, "time-outs")),
     ),
     mistake(
         "advantages_value_after_failures",
@@ -113,7 +127,7 @@ MISTAKES = [
     ),
     mistake(
         "advantages_normalized_with_epsilon",
-        "1e-8 is added to the standard deviation of the advantages; they are divided by it alone.",
+        "1e-8 is added to the standard deviation of the advantages; they are divided by it alone. (Seen in float64 only.)",
         "reinforcement/advantages",
         of("normalized_advantages", normalized_with_epsilon),
     ),

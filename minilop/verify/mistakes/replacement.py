@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, to_host, xp
 from minilop.networks import HiddenLayer
 from minilop.plasticity.units import reset_optimizer_state
 from minilop.verify.reference.learners import LearnerReference
@@ -113,7 +113,14 @@ class StateOfUnitsKept(RecordedContinualBackprop):
 
 
 class AgeKept(StateOfUnitsKept):
+    """So the unit stays mature, and counts among those that may be replaced."""
+
     names = ("age", "correction")
+
+    def replace(self, layer: HiddenLayer, state: dict[str, Array], runs: np.ndarray, units: Array, step: int) -> None:
+        super().replace(layer, state, runs, units, step)
+        budget = self.budgets[self.network.hidden.index(layer)]
+        budget.restore(budget.total, to_host(state["age"]), step + 1)
 
 
 class UtilityKept(StateOfUnitsKept):
