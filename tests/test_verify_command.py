@@ -15,6 +15,7 @@ from minilop.verify import case as cases
 from minilop.verify.__main__ import main
 from minilop.verify.adapter import load_adapter, run_adapter
 from minilop.verify.case import load_case, write_arrays
+from minilop.verify.conventions import MEANINGS
 from minilop.verify.judging import Judgement, exit_status, judge_case, telling_cases
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.pages import page_of
@@ -533,3 +534,19 @@ def test_explain_says_what_is_given_and_expected_and_where_it_lies():
 def test_every_case_can_be_explained():
     for case_id in cases.case_ids():
         assert say("explain", case_id)[0] == 0, case_id
+
+
+# --- Explanations -----------------------------------------------------------------------------------------------------
+
+
+def test_every_meaning_belongs_to_a_convention_of_some_case():
+    found = {
+        pair for case in cases.load_cases() for pair in case.conventions.items() if isinstance(pair[1], (str, bool))
+    }
+    assert MEANINGS.keys() <= found
+
+
+def test_explain_says_what_conventions_mean():
+    _, said = say("explain", CONTRIBUTION)
+    assert "utility contribution outgoing |W| times mean |h|" in said
+    assert "rate_counts eligible due per step: replacement_rate times the units with age > maturity_threshold" in said

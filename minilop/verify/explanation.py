@@ -8,6 +8,7 @@ import numpy as np
 
 from minilop.verify import case as cases
 from minilop.verify.case import Case, below
+from minilop.verify.conventions import meaning
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.pages import page_of
 
@@ -57,7 +58,9 @@ def explain(case: Case) -> str:
 def _block(title: str, values: Mapping[str, Any]) -> list[str]:
     if not values:
         return []
-    return ["", title, *(f"    {name:26}{_written(value)}" for name, value in values.items())]
+    rows = [(name, _written(value), meaning(name, value)) for name, value in values.items()]
+    width = max(len(written) for _, written, _ in rows)
+    return ["", title, *(f"    {name:26}{written:{width}}    {says}".rstrip() for name, written, says in rows)]
 
 
 def _written(value: Any) -> str:
