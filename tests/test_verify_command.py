@@ -183,7 +183,7 @@ def test_nan_is_a_difference_and_is_called_nan(write_adapter, tmp_path):
 
 
 def test_what_no_known_mistake_looks_like_is_said_to_be_unknown(write_adapter):
-    adapter = write_adapter("def step(self, *args):\n    return {'outputs': np.ones((2, 4))}")
+    adapter = write_adapter("def step(self, *args):\n    return {'outputs': np.ones((2, 2))}")
     status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
     assert status == 1
     assert "none of the" in said and "--mode resync judges each step by itself" in said

@@ -63,7 +63,10 @@ def test_a_loop_over_units_or_weights_finds_the_same(case_id):
             assert relative_error(found[name], expected) < 1e-10, name
 
 
-@pytest.mark.parametrize("case_id", CASES)
+WITH_GRADIENTS = [each.id for each in DESCRIPTIONS if each.id.split("/")[0] not in ("continual_backprop", "redo")]
+
+
+@pytest.mark.parametrize("case_id", WITH_GRADIENTS)
 def test_gradients_are_the_slopes_of_the_loss(case_id):
     """Central differences of the mean loss along a random direction; at kinks of the relu they could not agree."""
     case = case_of(case_id)
@@ -142,7 +145,7 @@ def test_the_vectors_are_what_the_catalogue_makes(description):
     assert case.margins.keys() == again.margins.keys()
     for choice, margin in again.margins.items():
         assert margin == pytest.approx(case.margins[choice], rel=0.01)
-        assert margin > 1e-3
+        assert margin > (3e-4 if choice == "relu" else 1e-3)
 
 
 @pytest.mark.parametrize("case_id", CASES)
@@ -180,6 +183,23 @@ def test_the_cases_have_every_utility_and_convention():
     assert {(name, value) for name, values in options.items() for value in values.split()} <= seen
     for name in ("bias_correction", "transfer_bias", "reset_optimizer_state"):
         assert {(name, True), (name, False)} <= seen
+
+
+def test_every_trajectory_is_long_enough_for_what_shows_late():
+    """A unit must mature, be replaced, mature again and be ranked among older ones. Residual networks are too large."""
+    for description in DESCRIPTIONS:
+        if not description.id.startswith("networks/") and description.sizes["network"] != "resnet":
+            assert description.steps >= 60, description.id
+
+
+def test_the_average_without_correction_shows_early_in_the_weights_alone():
+    """The most important mistake, for those who return nothing but weights."""
+    case = case_of("continual_backprop/contribution")
+    trace = mistaken_trace(case, MISTAKES["raw_running_average"])
+    weights = {name: array for name, array in trace.items() if name.startswith("replacement/weight")}
+    difference = compare(case, weights).difference
+    assert case.steps >= 100 and difference and difference.step < 40
+    assert [mistake.name for mistake in diagnose(case, weights)[0]] == ["raw_running_average"]
 
 
 def test_every_case_of_replacement_replaces_mature_units_alone():

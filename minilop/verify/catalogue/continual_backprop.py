@@ -28,6 +28,7 @@ CONTINUAL_BACKPROP = {
     "when": "after_update",
     "shortcuts": "ignored",
 }
+TWO_LAYERS = {**MLP, "batch": 2}
 WITH_ADAM = {**CONTINUAL_BACKPROP, **ADAM}
 WITH_MOMENTUM = {**CONTINUAL_BACKPROP, "step_size": 0.005, "momentum": 0.9}
 CONVOLUTIONAL = {**CONTINUAL_BACKPROP, "initialization": "default", "replacement_rate": 0.0447}
@@ -48,7 +49,7 @@ def case(
     seed: int,
     sizes: Mapping[str, Any] = SMALL,
     base: Mapping[str, Any] = CONTINUAL_BACKPROP,
-    steps: int = 52,
+    steps: int = 60,
 ) -> Description:
     """A case of Continual Backprop, from what is different in it."""
     return learner(f"continual_backprop/{name}", comment, {**base, **changes}, sizes, seed, steps)
@@ -58,21 +59,27 @@ UTILITIES = [
     case(
         "contribution",
         "The utility of the paper, with bias correction and an accumulated budget.",
-        {"replacement_rate": 0.0213, "maturity_threshold": 6},
-        200,
-        sizes=MLP,
-        steps=60,
+        {"replacement_rate": 0.0313, "maturity_threshold": 6},
+        101324,
+        sizes=TWO_LAYERS,
+        steps=100,
     ),
     case(
         "adaptable_contribution",
         "The utility of the published code: how much a unit varies and how fast it can learn.",
         {"utility": "adaptable_contribution", "outgoing": "mean", "replacement_rate": 0.0213},
-        3,
-        sizes=MLP,
+        1527,
+        sizes=TWO_LAYERS,
     ),
     *(
-        case(name, f"The utility {name}.", {"utility": name}, 4)
-        for name in ("weight", "adaptation", "zero_contribution", "feature_by_input", "random")
+        case(name, f"The utility {name}.", {"utility": name}, seed)
+        for name, seed in (
+            ("weight", 4),
+            ("adaptation", 4),
+            ("zero_contribution", 4),
+            ("feature_by_input", 681),
+            ("random", 4),
+        )
     ),
 ]
 CONVENTIONS = [
@@ -80,36 +87,33 @@ CONVENTIONS = [
         "paper",
         "The paper's Algorithm 1 to the letter: no bias correction, and one unit whenever more than one is due.",
         dict(PAPER),
-        10,
+        731,
     ),
-    case("chance", "One unit with the probability of what is due.", {"rounding": "chance"}, 100),
+    case("chance", "One unit with the probability of what is due.", {"rounding": "chance"}, 748),
     case(
         "chance_of_more_than_one",
         "Where more than one unit is due in a step, its whole part goes, and no coin is tossed.",
         {"rounding": "chance", "replacement_rate": 0.7321},
-        300,
-        steps=30,
+        762,
     ),
     case(
         "more_due_than_eligible",
         "Several units go in one step; where more are due than are mature, all of these go and the rest stays due.",
         {"rate_counts": "all", "replacement_rate": 0.5571},
-        300,
-        steps=30,
+        785,
     ),
     case(
         "single_of_several",
         "One unit in a step, although several are due.",
         {"rounding": "single", "replacement_rate": 0.6271},
-        300,
-        steps=30,
+        803,
     ),
-    case("single", "One unit whenever more than one is due.", {"rounding": "single"}, 12),
+    case("single", "One unit whenever more than one is due.", {"rounding": "single"}, 823),
     case(
         "previous_centre",
         "Features are centred on the running mean from before the mini-batch.",
         {"utility": "zero_contribution", "centre": "previous"},
-        13,
+        841,
     ),
     case("no_bias_correction", "Units are ranked by the running average itself.", {"bias_correction": False}, 14),
     case("rate_counts_all", "All units count in what is due, as soon as one is mature.", {"rate_counts": "all"}, 15),
@@ -118,27 +122,29 @@ CONVENTIONS = [
         "lifetime_activity",
         "The activity of all of a unit's life, which replacement does not reset, times its present weights.",
         {"average": "lifetime_activity", "bias_correction": False},
-        17,
+        921,
     ),
     case(
         "lifetime_weight",
         "The same with the present weights alone.",
         {"average": "lifetime_activity", "utility": "weight", "bias_correction": False},
-        18,
+        953,
     ),
     case(
         "normal_fresh_weights",
         "Fresh weights from the normal law of variance 2 / fan_in.",
         {"fresh_weights": "normal"},
-        19,
+        960,
     ),
     case("transfer_bias", "Consumers take over the mean output of a replaced unit.", {"transfer_bias": True}, 20),
-    case("before_update", "Units are judged and replaced before the optimizer's step.", {"when": "before_update"}, 21),
+    case(
+        "before_update", "Units are judged and replaced before the optimizer's step.", {"when": "before_update"}, 1001
+    ),
     case(
         "single_example",
         "One example a step, so that a mean over the mini-batch is one number.",
         {"loss": "half_squared_error"},
-        22,
+        1022,
         sizes=mlp(3, 5, 2, batch=1),
     ),
     case("tanh", "A feature may be negative: its size counts.", {"activation": "tanh"}, 23),
@@ -152,28 +158,26 @@ CONVENTIONS = [
         "weight_decay",
         "With L2 regularization and Shrink & Perturb's noise in the same step.",
         {"weight_decay": 0.05, "perturb_scale": 0.01},
-        100,
+        1083,
     ),
-    case("no_memory", "decay_rate=0: the mini-batch of the step alone counts.", {"decay_rate": 0.0}, 105),
+    case("no_memory", "decay_rate=0: the mini-batch of the step alone counts.", {"decay_rate": 0.0}, 1121),
 ]
 OPTIMIZERS = [
-    case("momentum", "With momentum, which is left as it is.", {}, 30, base=WITH_MOMENTUM, steps=40),
+    case("momentum", "With momentum, which is left as it is.", {}, 1120, base=WITH_MOMENTUM),
     case(
         "momentum_reset",
         "With momentum, which is forgotten for the weights of a replaced unit.",
         {"reset_optimizer_state": True},
-        31,
+        1140,
         base=WITH_MOMENTUM,
-        steps=40,
     ),
-    case("adam", "With Adam, whose moments are left as they are.", {}, 32, base=WITH_ADAM, steps=40),
+    case("adam", "With Adam, whose moments are left as they are.", {}, 1161, base=WITH_ADAM),
     case(
         "adam_reset",
         "With Adam, which begins anew for every weight of a replaced unit: both moments and its count of steps.",
         {"reset_optimizer_state": True},
         33,
         base=WITH_ADAM,
-        steps=40,
     ),
 ]
 NETWORKS = [
@@ -184,7 +188,6 @@ NETWORKS = [
         100,
         base=CONVOLUTIONAL,
         sizes=CONVNET,
-        steps=32,
     ),
     case(
         "convolutional_pair",
@@ -193,11 +196,11 @@ NETWORKS = [
         41,
         base=CONVOLUTIONAL,
         sizes={**CONVNET, "input_shape": (1, 8, 8), "kernels": ((2, 3), (3, 2)), "dense_units": (), "batch": 1},
-        steps=32,
     ),
     case(
         "residual",
-        "Channels of a residual network, judged and disconnected by the next convolution alone.",
+        "Channels of a residual network, judged and disconnected by the next convolution alone. 16 steps, since each has a "
+        "hundred quantities.",
         {},
         332,
         base=RESIDUAL,
@@ -206,7 +209,8 @@ NETWORKS = [
     ),
     case(
         "residual_cut",
-        "The same, with the weights that shortcuts lead to counted and set to 0 as well.",
+        "The same, with the weights that shortcuts lead to counted and set to 0 as well. 16 steps, since each has a hundred "
+        "quantities.",
         {"shortcuts": "cut"},
         336,
         base=RESIDUAL,

@@ -20,6 +20,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
         "age_at_least",
         "activity_summed_over_mini_batch",
         "signed_outgoing_weights",
+        "decay_rate_swapped",
         "outgoing_mean_for_sum",
         "utility_before_update",
         "replaced_before_update",
@@ -36,6 +37,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     ),
     "continual_backprop/adaptable_contribution": (
         "outgoing_sum_for_mean",
+        "centre_not_corrected",
         "centre_is_previous_mean",
         "mean_feature_kept",
     ),

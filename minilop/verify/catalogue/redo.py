@@ -22,21 +22,21 @@ DESCRIPTIONS = [
         "Scores of the mini-batch of the fifth step, in which dormant units are replaced.",
         REDO,
         SMALL,
-        100,
+        1240,
     ),
     learner(
         "redo/period",
         "Scores of all steps since the last replacement, of single examples.",
         {**REDO, "redo_scores": "period"},
         mlp(3, 5, 2, batch=1),
-        2,
+        1264,
     ),
     learner(
         "redo/silent",
         "A threshold of 0: units without any activity are replaced.",
         {**REDO, "redo_threshold": 0.0, "redo_period": 3},
         mlp(2, 4, 2, batch=1),
-        3,
+        1287,
     ),
     learner(
         "redo/tanh",
@@ -51,7 +51,6 @@ DESCRIPTIONS = [
         {**REDO, **ADAM, "reset_optimizer_state": True},
         SMALL,
         5,
-        steps=30,
     ),
     learner(
         "redo/convolutional",
@@ -59,6 +58,5 @@ DESCRIPTIONS = [
         {**REDO, "initialization": "default", "redo_threshold": 0.6},
         CONVNET,
         100,
-        steps=25,
     ),
 ]

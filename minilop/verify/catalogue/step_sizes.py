@@ -37,21 +37,21 @@ METAOPTIMIZE = {
 
 
 def idbd(
-    name: str, comment: str, changes: Mapping[str, Any], seed: int, sizes: Mapping[str, Any] = TINY, steps: int = 40
+    name: str, comment: str, changes: Mapping[str, Any], seed: int, sizes: Mapping[str, Any] = TINY
 ) -> Description:
     """A case of network IDBD, from what is different in it."""
-    return learner(f"network_idbd/{name}", comment, {**NETWORK_IDBD, **changes}, sizes, seed, steps)
+    return learner(f"network_idbd/{name}", comment, {**NETWORK_IDBD, **changes}, sizes, seed)
 
 
 def metaoptimize(
     name: str, comment: str, changes: Mapping[str, Any], seed: int, sizes: Mapping[str, Any] = OF_TWO
 ) -> Description:
     """A case of MetaOptimize, from what is different in it."""
-    return learner(f"metaoptimize/{name}", comment, {**METAOPTIMIZE, **changes}, sizes, seed, steps=40)
+    return learner(f"metaoptimize/{name}", comment, {**METAOPTIMIZE, **changes}, sizes, seed)
 
 
 DESCRIPTIONS = [
-    idbd("layer_local", "The plainest curvature: the square of what enters a weight.", {}, 1, TINY, 60),
+    idbd("layer_local", "The plainest curvature: the square of what enters a weight.", {}, 1),
     idbd("two_outputs", "The same with two outputs.", {}, 2, sizes=mlp(2, 3, 2, batch=1)),
     idbd(
         "gauss_newton_diagonal",
@@ -91,29 +91,32 @@ DESCRIPTIONS = [
         "momentum_sgd", "Momentum as base rule, one step size a layer.", {"base": "momentum", "step_sizes": "layer"}, 11
     ),
     metaoptimize(
-        "adam_adam", "Adam as base and meta rule, one step size for all weights.", {"base": "adam", "meta": "adam"}, 12
+        "adam_adam",
+        "Adam as base and meta rule, one step size for all weights.",
+        {"base": "adam", "meta": "adam"},
+        1540,
     ),
     metaoptimize(
         "adam_lion",
         "Adam as base and Lion as meta rule, one step size a layer.",
         {"base": "adam", "meta": "lion", "step_sizes": "layer"},
-        101,
+        1576,
     ),
     metaoptimize(
         "lion_adam",
         "Lion as base and Adam as meta rule, one step size a weight.",
         {"base": "lion", "meta": "adam", "step_sizes": "weight"},
-        227,
+        1616,
         sizes=mlp(2, 2, 1, batch=2),
     ),
     metaoptimize(
         "meta_first",
         "Step sizes are adapted before they are used.",
         {"order": "meta_first", "step_sizes": "weight"},
-        15,
+        1612,
     ),
     metaoptimize(
-        "weight_decay", "With weight decay, decoupled from the gradient.", {"weight_decay": 0.1, "base": "adam"}, 16
+        "weight_decay", "With weight decay, decoupled from the gradient.", {"weight_decay": 0.1, "base": "adam"}, 1626
     ),
     learner(
         "continual_backprop/network_idbd",

@@ -1,5 +1,5 @@
 """Mistakes of learners of networks."""
 
-from minilop.verify.mistakes import of_replacement, of_updates
+from minilop.verify.mistakes import list_of_replacement, list_of_updates
 
-MISTAKES = [*of_replacement.MISTAKES, *of_updates.MISTAKES]
+MISTAKES = [*list_of_replacement.MISTAKES, *list_of_updates.MISTAKES]

@@ -117,10 +117,11 @@ class AgeKept(StateOfUnitsKept):
 
     names = ("age", "correction")
 
-    def replace(self, layer: HiddenLayer, state: dict[str, Array], runs: np.ndarray, units: Array, step: int) -> None:
-        super().replace(layer, state, runs, units, step)
-        budget = self.budgets[self.network.hidden.index(layer)]
-        budget.restore(budget.total, to_host(state["age"]), step + 1)
+    def step(self, values: list[Array], step: int) -> None:
+        """Who is eligible follows from the ages; the budget's own count would have a replaced unit protected."""
+        for state, budget in zip(self.state, self.budgets):
+            budget.restore(budget.total, to_host(state["age"]), step)
+        super().step(values, step)
 
 
 class UtilityKept(StateOfUnitsKept):

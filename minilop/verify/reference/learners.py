@@ -81,13 +81,12 @@ class LearnerReference:
         self.write("loss/losses", each_loss)
         output_gradients = network.backward(values, output_gradient)
         network.fill_gradients(values, output_gradients)
-        for name, view in named(network, network.gradients):
-            kind, number = name.split("/")
-            without_effect = kind == "bias" and int(number) in self.normalized
-            self.write(f"backward/{kind}_gradient/{number}", 0 * view if without_effect else view)
+        if not (self.rule or self.redo):  # large files, where the optimizer's phase shows them
+            self.write_gradients()
         if learner.settings.when == "before_update":
             learner.generate_and_test(values)
         self.note_signs()
+        self.note_kinks(values)
         self.update(values, output_gradients)
         self.write_parameters("optimizer")
         if learner.shrink_and_perturb:
@@ -109,6 +108,13 @@ class LearnerReference:
     def write(self, name: str, array: Array, flat: bool = True) -> None:
         """Note a quantity (1, ...)."""
         self.written[name] = of_one_run(name, array) if flat else to_host(array)[0].copy()
+
+    def write_gradients(self) -> None:
+        """Note those of the mean loss."""
+        for name, view in named(self.network, self.network.gradients):
+            kind, number = name.split("/")
+            without_effect = kind == "bias" and int(number) in self.normalized
+            self.write(f"backward/{kind}_gradient/{number}", 0 * view if without_effect else view)
 
     def write_parameters(self, phase: str, optimizer: bool = True) -> None:
         """Note parameters and the state of the optimizer; after replacement running statistics too."""
@@ -151,13 +157,22 @@ class LearnerReference:
                 moved = state["momentum"] + (1 - RATES[rule][0]) * (gradient - state["momentum"])
                 self.signs.setdefault(f"sign_of_{of}_momentum", []).append(abs(to_host(moved)[0]))
 
+    def note_kinks(self, values: list[Array]) -> None:
+        """Note what the relu is applied to. Images have so many of these that some are near 0 whatever the seed."""
+        if self.case.sizes["network"] != "mlp" or self.case.settings["activation"] != "relu":
+            return
+        for layer in self.network.hidden:
+            before = abs(to_host(values[layer.features - 1])[0])
+            self.signs.setdefault(f"relu/{layer.incoming.number}", []).append(before)
+
     @property
     def margins(self) -> dict[str, float]:
         """Of the closest choices so far, by their kind; numbers that are 0 in every arithmetic are none."""
         found = dict(self.closest)
         for choice, steps in self.signs.items():
-            sizes = np.concatenate(steps)
-            found[choice] = float(sizes[sizes > 0].min() / sizes.max())
+            sizes = np.concatenate(steps, axis=None)
+            kind = choice.split("/")[0]
+            found[kind] = min(float(sizes[sizes > 0].min() / sizes.max()), found.get(kind, np.inf))
         return found
 
     # --- state --------------------------------------------------------------------------------------------------------

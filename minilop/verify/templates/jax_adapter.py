@@ -87,7 +87,7 @@ class Adapter:
         """Begin. case.settings has conventions and hyperparameters, case.sizes the sizes; parameters "weight/0", ..."""
         if case.id not in KNOWN:
             raise NotImplementedError(f"{case.id} is not among the cases of this adapter")
-        self.settings = case.settings
+        self.phases, self.settings = case.phases, case.settings
         self.layers = range(len(case.sizes["layers"]) - 1)
         self.parameters = [as_jax(parameters, "weight", "bias", layer=layer) for layer in self.layers]
         self.units = None
@@ -102,7 +102,8 @@ class Adapter:
         )
         found = {"outputs": outputs, "losses": losses}
         for layer in self.layers:
-            found[f"weight_gradient/{layer}"], found[f"bias_gradient/{layer}"] = gradients[layer]
+            if "backward" in self.phases:  # gradients are not in every case
+                found[f"weight_gradient/{layer}"], found[f"bias_gradient/{layer}"] = gradients[layer]
             # With its phase a name stands for the value after this phase, without for the one at the end of the step.
             found[f"optimizer/weight/{layer}"], found[f"optimizer/bias/{layer}"] = self.parameters[layer]
         for layer in self.layers[:-1]:

@@ -87,6 +87,7 @@ class Adapter:
         """Begin. case.settings has conventions and hyperparameters, case.sizes the sizes; parameters "weight/0", ..."""
         if case.id not in KNOWN:
             raise NotImplementedError(f"{case.id} is not among the cases of this adapter")
+        self.phases = case.phases
         self.step_size = case.settings["step_size"]
         self.layers = range(len(case.sizes["layers"]) - 1)
         self.weights = [parameters[f"weight/{layer}"] for layer in self.layers]
@@ -102,8 +103,9 @@ class Adapter:
         losses, weight_gradients, bias_gradients = backward(self.weights, values, y)
         found = {"outputs": values[-1], "losses": losses}
         for layer in self.layers:
-            found[f"weight_gradient/{layer}"] = weight_gradients[layer]
-            found[f"bias_gradient/{layer}"] = bias_gradients[layer]
+            if "backward" in self.phases:  # gradients are not in every case
+                found[f"weight_gradient/{layer}"] = weight_gradients[layer]
+                found[f"bias_gradient/{layer}"] = bias_gradients[layer]
             self.weights[layer] -= self.step_size * weight_gradients[layer]
             self.biases[layer] -= self.step_size * bias_gradients[layer]
             # With its phase a name stands for the value after this phase, without for the one at the end of the step.

@@ -73,6 +73,7 @@ class Adapter:
         """Begin. case.settings has conventions and hyperparameters, case.sizes the sizes; parameters "weight/0", ..."""
         if case.id not in KNOWN:
             raise NotImplementedError(f"{case.id} is not among the cases of this adapter")
+        self.phases = case.phases
         sizes = case.sizes["layers"]
         dtype = getattr(torch, case.dtype)  # float64, or float32 with --dtype float32
         self.layers = [nn.Linear(inputs, outputs, dtype=dtype) for inputs, outputs in pairwise(sizes)]
@@ -97,8 +98,9 @@ class Adapter:
 
         found = {"outputs": array(outputs.T), "losses": array(losses)}
         for index, layer in enumerate(self.layers):
-            found[f"weight_gradient/{index}"] = array(layer.weight.grad)
-            found[f"bias_gradient/{index}"] = array(layer.bias.grad)
+            if "backward" in self.phases:  # gradients are not in every case
+                found[f"weight_gradient/{index}"] = array(layer.weight.grad)
+                found[f"bias_gradient/{index}"] = array(layer.bias.grad)
             # With its phase a name stands for the value after this phase, without for the one at the end of the step.
             found[f"optimizer/weight/{index}"] = array(layer.weight)
             found[f"optimizer/bias/{index}"] = array(layer.bias)

@@ -8,7 +8,7 @@ import numpy as np
 from minilop.backend import Array, xp
 from minilop.networks import HiddenLayer
 from minilop.plasticity.budget import ReplacementBudget
-from minilop.plasticity.units import batch_mean, unit_mean
+from minilop.plasticity.units import batch_mean, repeat, unit_mean
 from minilop.verify.case import Arrays, Case
 from minilop.verify.reference.learners import LearnerReference
 from minilop.verify.reference.rules import RecordedContinualBackprop, RecordedReDo
@@ -62,6 +62,13 @@ class SignedOutgoingWeights(RecordedContinualBackprop):
 
     def divisor(self, layer: HiddenLayer) -> int:
         return layer.num_consumers() if self.settings.outgoing == "mean" else 1
+
+
+class CentreNotCorrected(RecordedContinualBackprop):
+    def follow_mean(self, state: dict[str, Array], features: Array) -> Array:
+        before = state["mean_feature"].copy()
+        super().follow_mean(state, features)
+        return repeat(state["mean_feature"] if self.settings.centre == "updated" else before, features.shape[-2])
 
 
 class OldWeights(RecordedContinualBackprop):

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from minilop.verify.mistakes import judging, replacement
+from minilop.verify.mistakes import replacement, utility_and_budget
 from minilop.verify.mistakes.conditions import (
     accumulates,
     both,
@@ -21,8 +21,8 @@ from minilop.verify.mistakes.conditions import (
     replaces_or_redoes,
     uses,
 )
-from minilop.verify.mistakes.judging import ChangedSettings
 from minilop.verify.mistakes.replacement import replacing
+from minilop.verify.mistakes.utility_and_budget import ChangedSettings
 from minilop.verify.reference.learners import LearnerReference
 
 CONTINUAL_BACKPROP = "minilop/plasticity/continual_backprop.py"
@@ -52,28 +52,28 @@ JUDGING = [
     mistake(
         "signed_activation",
         UTILITY,
-        partial(LearnerReference, rule=judging.OtherActivity),
+        partial(LearnerReference, rule=utility_and_budget.OtherActivity),
         both(contributes, has(activation="tanh")),
         "The contribution takes the mean of a unit's features; it must be that of their absolute values.",
     ),
     mistake(
         "absolute_of_mean",
         UTILITY,
-        partial(LearnerReference, rule=judging.AbsoluteOfMean),
+        partial(LearnerReference, rule=utility_and_budget.AbsoluteOfMean),
         both(contributes, has(activation="tanh"), has_mini_batch),
         "The contribution takes the absolute value of the mini-batch's mean feature; it must be the mean of absolute values.",
     ),
     mistake(
         "activity_summed_over_mini_batch",
         UTILITY,
-        partial(LearnerReference, rule=judging.SumOverMiniBatch),
+        partial(LearnerReference, rule=utility_and_budget.SumOverMiniBatch),
         both(contributes, has_mini_batch),
         "The contribution sums |h| over the mini-batch; it must be the mean.",
     ),
     mistake(
         "signed_outgoing_weights",
         UTILITY,
-        partial(LearnerReference, rule=judging.SignedOutgoingWeights),
+        partial(LearnerReference, rule=utility_and_budget.SignedOutgoingWeights),
         both(
             replaces,
             is_mlp,
@@ -96,6 +96,20 @@ JUDGING = [
         "The utility takes the sum of the absolute outgoing weights; this case asks for their mean.",
     ),
     mistake(
+        "decay_rate_swapped",
+        CONTINUAL_BACKPROP,
+        partial(ChangedSettings, lambda case: {"decay_rate": 1 - case.settings["decay_rate"]}),
+        both(replaces, uses("decay_rate"), has(average="utility")),
+        "decay_rate is the share of the new value in running averages; it must be that of the old one.",
+    ),
+    mistake(
+        "centre_not_corrected",
+        UTILITY,
+        partial(LearnerReference, rule=utility_and_budget.CentreNotCorrected),
+        follows_mean,
+        "Features are centred on the running mean itself; it must first be divided by 1 - decay_rate^age.",
+    ),
+    mistake(
         "centre_is_previous_mean",
         UTILITY,
         partial(LearnerReference, {"centre": "previous"}),
@@ -112,7 +126,7 @@ JUDGING = [
     mistake(
         "utility_before_update",
         CONTINUAL_BACKPROP,
-        judging.UtilityBeforeUpdate,
+        utility_and_budget.UtilityBeforeUpdate,
         both(replaces, has(when="after_update")),
         "Utilities are of the weights from before the optimizer's step; they must be of the weights after it.",
     ),
@@ -142,7 +156,7 @@ BUDGETS = [
     mistake(
         "budget_counts_immature",
         BUDGET,
-        partial(LearnerReference, rule=judging.BudgetCountsImmature),
+        partial(LearnerReference, rule=utility_and_budget.BudgetCountsImmature),
         replaces,
         "What is due grows by replacement_rate times the number of all units, from the first step on; immature ones must not count.",
     ),
@@ -163,7 +177,7 @@ BUDGETS = [
     mistake(
         "budget_reset_to_zero",
         BUDGET,
-        partial(LearnerReference, rule=judging.BudgetResetToZero),
+        partial(LearnerReference, rule=utility_and_budget.BudgetResetToZero),
         accumulates,
         "A replacement sets what is due to 0; it must subtract the number of units replaced, so that the fraction is carried over.",
     ),
@@ -298,14 +312,14 @@ DORMANT = [
     mistake(
         "redo_strictly_below",
         REDO,
-        partial(LearnerReference, redo_rule=judging.StrictlyBelow),
+        partial(LearnerReference, redo_rule=utility_and_budget.StrictlyBelow),
         both(redoes, has(redo_threshold=0.0)),
         "Units are dormant below the threshold; they must be at it, too, or silent ones stay where it is 0.",
     ),
     mistake(
         "redo_signed_activity",
         REDO,
-        partial(LearnerReference, redo_rule=judging.SignedReDo),
+        partial(LearnerReference, redo_rule=utility_and_budget.SignedReDo),
         both(redoes, has(activation="tanh"), has_mini_batch),
         "The score takes the absolute value of the mini-batch's mean feature; it must be the mean of absolute values.",
     ),
