@@ -235,7 +235,7 @@ SCALES = {
     "laptop": Scale(
         _LAPTOP,
         {**PUBLISHED_LEARNERS, **_SMALL_LEARNERS, **STEP_SIZE_LEARNERS},
-        default_learners=(*MAIN_LEARNERS, "dynamic"),
+        default_learners=("dynamic", *MAIN_LEARNERS),  # the longest first, so that no process is idle at the end
         runs=20,
         block=20,
         seconds=20,
