@@ -19,7 +19,7 @@ choices:
     layer_local            x_i^2: each unit is a linear learner of its own, which takes the error that reaches it as its
                            error. Needs no second derivatives, and fits any loss whose gradient reaches the units. The
                            default, because it is the plainest; on problems/feature_tracking.py the other two are better
-                           by 4 % where units are replaced, and worse by 6 % where not (docs/results.md)
+                           by 3 % where units are replaced, and worse by 6 % where not (docs/results.md)
     gauss_newton_diagonal  s_k^2: how much the output moves with w_k, squared. The exact diagonal for one output
     gauss_newton           line 6 is  h_k <- h_k - (alpha_k / M) s_k (s . h) + (alpha_k / M) g_k:  all cross terms, so h
                            knows that other weights already correct the same error. Costs one product more
