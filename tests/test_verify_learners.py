@@ -202,6 +202,24 @@ def test_the_average_without_correction_shows_early_in_the_weights_alone():
     assert [mistake.name for mistake in diagnose(case, weights)[0]] == ["raw_running_average"]
 
 
+@pytest.mark.parametrize(
+    ("case_id", "name"),
+    [
+        ("continual_backprop/contribution", "raw_running_average"),
+        ("continual_backprop/paper", "corrected_running_average"),
+        ("continual_backprop/no_bias_correction", "corrected_running_average"),
+        ("continual_backprop/lifetime_activity", "lifetime_activity_ignored"),
+        ("continual_backprop/lifetime_weight", "lifetime_activity_counted"),
+    ],
+)
+def test_another_way_of_ranking_replaces_other_units(case_id, name):
+    """So it is found whatever is returned, not by the utilities alone."""
+    case = load_case(case_id)
+    trace = mistaken_trace(case, MISTAKES[name])
+    chosen = [quantity for quantity in case.expected if quantity.startswith("selection/replaced")]
+    assert any((trace[quantity] != case.expected[quantity]).any() for quantity in chosen)
+
+
 def test_every_case_of_replacement_replaces_mature_units_alone():
     """So no case is without what it is about, and no age is reset that was not above the threshold."""
     for case_id in CASES:

@@ -87,7 +87,7 @@ CONVENTIONS = [
         "paper",
         "The paper's Algorithm 1 to the letter: no bias correction, and one unit whenever more than one is due.",
         dict(PAPER),
-        731,
+        2343,
     ),
     case("chance", "One unit with the probability of what is due.", {"rounding": "chance"}, 748),
     case(
@@ -115,20 +115,20 @@ CONVENTIONS = [
         {"utility": "zero_contribution", "centre": "previous"},
         841,
     ),
-    case("no_bias_correction", "Units are ranked by the running average itself.", {"bias_correction": False}, 14),
+    case("no_bias_correction", "Units are ranked by the running average itself.", {"bias_correction": False}, 4249),
     case("rate_counts_all", "All units count in what is due, as soon as one is mature.", {"rate_counts": "all"}, 15),
     case("outgoing_mean", "The mean of outgoing weights in place of their sum.", {"outgoing": "mean"}, 16),
     case(
         "lifetime_activity",
         "The activity of all of a unit's life, which replacement does not reset, times its present weights.",
         {"average": "lifetime_activity", "bias_correction": False},
-        921,
+        6026,
     ),
     case(
         "lifetime_weight",
         "The same with the present weights alone.",
         {"average": "lifetime_activity", "utility": "weight", "bias_correction": False},
-        953,
+        6135,
     ),
     case(
         "normal_fresh_weights",

@@ -96,10 +96,31 @@ JUDGING = [
         "The utility takes the sum of the absolute outgoing weights; this case asks for their mean.",
     ),
     mistake(
+        "corrected_running_average",
+        CONTINUAL_BACKPROP,
+        partial(LearnerReference, {"bias_correction": True}),
+        both(replaces, has(bias_correction=False, average="utility")),
+        "Units are ranked by the running average divided by 1 - decay_rate^age; this case asks for the average itself.",
+    ),
+    mistake(
+        "lifetime_activity_ignored",
+        CONTINUAL_BACKPROP,
+        partial(LearnerReference, {"utility": "weight"}),
+        both(replaces, has(average="lifetime_activity", utility="contribution")),
+        "Units are ranked by their outgoing weights alone; this case asks for these times the lifetime activity.",
+    ),
+    mistake(
+        "lifetime_activity_counted",
+        CONTINUAL_BACKPROP,
+        partial(LearnerReference, {"utility": "contribution"}),
+        both(replaces, has(average="lifetime_activity", utility="weight")),
+        "Units are ranked by their outgoing weights times the lifetime activity; this case asks for the weights alone.",
+    ),
+    mistake(
         "decay_rate_swapped",
         CONTINUAL_BACKPROP,
         partial(ChangedSettings, lambda case: {"decay_rate": 1 - case.settings["decay_rate"]}),
-        both(replaces, uses("decay_rate"), has(average="utility")),
+        both(replaces, uses("decay_rate")),
         "decay_rate is the share of the new value in running averages; it must be that of the old one.",
     ),
     mistake(
