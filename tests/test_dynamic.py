@@ -24,7 +24,7 @@ from minilop.plasticity.dynamic import (
     DynamicSettings,
     draw_inputs,
     judge_units,
-    log_chances,
+    log_input_chances,
     mean_over,
     other_units,
 )
@@ -95,9 +95,9 @@ def test_means_over_other_units():
 def test_chances_are_powers_of_the_sums_of_mature_step_sizes():
     step_sizes = device([[[0.1, 0.2], [0.3, 0.0], [5.0, 7.0]]])  # (K, H, I)
     mature = device([[True, True, False]])
-    chances = np.exp(host(log_chances(step_sizes, mature, 2.0))[0])
+    chances = np.exp(host(log_input_chances(step_sizes, mature, 2.0))[0])
     assert chances[1] / chances[0] == pytest.approx((0.2 / 0.4) ** 2)
-    assert host(log_chances(step_sizes, mature, 0.0)).tolist() == [[0.0, 0.0]]
+    assert host(log_input_chances(step_sizes, mature, 0.0)).tolist() == [[0.0, 0.0]]
 
 
 def test_inputs_are_drawn_without_putting_back_each_with_its_chance():
@@ -118,7 +118,7 @@ def test_inputs_are_drawn_without_putting_back_each_with_its_chance():
 def test_a_high_power_draws_the_inputs_of_the_largest_step_sizes(dtype):
     """Chances of e^-240 to 1, which single precision holds as logarithms only; the large ones come last here."""
     step_sizes = device(np.exp([[[-6.0, -6.0, -6.0, 0.0, -0.5]]]), dtype)
-    chances = log_chances(step_sizes, device([[True]]), 40.0)
+    chances = log_input_chances(step_sizes, device([[True]]), 40.0)
     for seed in range(20):
         uniforms = draws.uniform(np.array([seed]), "test", 5, dtype=dtype)
         assert host(draw_inputs(chances, 2, uniforms)).tolist() == [[False, False, False, True, True]]

@@ -121,8 +121,11 @@ def mean_over(values: Array, others: Array) -> Array:
     return means.reshape(values.shape[:-1]) / number
 
 
-def log_chances(step_sizes: Array, mature: Array, input_power: float) -> Array:
-    """ln(chance of being drawn), but for a constant, from the step sizes (K, H, I) of the units in `mature` (K, H): (K, I)."""
+def log_input_chances(step_sizes: Array, mature: Array, input_power: float) -> Array:
+    """Logarithms of the chances of being drawn, but for a constant: (K, I).
+
+    step_sizes   (K, H, I)   of which those of the units in `mature` (K, H) count
+    """
     total = (mature.astype(step_sizes.dtype)[:, None] @ step_sizes)[:, 0]
     return input_power * log_of(total)
 
@@ -231,10 +234,11 @@ class Dynamic:
         where = {"layer": number, "step": self.num_steps, "slot": replaced, "dtype": self.network.dtype}
         if settings.new_inputs == "by_step_sizes":
             mature = other_units(age > settings.maturity_threshold, runs, replaced)
-            chances = log_chances(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, settings.input_power)
+            log_chances = log_input_chances(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, settings.input_power)
         else:
-            chances = xp.zeros((len(replaced), num_inputs), self.network.dtype)
-        drawn = draw_inputs(chances, settings.num_new_inputs, draws.uniform(seeds, "fresh input", num_inputs, **where))
+            log_chances = xp.zeros((len(replaced), num_inputs), self.network.dtype)
+        uniforms = draws.uniform(seeds, "fresh input", num_inputs, **where)
+        drawn = draw_inputs(log_chances, settings.num_new_inputs, uniforms)
         return xp.where(drawn, draws.normal(seeds, "fresh weight", num_inputs, **where) / 2, 0)
 
     def inherited_step_sizes(

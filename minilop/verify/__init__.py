@@ -5,6 +5,7 @@ comparison.py   is it the same?                     diagnosis.py    which known 
 reference/      minilop itself as an adapter        mistakes/       the reference with one deliberate mistake
 catalogue/      which cases there are               generate.py     makes the vectors
 judging.py      a judgement a case                  report.py       in words and as JSON, for __main__.py, the command
-explanation.py  what a case wants                   pages.py        where minilop explains a quantity
+explanation.py  what a case wants                   conventions.py  what its conventions mean
+pages.py        where minilop explains a quantity   curves.py       do learning curves agree?
 templates/      adapters to begin with              pytest_options.py, test_implementation.py    the cases as tests
 """

@@ -1,5 +1,6 @@
 """Mistakes in an update of PPO."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
@@ -77,7 +78,7 @@ class OldProbabilitiesComputedAnew(RecordedPPO):
         log_probabilities[...] = log_probability(z, self.log_std)[..., None]
 
 
-class OtherAdvantages(RecordedPPO):
+class OtherAdvantages(RecordedPPO, ABC):
     """Advantages of a rollout whose ends, or whose values after them, are taken for others."""
 
     def prepare(
@@ -88,8 +89,9 @@ class OtherAdvantages(RecordedPPO):
         advantages[...] = normalized(self.by_run(found)[..., 0])[..., None]
         targets[...] = self.by_run(found + values)
 
+    @abstractmethod
     def advantages(self, values: Array, next_values: Array) -> Array:
-        raise NotImplementedError
+        """(T, R, N), from the values before and after each step."""
 
     def generalized(self, rewards: Array, values: Array, next_values: Array, time_outs: TimeOuts) -> Array:
         ends = self.rollout["terminated"], self.rollout["timed_out"]

@@ -1,6 +1,7 @@
 """Mistakes of rules that replace units, in replacing: what is kept, and what is fresh."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -141,14 +142,15 @@ class UtilityReset(RecordedContinualBackprop):
 # --- fresh weights ----------------------------------------------------------------------------------------------------
 
 
-class FreshWeightsScaled(Replacing):
+class FreshWeightsScaled(Replacing, ABC):
     """The unscaled draws are the same; only their scale is another."""
 
     def after(self, layer: HiddenLayer, runs: Array, units: Array) -> None:
         layer.incoming.weight[xp.asarray(runs), units] *= self.factor(layer)
 
+    @abstractmethod
     def factor(self, layer: HiddenLayer) -> float:
-        raise NotImplementedError
+        """That they are multiplied by, once they are right."""
 
 
 class FreshWeightsByDefaultLaw(FreshWeightsScaled):

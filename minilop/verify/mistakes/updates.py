@@ -1,5 +1,6 @@
 """Mistakes of losses, of optimizers and of Shrink & Perturb's noise."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from minilop.backend import Array, xp
@@ -27,7 +28,7 @@ class Mistaken(LearnerReference):
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-class OtherLoss(Mistaken):
+class OtherLoss(Mistaken, ABC):
     """Losses and gradient multiplied by numbers."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
@@ -41,9 +42,9 @@ class OtherLoss(Mistaken):
 
         self.loss = scaled
 
+    @abstractmethod
     def factors(self, outputs: Array) -> tuple[float, float]:
         """Of losses and gradient, for outputs (1, O, B)."""
-        raise NotImplementedError
 
 
 class LossSummedOverMiniBatch(OtherLoss):
@@ -99,14 +100,15 @@ class DecayNotScaledByStepSize(DecayDecoupled):
         LearnerReference.update(self, values, output_gradients)
 
 
-class OtherMomentum(Mistaken):
+class OtherMomentum(Mistaken, ABC):
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         parameters, optimizer = self.network.parameters, self.optimizer
         gradients = optimizer.regularized(parameters, self.network.gradients)
         parameters -= optimizer.step_size * self.velocity(optimizer.state["velocity"], gradients)
 
+    @abstractmethod
     def velocity(self, velocity: Array, gradients: Array) -> Array:
-        raise NotImplementedError
+        """What parameters move by, of `velocity`, which goes on by one step."""
 
 
 class MomentumDampened(OtherMomentum):

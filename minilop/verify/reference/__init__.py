@@ -1,7 +1,6 @@
 """The reference: minilop's own code as an adapter, which makes the vectors and is judged by them as any other is.
 
-Each kind of case has its own player. `reference_for(case)` is the adapter for a case; with a known mistake it plays as an
-implementation would that makes this one (mistakes.py).
+Each kind of case has its own player, `REFERENCES`; mistakes/ has players that make one of the known mistakes.
 """
 
 from typing import Any

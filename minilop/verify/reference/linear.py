@@ -30,7 +30,7 @@ class WeightsReference:
 
     def state(self) -> Arrays:
         """All that goes from step to step, as `set_state` wants it."""
-        return {name: of_one_run(array) for name, array in self.arrays().items()}
+        return {name: vector_or_number(array) for name, array in self.arrays().items()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         for name, array in self.arrays().items():
@@ -50,7 +50,7 @@ class LinearReference(WeightsReference):
         return {"predict/prediction": prediction, "predict/error": error, **self.after_update()}
 
 
-def of_one_run(array: Array) -> np.ndarray:
+def vector_or_number(array: Array) -> np.ndarray:
     """A copy on the host without the runs axis: (1, n) to (n,), and (1, 1) to a number ()."""
     host = to_host(array)[0].copy()
     return host.reshape(()) if host.size == 1 else host
