@@ -188,7 +188,10 @@ def load_case(case_id: str, vectors: Path | None = None) -> Case:
     arrays = {}
     for name in ("inputs", "expected"):
         path = folder / f"{name}.npz"
-        arrays[name] = read_arrays(path)
+        try:
+            arrays[name] = read_arrays(path)
+        except VerifyError as damage:
+            raise VerifyError(f"{str(damage).removesuffix('.')}; install minilop anew.") from None
         _check_digest(path, digest(arrays[name]), digests, name)
     order = described["quantities"]  # an archive need not keep it
     arrays["expected"] = {name: arrays["expected"][name] for name in order}
