@@ -94,7 +94,7 @@ def test_an_unknown_setting_names_the_nearest() -> None:
         ("ibdd", "idbd"),  # letters swapped
         ("swifttd", "swift_td"),  # one left out
         ("shrink_perturb", "shrink_and_perturb"),  # four of fourteen
-        ("meta_step_size", None),  # six letters away from initial_step_size
+        ("meta_step_size", None),  # initial_step_size is another thing
         ("metaoptimize", None),
         ("zzz", None),
     ],

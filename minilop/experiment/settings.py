@@ -1,6 +1,7 @@
 """Settings: frozen dataclasses that are changed by name from text, and the fingerprint that names a result file."""
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import math
@@ -91,23 +92,9 @@ def differences(before: SettingsType, after: SettingsType, prefix: str) -> list[
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that `name` may be misspelt for, at most a slip in three letters, or None."""
-    near = min(names, key=lambda other: _slips(name, other))
-    return near if _slips(name, near) <= max(1, len(name) // 3) else None
-
-
-def _slips(one: str, other: str) -> int:
-    """How many letters were left out, added, mistaken or swapped with the next: the optimal string alignment."""
-    rows = [list(range(len(other) + 1))]
-    for i, letter in enumerate(one, start=1):
-        row = [i]
-        for j, right in enumerate(other, start=1):
-            slips = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != right))
-            if i > 1 and j > 1 and one[i - 2] == right and other[j - 2] == letter:
-                slips = min(slips, rows[-2][j - 2] + 1)
-            row.append(slips)
-        rows.append(row)
-    return rows[-1][-1]
+    """The one of `names` that `name` may be misspelt for, or None; in a short name a slip takes a larger share."""
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6 if len(name) < 6 else 0.8)
+    return found[0] if found else None
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> SettingsError:
