@@ -1,21 +1,27 @@
 """The array modules on which the numerical tests run: NumPy, and a strict stand-in for CuPy (strict_cupy.py).
 
-A test file that wants every test to run on both says at its top
+Tests run on NumPy. At least one test of every operation, rule and problem runs on the stand-in as well:
 
-    pytestmark = pytest.mark.usefixtures("array_module")
+    from conftest import device, host, on_both_array_modules
 
-and a single test asks for it by an argument `array_module`, which is "numpy" or "strict". Inside, `xp` of
+    @on_both_array_modules
+    def test_relu_keeps_positive_values():
+        assert host(Activation("relu").forward(device([[-1.0, 2.0]]))).tolist() == [[0.0, 2.0]]
+
+A test that takes the argument `array_module` runs on both, too; the argument is "numpy" or "strict". Inside, `xp` of
 `minilop.backend` is the chosen module. NumPy arrays go to the device by `device(array)` and come back by `host(array)`:
 the stand-in refuses to mix the two, and so does CuPy.
 
-    from conftest import device, host
-
-    def test_relu_keeps_what_is_positive():
-        assert host(Activation("relu").forward(device([[-1.0, 2.0]]))).tolist() == [[0.0, 2.0]]
+Tests run in one process per core by pytest-xdist, each with one BLAS thread; without pytest-xdist, one after the other.
 """
 
+import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
+
+# Before NumPy is imported; the processes of pytest-xdist inherit them.
+os.environ.update({name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")})
 
 import numpy as np
 import pytest
@@ -23,6 +29,16 @@ import strict_cupy
 
 from minilop import backend
 from minilop.backend import Array, xp
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where pytest-xdist is missing, accept and ignore the options that setup.cfg gives it."""
+    if importlib.util.find_spec("xdist") is None:
+        for option in ("--numprocesses", "--dist"):
+            parser.addoption(option, help="ignored: pytest-xdist is not installed")
+
+
+on_both_array_modules = pytest.mark.usefixtures("array_module")
 
 
 @pytest.fixture(params=["numpy", "strict"])

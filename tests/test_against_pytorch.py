@@ -64,6 +64,7 @@ def mini_batch(loss: Loss, batch: int, seed: int) -> tuple[np.ndarray, np.ndarra
     return inputs, random.normal(size=(2, SIZES[-1], batch))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("activation", TORCH_ACTIVATIONS)
 def test_activation_and_its_derivative_are_those_of_pytorch(activation: ActivationName) -> None:
     z = np.concatenate([np.linspace(-30, 30, 1201), [0.0, -0.0, 1e-9, -1e-9]])  # kinks and tails too
@@ -134,12 +135,14 @@ def test_fifty_steps_are_those_of_pytorch(ours: Callable, theirs: Callable, loss
         np.testing.assert_allclose(network.parameters[run], flat(model.parameters()), rtol=0, atol=1e-10)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "identity"])
 def test_gains_are_those_of_pytorch(name: ActivationName) -> None:
     theirs = "linear" if name == "identity" else name
     assert GAINS[name] == pytest.approx(torch.nn.init.calculate_gain(theirs))
 
 
+@pytest.mark.quick
 def test_bounds_are_those_of_pytorch() -> None:
     """The largest of 100,000 uniform numbers is within one part in a thousand of their bound."""
     torch.manual_seed(0)
@@ -152,6 +155,7 @@ def test_bounds_are_those_of_pytorch() -> None:
     assert default.abs().max().item() == pytest.approx(weight_bound("default", "relu", 100, 1000), rel=1e-3)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("activation", TORCH_ACTIVATIONS)
 def test_a_convolutional_network_pools_activations_as_published(activation: ActivationName, batch_norm: bool) -> None:

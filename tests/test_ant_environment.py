@@ -38,6 +38,7 @@ def still(runs=2, number=5):
 # --- rewards and episodes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("cost_of", "cost"), [("action", 0.5 * 8 * 2.0**2), ("clipped_action", 0.5 * 8 * 1.0**2)])
 def test_the_reward_is_speed_and_health_less_the_cost_of_the_action(cost_of, cost, array_module):
     environments = make_environments(control_cost_of=cost_of)
@@ -49,6 +50,7 @@ def test_the_reward_is_speed_and_health_less_the_cost_of_the_action(cost_of, cos
     assert_allclose(step.rewards, speed + 1.0 - cost, rtol=1e-12)
 
 
+@pytest.mark.quick
 def test_motors_take_the_clipped_action(array_module):
     ones, twos = make_environments(), make_environments()
     ones.step(device(np.full((2, 8, 5), 1.0)))
@@ -56,6 +58,7 @@ def test_motors_take_the_clipped_action(array_module):
     assert_array_equal(host(ones.states), host(twos.states))
 
 
+@pytest.mark.quick
 def test_an_action_moves_the_joint_that_is_observed_in_its_place(array_module):
     """Observation 5 + i is the angle and 19 + i the rate of the joint that action i turns."""
     environments = make_environments(seeds=(3,))
@@ -70,6 +73,7 @@ def test_an_action_moves_the_joint_that_is_observed_in_its_place(array_module):
         assert np.argmax(abs(gained)) == joint and gained[joint] > 0
 
 
+@pytest.mark.quick
 def test_health_has_a_highest_and_a_lowest_height(array_module):
     """In the air from rest, four substeps lower it by g dt^2 (1 + 2 + 3 + 4); upside down nothing touches the floor."""
     fall = 9.81 * 0.0125**2 * 10

@@ -27,6 +27,7 @@ def make_actions(steps, number=4):
     return np.random.default_rng(0).uniform(-1, 1, (steps, number, 8)).astype("float32")
 
 
+@pytest.mark.quick
 def test_gymnasiums_checker_accepts_a_single_ant():
     check_env(AntEnv())
 

@@ -87,6 +87,7 @@ def weights_of(runs):
 # --- friction ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_friction_is_log_uniform():
     """On [0.02, 2] log10 has the mean -0.699 and the standard deviation 2 / sqrt(12) = 0.577."""
     drawn = np.log10(frictions(Settings(), np.arange(300)))
@@ -97,6 +98,7 @@ def test_friction_is_log_uniform():
     assert (drawn < np.log10(0.02) + 0.02).any() and (drawn > np.log10(2) - 0.02).any()
 
 
+@pytest.mark.quick
 def test_all_learners_of_a_seed_have_the_same_floors_alone_or_in_a_block(array_module):
     expected = start(seeds=(3, 5, 8)).frictions
     assert expected.shape == (3, 3) and len(np.unique(expected)) == 9
@@ -104,11 +106,13 @@ def test_all_learners_of_a_seed_have_the_same_floors_alone_or_in_a_block(array_m
         assert_array_equal(start(learner=learner, seeds=[8]).frictions, expected[2:])
 
 
+@pytest.mark.quick
 def test_a_longer_experiment_begins_with_the_same_floors():
     longer = frictions(replace(TINY, steps_in_all=400), np.array([3, 8]))
     assert_array_equal(longer[:, :3], frictions(TINY, np.array([3, 8])))
 
 
+@pytest.mark.quick
 def test_without_changes_the_floor_is_what_the_settings_say(array_module):
     runs = start(replace(TINY, change_period=0, friction=0.3, steps_in_all=40))
     assert finish(runs)["friction"].tolist() == [[0.3], [0.3]]

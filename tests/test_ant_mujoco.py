@@ -14,6 +14,8 @@ from problems.ant import mujoco_ants
 from problems.ant.body import ANT
 from problems.ant.mujoco_ants import MuJoCoAnts, MuJoCoSettings
 
+pytestmark = pytest.mark.quick
+
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
     def missing(name):

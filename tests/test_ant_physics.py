@@ -10,13 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from problems.ant import physics
 from problems.ant.body import ANT, leg_vectors
-
-pytestmark = pytest.mark.usefixtures("array_module")
 
 GRAVITY, WEIGHT = 9.81, 0.91 * 9.81
 STANDING_HEIGHT = (0.4 * math.sqrt(2) + 0.08) * math.sin(math.radians(30))  # ankles on their stops of 30 degrees
@@ -72,6 +70,7 @@ def settled(seconds, dtype, body=ANT):
 # --- kinematics and contact -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_a_straight_leg_reaches_out_and_a_bent_one_down():
     """The first leg, at 45 degrees: bar 0.2 sqrt 2, upper 0.2 sqrt 2, lower 0.4 sqrt 2 + 0.08 of length."""
     half = math.sqrt(0.5)
@@ -80,6 +79,7 @@ def test_a_straight_leg_reaches_out_and_a_bent_one_down():
     assert_allclose(feet[:, 1], [0.4, 0.4, -0.4 * math.sqrt(2) - 0.08], atol=1e-15)
 
 
+@pytest.mark.quick
 def test_the_legs_point_to_four_sides_and_a_hip_turns_its_leg_to_the_left():
     feet = host(leg_vectors(device(np.full((4, 2, 1), [[0.0], [0.5]]))))[:, :, 0, 0]  # (3, 4)
     assert_array_equal(np.sign(feet[:2]), [[1, -1, -1, 1], [1, 1, -1, -1]])
@@ -87,6 +87,7 @@ def test_the_legs_point_to_four_sides_and_a_hip_turns_its_leg_to_the_left():
     assert turned[1, 0] > feet[1, 0] and turned[0, 0] < feet[0, 0]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("joint", [0, 1])
 def test_the_derivatives_of_a_foot_are_those_of_finite_differences(joint):
     joints = np.random.default_rng(0).uniform(-1, 1, (4, 2, 3))
@@ -104,6 +105,7 @@ def feet_of(state):
     return motion.position[:, None] + vectors[:, :, 0], vectors[:, :, 0], vectors[:, :, 1:]
 
 
+@pytest.mark.quick
 def test_the_velocity_of_a_foot_is_how_fast_its_place_changes():
     """A substep without gravity, torques, friction of the joints or a floor; error of the order of its length, 1e-6 s."""
     body = replace(ANT, gravity=0, joint_damping=0, limit_stiffness=0, limit_damping=0)
@@ -148,6 +150,7 @@ def test_a_foot_that_comes_down_is_stopped_and_holds():
     assert_allclose(one_foot([3, 0, -8], friction=1.0), [-3 / 2 * done, 0, 8 / 4 * done], rtol=1e-12)
 
 
+@on_both_array_modules
 def test_a_foot_slides_where_friction_is_not_enough():
     """3 / 2 would be needed, but mu times upwards is 0.5 * 2, along the velocity whatever its direction."""
     done = 1 - 0.4**8
@@ -356,6 +359,7 @@ def substep_slowly(state, torques, friction, seconds):
     return np.concatenate([place + seconds * velocity, quaternion, joints + seconds * rates, velocity, spin, rates])
 
 
+@on_both_array_modules
 def test_a_substep_is_that_of_the_description():
     """Three in a row, of ants that fall, stand and slide, on one to four feet."""
     state, torques, friction = make_state(24, height=0.3, noise=0.2), random_torques(3, 24), np.geomspace(0.02, 2, 24)
@@ -368,6 +372,7 @@ def test_a_substep_is_that_of_the_description():
     assert_allclose(states[-1], expected, rtol=1e-9, atol=1e-9)
 
 
+@on_both_array_modules
 def test_the_axes_of_the_ants_may_be_any_and_they_are_taken_in_blocks(monkeypatch):
     state, torques = make_state(60, height=0.5, noise=0.1), random_torques(1, 60)[0]
     friction = np.geomspace(0.02, 2, 60)

@@ -11,6 +11,8 @@ from minilop import draws
 from minilop.backend import to_host
 from minilop.data.augmentation import augment
 
+pytestmark = pytest.mark.quick
+
 SEEDS = np.array([3, 8])
 
 

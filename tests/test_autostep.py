@@ -7,13 +7,14 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 from test_idbd import examples, learn
 
 from minilop.optimizers import LMS, Autostep
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
+
 both_bounds = pytest.mark.parametrize("bound", ["permanent", "transient"])
 
 
@@ -43,6 +44,7 @@ def slow_autostep(inputs, targets, meta_step_size, initial_step_size, tau, bound
 # --- by hand ----------------------------------------------------------------------------------------------------------
 
 
+@on_both_array_modules
 def test_two_examples_by_hand():
     """The first finds no trace; at the second |g| is all that v knows, so ln(alpha) moves by mu exactly."""
     learner = Autostep(device([[0.0]]), meta_step_size=0.3, initial_step_size=0.1)
@@ -143,6 +145,7 @@ def test_a_meta_step_size_of_zero_is_lms_to_the_bit_where_nothing_overshoots(bou
     assert_array_equal(learn(autostep, inputs, targets), learn(lms, inputs, targets))
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("swept", ["meta_step_size", "initial_step_size", "tau"])
 def test_a_run_alone_equals_itself_in_a_sweep(swept):
     """Also where the hyperparameters have an axis of their own and share the inputs of their run: (R, K, n)."""

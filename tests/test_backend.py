@@ -13,6 +13,8 @@ from conftest import device, host
 from minilop import backend
 from minilop.backend import BackendError, xp
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True)
 def numpy_afterwards() -> Iterator[None]:

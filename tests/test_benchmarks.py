@@ -10,6 +10,7 @@ from benchmarks import pairs
 from benchmarks.rows import ROWS
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_makes_a_pair_whose_two_sides_take_steps(name):
     pair = ROWS[name]()
@@ -20,6 +21,7 @@ def test_every_row_makes_a_pair_whose_two_sides_take_steps(name):
     assert pair.runs >= 1
 
 
+@pytest.mark.quick
 def test_a_row_quotes_medians_and_the_median_of_the_ratios_of_the_rounds(monkeypatch):
     """Rounds of 2, 4, 9 seconds for us and 1, 4, 3 for the peer have ratios 2, 1, 3: median 2, not 4 / 3."""
     times = iter([1.0, 1.0, 2.0, 1.0, 4.0, 4.0, 9.0, 3.0])  # one each to count the calls of a round, then the rounds
@@ -30,11 +32,13 @@ def test_a_row_quotes_medians_and_the_median_of_the_ratios_of_the_rounds(monkeyp
     assert (row.ratio, row.lowest_ratio, row.highest_ratio) == (2.0, 1.0, 3.0)
 
 
+@pytest.mark.quick
 def test_times_of_many_runs_side_by_side_are_per_run(monkeypatch):
     monkeypatch.setattr(pairs, "_seconds", lambda function, calls: 1.0)
     assert pairs.compare("a row", pairs.Pair(lambda: None, None, runs=4)).ours == 0.25e6
 
 
+@pytest.mark.quick
 def test_the_command_lists_rows_refuses_unknown_ones_and_writes_json(monkeypatch, tmp_path):
     runner = CliRunner()
     assert set(ROWS) == set(runner.invoke(command.main, ["--list"]).output.split())

@@ -12,6 +12,8 @@ from minilop.optimizers import Autostep, MetaOptimize, NetworkIDBD
 from minilop.plasticity.dynamic import DynamicSettings
 from minilop.prediction import TIDBD
 
+pytestmark = pytest.mark.quick
+
 
 @dataclass
 class Drink:

@@ -93,6 +93,7 @@ def test_every_run_has_an_order_of_the_classes_that_all_learners_share(array_mod
     assert_array_equal(start(seeds=[3]).class_order[0], orders[0][3])
 
 
+@pytest.mark.quick
 def test_an_epoch_shows_every_training_image_of_the_classes_so_far_once(array_module):
     """And none of validation or test; the label is the place of the class in the order of arrival."""
     runs = start(PLAIN)
@@ -116,6 +117,7 @@ def test_an_epoch_shows_every_training_image_of_the_classes_so_far_once(array_mo
     assert len(set(map(tuple, kept.values()))) == 6  # every epoch has an order of its own
 
 
+@pytest.mark.quick
 def test_images_to_train_on_are_changed_and_those_to_measure_with_are_not(array_module):
     changed, plain = (host(start(settings).mini_batch(0)[0]) for settings in (TINY, PLAIN))
     assert changed.shape == plain.shape == (2, 3, 16, 16, 8)
@@ -123,6 +125,7 @@ def test_images_to_train_on_are_changed_and_those_to_measure_with_are_not(array_
     assert_array_equal(host(start(TINY).inputs(device([[5], [7]]))), host(start(PLAIN).inputs(device([[5], [7]]))))
 
 
+@pytest.mark.quick
 def test_an_increment_of_five_classes_has_25_updates_an_epoch():
     """Published: 25 with 5 classes, 500 with 100; 1.05 million in all."""
     settings = Settings()
@@ -130,6 +133,7 @@ def test_an_increment_of_five_classes_has_25_updates_an_epoch():
     assert sum(200 * settings.steps_an_epoch(increment) for increment in range(20)) == 1_050_000
 
 
+@pytest.mark.quick
 def test_where_the_batch_does_not_divide_the_images_the_last_one_is_smaller():
     runs = start(replace(TINY, batch_size=10))
     assert runs.settings.steps_an_epoch(0) == 3

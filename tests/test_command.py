@@ -84,6 +84,7 @@ def test_options_choose_learner_runs_seeds_dtype_settings_and_folders(tmp_path: 
     assert files(tmp_path / "drawn") == {"toy_history.png", "toy_history.pdf"}
 
 
+@pytest.mark.quick
 def test_the_label_of_the_scale_tells_what_was_changed() -> None:
     problems = {"toy": toy_problem, "toy_again": toy_problem}
     changes = ["toy.smallest_start=2", "toy.fast.rate=2", "toy.largest_start=3.5", "toy_again.num_steps=8"]
@@ -99,6 +100,7 @@ def test_the_label_of_the_scale_tells_what_was_changed() -> None:
     assert scale_label(plain.experiments) == "laptop"
 
 
+@pytest.mark.quick
 def test_the_largest_seed_is_one_word() -> None:
     (chosen,) = choose({"toy": toy_problem}, "smoke", num_runs=2, first_seed=2**32 - 2)
     assert chosen.seeds == (2**32 - 2, 2**32 - 1)
@@ -231,6 +233,7 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
     assert_goes_on_to_the_same_end(tmp_path)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -277,6 +280,7 @@ def test_wrong_usage_is_one_sentence_and_computes_nothing(
     assert not list(tmp_path.glob("**/*.npz"))
 
 
+@pytest.mark.quick
 def test_the_backend_is_tried_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_gpu(name: str) -> None:
         raise BackendError(f"No GPU for {name}; run with `--backend numpy`.")

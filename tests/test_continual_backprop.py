@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 from reference_continual_backprop import ReferenceRun
 
@@ -25,8 +25,6 @@ from minilop.plasticity.continual_backprop import (
 )
 from minilop.plasticity.units import weight_magnitudes
 from minilop.plasticity.utility import instantaneous_utility, update_average
-
-pytestmark = pytest.mark.usefixtures("array_module")
 
 SEEDS = (7, 20)
 
@@ -66,6 +64,8 @@ INCOMING = [[[1.0, -1.0], [4.0, 0.0]]]  # mean |w| = 1 and 2
 OUTGOING = [[[1.0, -2.0], [3.0, 0.0]]]  # mean over consumers 2 and 1, sum 4 and 2
 
 
+@pytest.mark.quick
+@on_both_array_modules
 @pytest.mark.parametrize(
     ("utility", "expected"),
     [
@@ -87,6 +87,7 @@ def test_a_units_worth_on_one_mini_batch_is_that_of_the_table(utility, expected)
     assert host(worth).tolist() == [expected]
 
 
+@pytest.mark.quick
 def test_the_paper_sums_outgoing_weights_where_the_code_takes_their_mean():
     """Eq. (1): sum over k of |w_{l,i,k}|; gnt.py: the mean over the same. A factor for the layer, so ranks are equal."""
     for outgoing, expected in (("sum", [[4, 2]]), ("mean", [[2, 1]])):
@@ -95,6 +96,8 @@ def test_the_paper_sums_outgoing_weights_where_the_code_takes_their_mean():
         assert host(rule.weight_magnitudes()[0][1]).tolist() == expected
 
 
+@pytest.mark.quick
+@on_both_array_modules
 def test_the_magnitudes_of_a_layer_larger_than_the_cache_are_the_same():
     """They are summed in blocks of rows; every row is counted once, also in the last block."""
     weight = np.random.default_rng(0).normal(size=(2, 1000, 700))
@@ -103,6 +106,8 @@ def test_the_magnitudes_of_a_layer_larger_than_the_cache_are_the_same():
     assert_allclose(host(outgoing), abs(weight).sum(axis=-2), rtol=1e-13)
 
 
+@pytest.mark.quick
+@on_both_array_modules
 def test_the_running_utility_is_the_decaying_average_of_eq_1():
     """u <- eta u + (1 - eta) |h| sum_k |w_k|, from 0; eta = 0.9, |h| = 2 then 5, one outgoing weight of 3."""
     network, rule = continual_backprop_of(**PAPER, decay_rate=0.9, maturity_threshold=100)
@@ -120,6 +125,7 @@ def test_without_a_trace_the_current_mini_batch_alone_counts():
     assert judge(rule, [[[1.0, 3.0], [-2.0, 4.0]]])[0].tolist() == [[2.0, 3.0]]
 
 
+@on_both_array_modules
 def test_the_bias_factor_is_one_minus_eta_to_the_age():
     """0.01 at age 1, 0.6340 at age 100, 0.6376 at age 101, for eta = 0.99."""
     correction = device(np.zeros(1))
@@ -157,6 +163,7 @@ def test_on_a_units_first_example_alone_its_adaptable_contribution_is_zero():
     assert_allclose(judge(rule, [[[3.0], [1e6]]])[1], 0, atol=1e6 * 1e-15)
 
 
+@on_both_array_modules
 def test_the_preprint_centres_on_the_mean_before_this_mini_batch():
     """arXiv:2108.06325: f_{t-1} / (1 - eta^a_t), zero at first, so that the first contribution is not centred."""
     network, rule = continual_backprop_of(utility="zero_contribution", centre="previous", decay_rate=0.5)
@@ -167,6 +174,7 @@ def test_the_preprint_centres_on_the_mean_before_this_mini_batch():
     assert_allclose(judge(rule, [[[2.0], [4.0]]])[0][0, 0], second)
 
 
+@on_both_array_modules
 def test_lifetime_activity_is_a_sum_that_neither_decays_nor_is_reset():
     """The published residual network: s <- s + (1 - eta) |h|, utility = s sum|w| / K with the present weights."""
     network, rule = continual_backprop_of(
@@ -246,6 +254,7 @@ def test_the_paper_replaces_one_unit_when_the_counter_exceeds_1():
     assert replacement_steps(3, 4, **exact, rounding="accumulate") == {1: 1, 2: 1, 3: 1}
 
 
+@on_both_array_modules
 def test_by_chance_one_unit_goes_with_the_probability_of_what_is_due():
     """gnt.py without accumulation: 0.3 due a step, so 0.3 of the steps, within four standard deviations."""
     budget = ReplacementBudget(np.arange(50), 0, 3, 0.1, 0, "all", "chance")
@@ -262,6 +271,7 @@ def test_by_chance_the_fraction_beyond_whole_units_is_dropped():
     assert found == dict.fromkeys(range(1, 7), 2)  # 2.5 a step
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("rounding", ["accumulate", "single", "chance"])
 @pytest.mark.parametrize("rate_counts", ["eligible", "all"])
 def test_a_budget_restored_between_two_replacements_goes_on_as_if_nothing_had_happened(rounding, rate_counts):
@@ -299,6 +309,7 @@ def chosen(utility, age, threshold, number):
     return [sorted(host(units)[runs == run].tolist()) for run in range(len(utility))]
 
 
+@on_both_array_modules
 def test_the_eligible_unit_of_least_utility_goes_first():
     utility = [[3, 1, 2, 0], [0, 1, 2, 3]]
     age = [[9, 9, 9, 4], [9, 9, 9, 9]]  # the most useless unit of the first run is too young
@@ -321,6 +332,7 @@ def test_an_infinitely_useful_unit_is_eligible_all_the_same():
     assert chosen(utility, [[9, 9, 1]], 4, [2]) == [[0, 1]]
 
 
+@on_both_array_modules
 def test_a_unit_of_undefined_utility_counts_as_useless_and_protects_nobody():
     """0 / 0: a dead unit whose incoming weights have decayed to zero, by an adaptable contribution."""
     utility = [[2, np.nan, 1, 0]]
@@ -340,6 +352,7 @@ def test_a_dead_unit_without_incoming_weights_is_replaced():
     assert np.isfinite(host(rule.state[0]["utility"])).all()
 
 
+@on_both_array_modules
 def test_a_random_utility_replaces_every_unit_sooner_or_later_and_never_a_young_one():
     _, rule = continual_backprop_of(hidden=5, utility="random", replacement_rate=0.04, maturity_threshold=20)
     replaced = []
@@ -372,6 +385,7 @@ def test_removing_a_unit_takes_its_contribution_away_and_its_successor_adds_noth
     assert_array_equal(host(network.forward(inputs)[-1]), host(after[-1]))
 
 
+@on_both_array_modules
 def test_a_new_unit_has_weights_of_the_initial_law_no_bias_and_no_past():
     learner = make_learner((30, 40, 2), replacement_rate=1.0, maturity_threshold=0, activation="tanh")
     network, rule = learner.network, learner.continual_backprop
@@ -387,6 +401,7 @@ def test_a_new_unit_has_weights_of_the_initial_law_no_bias_and_no_past():
     assert not any(host(array).any() for array in rule.state[0].values())
 
 
+@on_both_array_modules
 def test_normal_fresh_weights_have_variance_2_over_fan_in():
     """The published code for the residual network."""
     learner = make_learner((30, 40, 2), replacement_rate=1.0, maturity_threshold=0, fresh_weights="normal")
@@ -405,6 +420,7 @@ def test_neighbours_in_adjacent_layers_replaced_in_one_step_have_a_random_weight
     assert not host(network.hidden[1].outgoing.weight).any()
 
 
+@on_both_array_modules
 def test_transferring_the_bias_keeps_the_mean_output():
     """arXiv:2108.06325: the removed unit's mean feature times its outgoing weights goes to its consumers' biases; for
     features that are always the same the output does not change at all."""
@@ -432,6 +448,7 @@ def test_bias_transfer_works_beside_a_lifetime_average_too():
     assert_allclose(host(learner.network.forward(inputs)[-1]), host(before[-1]), atol=1e-13)
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("optimizer", [{"optimizer": "adam"}, {"momentum": 0.9}])
 def test_resetting_the_optimizer_forgets_the_touched_weights_and_no_others(optimizer):
     """arXiv:2108.06325: moments and time steps of the weights that enter or leave the unit; the paper is silent."""
@@ -476,6 +493,7 @@ def test_without_replacement_it_is_backprop_to_the_bit():
     assert (train(matures_at_last, 60, dtype="float32") != plain).any()
 
 
+@on_both_array_modules
 def test_a_run_of_nans_is_replaced_beside_the_others_without_a_trace_in_them():
     alone = make_learner(dtype="float32", replacement_rate=0.03, maturity_threshold=5)
     expected = train(alone, 80, dtype="float32")

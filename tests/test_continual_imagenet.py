@@ -108,6 +108,7 @@ def pairs(runs, num_tasks):
     return np.array(found)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("num_classes", [6, 5])
 def test_the_pairs_of_a_round_are_a_random_order_of_the_classes_two_by_two(num_classes, array_module):
     """Each class is seen once in a round of tasks; of an odd number another one is left out every time."""
@@ -134,6 +135,7 @@ def test_every_ordered_pair_is_as_likely_as_any_other():
         assert abs(counts[~np.eye(4, dtype=bool)] - expected).max() < 5 * math.sqrt(expected * 11 / 12)
 
 
+@pytest.mark.quick
 def test_a_run_has_the_pairs_of_its_seed_alone_or_among_others_whatever_learns_from_them():
     """Paper: all algorithms share the sequences."""
     expected = pairs(start(seeds=[3, 8, 5]), 12)
@@ -153,6 +155,7 @@ def images_by_hand(class_number, indices, halvings=1):
     return images / 255 - 0.5
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("halvings", [0, 1, 2])
 def test_inputs_are_the_first_images_of_both_classes_to_train_on_and_the_next_to_test_on(halvings, array_module):
     """The first class of the pair comes first; (R, 3, Y, X, N), centred at zero."""
@@ -168,6 +171,7 @@ def test_inputs_are_the_first_images_of_both_classes_to_train_on_and_the_next_to
     assert -0.5 <= host(runs.training_images).min() < -0.2 and 0.2 < host(runs.training_images).max() <= 0.5
 
 
+@pytest.mark.quick
 def test_an_epoch_shows_every_training_image_once_with_the_place_of_its_class_in_the_pair(array_module):
     """Labels 0 and 1 by position in the pair; every epoch of every task and run has an order of its own."""
     runs = start()

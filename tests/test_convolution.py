@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import backend
@@ -14,7 +14,7 @@ from minilop.networks import Network, convnet
 from minilop.plasticity import ContinualBackprop
 from minilop.plasticity.continual_backprop import ContinualBackpropSettings
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 SMALL = {"image_size": 26, "kernels": ((3, 3), (8, 3), (5, 2)), "dense_units": (12,), "num_outputs": 2}
 
@@ -26,6 +26,7 @@ def numbers(*shape, seed=0):
 # Layers
 
 
+@on_both_array_modules
 def test_patches_of_a_three_by_three_image_are_its_four_corners():
     """1 2 3 / 4 5 6 / 7 8 9 has the 2 x 2 patches 1 2 4 5, 2 3 5 6, 4 5 7 8, 5 6 8 9; each is a column."""
     image = device(np.arange(1.0, 10).reshape(1, 3, 3, 1))
@@ -65,6 +66,7 @@ SHAPES = [
 ]  # size, stride, padding
 
 
+@on_both_array_modules
 @pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
 @pytest.mark.parametrize("leading", [(), (2,)])
 def test_adding_patches_is_the_adjoint_with_stride_and_padding_too(leading, size, stride, padding):
@@ -106,6 +108,7 @@ def test_convolutions_with_stride_and_padding_are_those_of_pytorch(
         assert_allclose(host(layer.bias_gradient)[run].ravel(), bias.grad.numpy(), atol=1e-12)
 
 
+@on_both_array_modules
 @pytest.mark.parametrize(("size", "stride", "padding"), [(1, 2, 0), (3, 1, 1), (3, 2, 1)])
 def test_gradients_with_stride_and_padding_are_the_slopes_of_the_loss(size, stride, padding):
     layer = Convolution(2, 3, size, stride=stride, padding=padding, has_bias=True, keep_patches=False)
@@ -142,6 +145,7 @@ def test_of_equal_numbers_in_a_square_the_first_in_reading_order_gets_the_gradie
     assert host(pool.backward(square, outputs, device(np.full((1, 1, 1, 1), 3.0)))).ravel().tolist() == [3, 0, 0, 0]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("place", range(4))
 def test_pooling_sends_the_gradient_where_the_maximum_was(place):
     square = np.zeros(4)
@@ -161,6 +165,7 @@ def test_an_odd_last_line_is_left_out_of_pooling():
     assert not gradient[:, 4].any() and not gradient[:, :, 2].any() and gradient.sum() == 16
 
 
+@on_both_array_modules
 def test_flattening_keeps_a_channels_places_together():
     """Channel r of a 2 x 2 map owns features 4 r to 4 r + 3, as in PyTorch."""
     images = device(np.arange(3 * 2 * 2).reshape(3, 2, 2, 1))
@@ -180,6 +185,7 @@ def test_bias_and_relu_commute_with_pooling():
 # The network
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])  # rows of images one by one, or all of them at once
 @pytest.mark.parametrize("seeds", [3, [3], [3, 4]])
 def test_gradients_of_the_network_are_the_slopes_of_its_loss(seeds, numbers_in_cache, monkeypatch):
@@ -266,6 +272,7 @@ def utility_by_hand(utility, features, mean, incoming, outgoing):
     return worth[utility].mean()
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("utility", ["contribution", "zero_contribution", "adaptable_contribution", "adaptation"])
 def test_the_utility_of_a_channel_is_as_published(utility):
     """convGnT: means over examples and places; between the last convolution and the dense layer each place has its own
@@ -304,6 +311,7 @@ def replace_one(layer, unit, **changes):
     return network, rule, before, host(network.forward(inputs)[-1])
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("layer", range(4))
 def test_a_replaced_channel_gets_a_fresh_kernel_and_nothing_leaves_it(layer):
     network, rule, _, after = replace_one(layer, 1)
@@ -355,6 +363,7 @@ def test_the_published_rule_replaces_a_fixed_share_of_all_channels():
     assert replaced == [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]]
 
 
+@on_both_array_modules
 def test_a_learner_of_images_resumes_to_the_bit():
     settings = LearnerSettings(replacement_rate=0.05, maturity_threshold=2, momentum=0.9)
 

@@ -12,6 +12,8 @@ import pytest
 
 from minilop.data import DataError, cifar100, incremental_split, read_cifar100
 
+pytestmark = pytest.mark.quick
+
 PARTS = {"train": 5, "test": 3}  # records
 FORMS = ["cifar-100-binary", "cifar-100-python"]
 
@@ -266,7 +268,9 @@ def test_a_wrong_byte_in_an_archive_is_found(tmp_path):
     assert f"{path} is damaged or truncated (CRC check failed" in complaint(read_cifar100, tmp_path, "train")
 
 
-@pytest.mark.parametrize("file", [b"<html>not found</html>", gzip.compress(b"no tar" * 1000)])
+@pytest.mark.parametrize(
+    "file", [b"<html>not found</html>", gzip.compress(b"no tar" * 1000)], ids=["page", "packed page"]
+)
 def test_what_is_no_archive_is_named(tmp_path, file):
     path = tmp_path / "cifar-100-binary.tar.gz"
     path.write_bytes(file)

@@ -6,6 +6,8 @@ import pytest
 from minilop.data import DataError, halve, handwritten_digits, synthetic_digits
 from minilop.data.hashing import GOLDEN, keys, mix, uniforms, words
 
+pytestmark = pytest.mark.quick
+
 # The generator's first words from the state 1234567, as published with many implementations of splitmix64.
 PUBLISHED = [
     6457827717110365317,

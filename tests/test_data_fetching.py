@@ -181,6 +181,7 @@ def assert_fetched(folder, content=CONTENT):
 # --- a server that behaves --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_a_file_is_fetched_whole_and_nothing_else_is_left(server, tmp_path):
     server["good"] = give(CONTENT)
     bring(plain(server, "good"), tmp_path / "new" / "folder")
@@ -188,6 +189,7 @@ def test_a_file_is_fetched_whole_and_nothing_else_is_left(server, tmp_path):
     assert server.ranges == [("good", None)]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("length", ["none", "chunks"])
 def test_a_server_need_not_say_how_long_the_file_is(server, tmp_path, length):
     def in_chunks(handler):
@@ -202,6 +204,7 @@ def test_a_server_need_not_say_how_long_the_file_is(server, tmp_path, length):
     assert_fetched(tmp_path)
 
 
+@pytest.mark.quick
 def test_progress_is_told_in_bytes_and_ends_with_all(server, tmp_path):
     server["good"] = give(CONTENT)
     told = []
@@ -210,6 +213,7 @@ def test_progress_is_told_in_bytes_and_ends_with_all(server, tmp_path):
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
 
+@pytest.mark.quick
 def test_a_redirection_is_followed_and_keeps_the_question_for_the_rest(server, tmp_path):
     server["moved"] = redirect(server["good"] + NAME)
     server["good"] = [give(CONTENT, stop=HALF), give(CONTENT)]

@@ -9,6 +9,8 @@ import pytest
 
 from minilop.data import DataError, read_idx, read_training_set
 
+pytestmark = pytest.mark.quick
+
 TWO_BY_THREE = b"\x00\x00\x08\x02" + b"\x00\x00\x00\x02" + b"\x00\x00\x00\x03" + bytes([0, 1, 2, 253, 254, 255])
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 

@@ -111,6 +111,7 @@ def test_inputs_are_bytes_over_255_less_the_mean_of_the_training_images(original
     )
 
 
+@pytest.mark.quick
 def test_a_store_is_read_from_the_disk_when_looked_at_and_cannot_be_written(originals, tmp_path):
     make(originals, tmp_path)
     images = open_store(tmp_path).images(0)
@@ -241,6 +242,7 @@ def test_prepared_class_files_give_the_same_store(expected, tmp_path, dtype):
         np.testing.assert_allclose(store.mean, np.zeros((3, 32, 32)), atol=1e-6)
 
 
+@pytest.mark.quick
 def test_official_checksums_are_compared(originals, form, tmp_path):
     if form == "pickle":
         make(originals, tmp_path, checksums=True)  # none are known
@@ -251,6 +253,7 @@ def test_official_checksums_are_compared(originals, form, tmp_path):
     assert "the official file has 464fde20de6eb44c28cc1a8c11544bb1; download it again, or say --no-checks" in sentence
 
 
+@pytest.mark.quick
 def test_the_list_of_official_checksums_is_well_formed():
     assert len(set(imagenet32_sources.MD5)) == 10
     assert all(len(md5) == 32 and int(md5, 16) for md5 in imagenet32_sources.MD5)
@@ -264,6 +267,7 @@ def test_a_right_checksum_is_believed(originals, form, expected, tmp_path, monke
     assert np.array_equal(open_store(tmp_path).array, expected)
 
 
+@pytest.mark.quick
 def test_a_missing_batch_is_named(source, tmp_path):
     name = batch(source, 7).name
     batch(source, 7).unlink()

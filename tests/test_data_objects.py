@@ -17,6 +17,7 @@ def outline(power=2, lobes=2, depth=0, egg=0):
     return Outline(*(np.float32(value) for value in (power, lobes, depth, egg)))
 
 
+@pytest.mark.quick
 def test_outlines_by_hand():
     """A diamond, a disc and a box at the point (0.6, 0.8); a star is widest where its lobes point."""
     u, v = np.float32([0.6]), np.float32([0.8])
@@ -30,6 +31,7 @@ def test_outlines_by_hand():
     assert outline_value(np.float32([1]), np.float32([0]), pear)[0] == pytest.approx(1 / (1 + 0.25 * (1 + 1)))
 
 
+@pytest.mark.quick
 def test_colours_of_the_hexagon():
     corners = {0: (1, 0, 0), 1 / 6: (1, 1, 0), 1 / 3: (0, 1, 0), 2 / 3: (0, 0, 1), 1: (1, 0, 0), -1 / 3: (0, 0, 1)}
     for hue, rgb in corners.items():
@@ -38,11 +40,13 @@ def test_colours_of_the_hexagon():
     assert colour(np.array(0.3), np.array(0.0), np.array(2.0)) == pytest.approx((1, 1, 1))  # clipped
 
 
+@pytest.mark.quick
 def test_a_turned_frame_sees_its_own_axis_ahead():
     u, v = turned(np.float32(np.cos(0.3)), np.float32(np.sin(0.3)), np.float32(0.3))
     assert (u, v) == pytest.approx((1, 0), abs=1e-6)
 
 
+@pytest.mark.quick
 def test_pixel_centres_by_hand():
     x, y = pixel_centres(4, 2)
     assert x.tolist() == [[-1.5, -0.5, 0.5, 1.5]] and y.tolist() == [[-1.5], [-0.5], [0.5], [1.5]]

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.diagnostics import (
@@ -21,7 +21,7 @@ from minilop.diagnostics import (
 )
 from minilop.networks import mlp
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 ALL = (
     dead_unit_fraction,
@@ -40,6 +40,7 @@ def with_singular_values(values, num_units=12, num_examples=30):
     return device(((left * values) @ right.T)[None])
 
 
+@on_both_array_modules
 def test_the_three_ranks_count_differently():
     """Singular values 10, 1, 0.1, 0.01.
 
@@ -102,6 +103,7 @@ def test_a_tie_is_a_tie_whatever_the_rounding(num, dtype):
     assert host(approximate_rank(features)).tolist() == [num * 99 // 100]
 
 
+@on_both_array_modules
 def test_features_that_are_all_zero_have_no_rank_and_only_dead_units():
     features = device(np.zeros((1, 3, 7)))
     assert host(stable_rank(features)).tolist() == [0]
@@ -121,6 +123,7 @@ def test_ranks_do_not_depend_on_the_scale_even_where_squares_leave_the_range(sca
     assert_allclose(scaled, host(effective_rank(device(features))), rtol=1e-5)  # float32
 
 
+@on_both_array_modules
 def test_a_dead_unit_is_zero_everywhere_and_a_dormant_one_almost():
     """Dead: exactly 0 on all examples. Dormant: active on less than 1 % of them; here 0, 1, 2, 3 and 200 of 200."""
     features = np.zeros((1, 5, 200))
@@ -138,6 +141,7 @@ def test_a_tiny_activity_is_activity():
     assert host(dead_unit_fraction(device(features))).tolist() == [0]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_run_that_is_not_finite_measures_nan_and_its_neighbours_do_not_notice(bad):
     features = np.maximum(np.random.default_rng(1).normal(size=(3, 6, 40)), 0)
@@ -156,6 +160,7 @@ def test_a_network_without_the_runs_axis_is_measured_by_one_number():
         assert host(measure(device(features[2]))) == pytest.approx(together[2], rel=1e-12)
 
 
+@on_both_array_modules
 def test_weight_magnitude_is_the_mean_over_all_weights_of_all_matrices():
     """Sum of |W| over all matrices over the number of weights: a large layer counts more than a small one."""
     first = device([[[1.0, -2.0], [3.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])

@@ -9,8 +9,10 @@ from click.testing import CliRunner
 
 import run_all
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {path: path.read_text() for path in DOCUMENTS}
 COMMANDS = [
     (path.name, command)

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from draws_by_hand import MASK, philox_by_hand, words_by_hand
 
 from minilop import draws
 from minilop.backend import Array
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 KNOWN_ANSWERS = [  # of the file kat_vectors that the authors publish with their generator
     ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
@@ -28,6 +28,7 @@ KNOWN_ANSWERS = [  # of the file kat_vectors that the authors publish with their
 ]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("counter, key, answer", KNOWN_ANSWERS)
 def test_philox_gives_the_published_answers(counter: list[int], key: list[int], answer: list[int]) -> None:
     drawn = draws.philox(device(counter, "uint64")[:, None], *(device([word], "uint64") for word in key))
@@ -45,6 +46,7 @@ def test_philox_overwrites_the_counter_it_is_given() -> None:
     assert host(counter)[0].tolist() == [0x6627E8D5] * 3
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 11])
 def test_words_follow_the_layout_of_counter_and_key(length: int) -> None:
     drawn = draws.words(12345, "initial weight", length, layer=3, step=700, slot=21)
@@ -99,6 +101,7 @@ def test_a_slot_draws_the_same_whatever_the_other_slots_are() -> None:
 BLOCK = 4 * 16_384  # words of the blocks that NumPy takes
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("length", [BLOCK - 1, BLOCK, BLOCK + 1, BLOCK + 6])
 def test_a_draw_goes_on_across_the_boundary_of_a_block(length: int) -> None:
     drawn = host(draws.words(2, "x", length))
@@ -123,6 +126,7 @@ def test_the_size_of_the_blocks_changes_nothing(size: int, draw: str, monkeypatc
     np.testing.assert_allclose(drawn(), expected, rtol=0, atol=1e-14 if draw == "normal" else 0)
 
 
+@on_both_array_modules
 def test_uniform_is_the_upper_24_bits_of_a_word() -> None:
     drawn = draws.uniform(6, "x", 1000, dtype="float64")
     expected = [(word >> 8) / 2**24 for word in words_by_hand(6, "x", 1000)]
@@ -157,6 +161,7 @@ def test_the_largest_word_is_still_below_one_in_float32(monkeypatch: pytest.Monk
     assert math.sqrt(48 * math.log(2)) < 5.77
 
 
+@on_both_array_modules
 def test_two_words_make_two_normal_numbers() -> None:
     """Box and Muller: sqrt(-2 ln(1 - u)) times the cosine, and the sine, of 2 pi u'."""
     first, second = (2 * (word >> 8) / 2**25 for word in words_by_hand(6, "x", 2))
@@ -191,6 +196,7 @@ def test_normal_numbers_of_float32_are_those_of_float64_but_for_rounding() -> No
     np.testing.assert_allclose(single, double, rtol=0, atol=5e-6)
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("high", [1, 2, 10, 60_000, 2**31])
 def test_an_integer_is_its_word_scaled_down(high: int) -> None:
     drawn = draws.integers(6, "x", 100, high)
@@ -198,6 +204,7 @@ def test_an_integer_is_its_word_scaled_down(high: int) -> None:
     assert host(drawn).tolist() == [word * high // 2**32 for word in words_by_hand(6, "x", 100)]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("length", [1, 2, 64, 1797])
 def test_a_permutation_contains_everything_once(length: int) -> None:
     orders = draws.permutation(np.array([1, 2, 3]), "x", length, step=5)  # (3, length)
@@ -221,6 +228,7 @@ def counted(draw: Callable[[np.ndarray], Array], calls: list[int]) -> Callable[[
     return call
 
 
+@on_both_array_modules
 def test_drawing_ahead_gives_what_drawing_each_step_gives() -> None:
     seeds, calls = np.array([1, 2]), []
 

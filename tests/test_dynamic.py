@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 from test_network_idbd import slow_of
 
@@ -29,7 +29,7 @@ from minilop.plasticity.dynamic import (
     other_units,
 )
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 SETTINGS = DynamicSettings(
     step_size=0.02,
@@ -65,6 +65,7 @@ def learn(learner, sizes, steps):
 # --- phases, by hand --------------------------------------------------------------------------------------------------
 
 
+@on_both_array_modules
 def test_a_units_utility_is_its_variation_times_what_leaves_it():
     """Line 3, eta = 0.9, two steps: |f - F^| sum |W'|; the first time f is its own mean, so there is no variation."""
     units = {name: device(np.zeros((1, 1))) for name in ("age", "mean_feature", "utility", "correction")}
@@ -85,6 +86,7 @@ def test_the_other_units_are_those_that_stay():
     assert host(wanted).sum() == 7  # untouched
 
 
+@on_both_array_modules
 def test_means_over_other_units():
     values = device([[[1.0, 2.0, 9.0], [3.0, 5.0, 7.0]]])  # (K, 2, H)
     others = device([[True, False, True]])
@@ -100,6 +102,7 @@ def test_chances_are_powers_of_the_sums_of_mature_step_sizes():
     assert host(log_input_chances(step_sizes, mature, 0.0)).tolist() == [[0.0, 0.0]]
 
 
+@on_both_array_modules
 def test_inputs_are_drawn_without_putting_back_each_with_its_chance():
     """Chances 1 : 2 : 5. The first of two is input i with p_i, the second j with p_j / (1 - p_i)."""
     number = 20_000
@@ -154,6 +157,7 @@ def test_replacement_takes_what_the_unit_gave_from_its_consumers_and_nothing_els
     assert_array_equal(after[place][1], before[place][1])  # the other run
 
 
+@on_both_array_modules
 def test_a_new_unit_inherits_the_mean_logarithm_of_the_step_sizes_of_the_others():
     """Three units, two inputs, one output; unit 0 is replaced, so means are over units 1 and 2."""
     learner = make_dynamic((2, 3, 1))
@@ -267,6 +271,7 @@ def slow_dynamic(learner, run, sizes, num_steps):
     return slow.flat(slow.w), slow.flat(slow.beta), age
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("curvature", ["layer_local", "gauss_newton_diagonal"])
 def test_dynamic_is_the_algorithm_applied_unit_by_unit(curvature):
     """Several units are replaced; every random number is drawn by its name."""

@@ -104,6 +104,7 @@ def test_a_worker_that_alone_is_asked_to_stop_is_tried_once_more_from_its_checkp
     assert_same(results(tmp_path, stopped), expected(stopped))
 
 
+@pytest.mark.quick
 def test_a_result_that_cannot_be_read_is_a_mistake_to_mend(tmp_path: Path) -> None:
     path = result_path(tmp_path, experiment(), 0)
     path.mkdir()
@@ -166,6 +167,7 @@ def test_a_second_request_does_not_wait_for_a_long_step(tmp_path: Path) -> None:
     assert 1.5 < time.monotonic() - began < 10.0
 
 
+@pytest.mark.quick
 def test_an_engine_is_chosen_by_its_name() -> None:
     assert isinstance(choose_engine("serial", "numpy"), SerialEngine)
     assert choose_engine("process:3", "numpy").processes == 3
@@ -174,6 +176,7 @@ def test_an_engine_is_chosen_by_its_name() -> None:
     assert choose_engine(None, "cupy").processes == 1  # they would share one GPU
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("text", ["procces", "process:", "process:0", "process:two", "process:-1", "serial:2", "dask"])
 def test_an_unknown_engine_is_told_in_one_sentence(text: str) -> None:
     with pytest.raises(SettingsError, match="serial|process") as error:
@@ -181,5 +184,6 @@ def test_an_unknown_engine_is_told_in_one_sentence(text: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.quick
 def test_the_settings_of_a_block_do_not_depend_on_the_engine() -> None:
     assert block((0,)).experiment.fingerprint == experiment().fingerprint

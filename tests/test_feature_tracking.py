@@ -81,6 +81,7 @@ def test_the_target_is_a_teacher_whose_signs_and_features_change(is_redrawn, arr
             assert targets[step, run, 0, 0] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.quick
 def test_examples_do_not_depend_on_how_many_are_asked_for_at_a_time():
     whole = [
         np.concatenate(arrays) for arrays in zip(*(stream().examples(start, start + 50) for start in range(0, 300, 50)))
@@ -95,6 +96,7 @@ def stream(learner="sgd"):
     return FeatureStream(SMALL, LEARNERS[learner], [3, 8], True)
 
 
+@pytest.mark.quick
 def test_features_have_length_root_two_and_any_of_them_is_redrawn():
     teacher = Teacher(replace(SMALL, num_features=5), np.arange(40), True)
     features = np.array(
@@ -144,6 +146,7 @@ def test_step_sizes_are_measured_where_they_are_learned():
     assert "fixed.squared_error" not in finish(replace(SMALL, num_fixed=0), ALL_SMALL["sgd"], [3])
 
 
+@pytest.mark.quick
 def test_relevant_step_sizes_are_those_of_the_first_inputs():
     runs = FeatureStream(SMALL, ALL_SMALL["two_levels"], [3, 8], True)  # 3 relevant inputs of 6
     network, optimizer = runs.learner.network, runs.learner.optimizer
@@ -153,6 +156,7 @@ def test_relevant_step_sizes_are_those_of_the_first_inputs():
     assert host(measured["irrelevant_step_size"]) == pytest.approx([0.003, 0.003])
 
 
+@pytest.mark.quick
 def test_learners_differ_in_what_their_names_say():
     def differences(name, other):
         one, two = vars(LEARNERS[name]), vars(LEARNERS[other])

@@ -67,6 +67,7 @@ def of_problems():
 # --- mean and band ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_the_band_is_one_standard_error_of_the_mean():
     """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, so sqrt(7 / 3)."""
     mean, error = mean_and_error(np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]]))
@@ -74,11 +75,13 @@ def test_the_band_is_one_standard_error_of_the_mean():
     assert_allclose(error, [np.sqrt(7 / 3), 0])
 
 
+@pytest.mark.quick
 def test_a_single_run_has_no_band():
     mean, error = mean_and_error(np.array([[4.0, 2.0]]))
     assert mean.tolist() == [4, 2] and error.tolist() == [0, 0]
 
 
+@pytest.mark.quick
 def test_diverged_runs_are_left_out_and_not_padded():
     """Bin 0 has three runs, bin 1 two, bin 2 one, bin 3 none."""
     mean, error = mean_and_error(np.array([[1, 1, 1, nan], [2, 3, nan, nan], [6, nan, nan, nan]]))
@@ -96,6 +99,7 @@ def curves_of(results, learners):
     return figure, axes
 
 
+@pytest.mark.quick
 def test_a_curve_is_the_mean_with_its_label_at_its_end_in_its_colour():
     results = results_of(backprop=([[1, 2], [3, 4]], [-1, -1]), shrink_and_perturb=([[0, 0], [0, 1]], [-1, -1]))
     _, axes = curves_of(results, ["backprop", "shrink_and_perturb"])

@@ -7,12 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.optimizers import IDBD, LMS
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 
 def examples(num_examples, shape, seed=0):
@@ -47,6 +47,7 @@ def slow_idbd(inputs, targets, meta_step_size, initial_step_size):
 # --- by hand ----------------------------------------------------------------------------------------------------------
 
 
+@on_both_array_modules
 def test_two_examples_of_lms_by_hand():
     learner = LMS(device([[1.0, 0.0]]), step_size=0.1)
     assert host(learner.step(device([[2.0, 1.0]]), device([3.0]))) == pytest.approx(3 - 1 * 2)
@@ -57,6 +58,7 @@ def test_two_examples_of_lms_by_hand():
     assert host(learner.weights)[0] == pytest.approx([first[0] + 0.1 * error, first[1] - 0.1 * error])
 
 
+@on_both_array_modules
 def test_two_examples_of_idbd_by_hand():
     """The first finds no trace and is LMS; the second raises the step size, because it errs to the same side."""
     learner = IDBD(device([[0.0]]), meta_step_size=0.5, initial_step_size=0.1)

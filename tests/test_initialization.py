@@ -11,6 +11,8 @@ from minilop.initialization import GAINS, Scheme, bias_bound, weight_bound
 from minilop.layers import Dense
 from minilop.networks import Network
 
+pytestmark = pytest.mark.quick
+
 
 def made(num_inputs: int, num_outputs: int, *args: str, seeds: Sequence[int] | int = (1, 2)) -> Dense:
     layer = Dense(num_inputs, num_outputs, *args)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 
 from minilop.backend import Array
 from minilop.layers import Activation, Dense, Dropout, PendingDense
@@ -15,7 +15,7 @@ from minilop.layers.layer import Layer
 from minilop.networks import Network, mlp
 from minilop.optimizers import SGD
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 ACTIVATIONS: list[ActivationName] = ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish", "identity"]
 LEADING = [(), (3,)]  # without and with the runs axis
@@ -43,6 +43,7 @@ def dense(weight: Sequence, bias: Sequence, kind: type[Dense] = Dense) -> Dense:
 # Activations
 
 
+@on_both_array_modules
 @pytest.mark.parametrize(
     "name, z, h, derivative",
     [
@@ -99,6 +100,7 @@ def test_activation_does_not_overflow(name: ActivationName, dtype: str) -> None:
 # Dense
 
 
+@on_both_array_modules
 def test_dense_layer_by_hand() -> None:
     layer = dense([[1, 2], [3, 4], [5, 6]], [0.1, 0.2, 0.3])
     inputs = device([[1.0], [-1.0]])  # (I, B)
@@ -120,6 +122,7 @@ def test_gradients_of_a_mini_batch_are_summed() -> None:
     assert host(layer.bias_gradient).tolist() == [[110]]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("runs_last_below", [0, 500])
 @pytest.mark.parametrize("batch", [1, 6])
 @pytest.mark.parametrize("leading", LEADING)
@@ -182,6 +185,7 @@ def test_descending_in_place_is_sgd(
         np.testing.assert_allclose(host(network.parameters), host(plain_network.parameters), rtol=0, atol=1e-14)
 
 
+@on_both_array_modules
 def test_one_descent_by_hand() -> None:
     layer = dense([[1, 2]], [3])
     layer.descend(device([[10.0], [20.0]]), device([[0.5]]), step_size=0.1, weight_decay=0.2)
@@ -213,6 +217,7 @@ def pair(leading: tuple[int, ...]) -> tuple[Network, Network]:
     return plain, pending
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("numbers_in_cache", [5, 1 << 17])
 @pytest.mark.parametrize("leading", LEADING)
 def test_updates_that_are_saved_up_act_as_if_they_were_made(
@@ -256,6 +261,7 @@ def dropout(probability: float, num_units: int, seeds: Sequence[int] | int, dtyp
     return layer
 
 
+@on_both_array_modules
 def test_a_feature_is_dropped_or_scaled_up() -> None:
     layer = dropout(0.2, 1000, [1, 2])
     layer.begin_step(0)

@@ -96,6 +96,7 @@ def train(learner, sizes, steps):
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_one_step_on_one_weight_by_hand(array_module):
     """y = w x + b = 0.5 * 2 + 0.25; the loss (y - 3)^2 has the gradient 2 (y - 3), without a factor 1/2."""
     learner = make_learner((1, 1), LearnerSettings(network="linear", step_size=0.1, dtype="float64"), [0])
@@ -108,6 +109,7 @@ def test_one_step_on_one_weight_by_hand(array_module):
     assert learner.num_steps == 1
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("when", "order"),
     [
@@ -132,6 +134,7 @@ def test_the_phases_of_a_step_come_in_their_order(when, order, monkeypatch):
     assert called == order
 
 
+@pytest.mark.quick
 def test_phases_called_from_outside_make_the_same_step(array_module):
     """Whoever wants to look between two phases may call them: that changes nothing."""
     settings = settings_of("continual_backprop", perturb_scale=0.01)
@@ -158,6 +161,7 @@ def test_updates_in_place_or_saved_up_are_those_of_the_gradient_but_for_rounding
     assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.quick
 def test_a_step_neither_waits_for_the_device_nor_fetches_from_it(strict):
     """Ages, counts and numbers due live on the host, so nobody waits, whoever is replaced."""
     learner = make_learner(NARROW, settings_of("continual_backprop", perturb_scale=0.01), [0, 1])

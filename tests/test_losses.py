@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 
 from minilop.losses import Loss, cross_entropy, squared_error
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 
+@on_both_array_modules
 def test_cross_entropy_by_hand() -> None:
     """-log softmax(outputs)[label]; the gradient of the mean over B examples is (softmax - one-hot) / B."""
     outputs = device([[0.0, math.log(3)], [0.0, 0.0]])  # (O, B): the second example is 3 to 1 for class 0
@@ -19,6 +20,7 @@ def test_cross_entropy_by_hand() -> None:
     assert host(gradient) == pytest.approx(np.array([[1 / 2 - 1, 3 / 4], [1 / 2, 1 / 4 - 1]]) / 2)
 
 
+@on_both_array_modules
 def test_squared_error_by_hand() -> None:
     """Summed over the outputs without a factor 1/2; the gradient of the mean is 2 (output - target) / B."""
     outputs, targets = device([[1.0, 5.0], [2.0, 0.0]]), device([[3.0, 5.0], [2.5, -1.0]])

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.backend import xp
@@ -18,8 +18,6 @@ from minilop.losses import half_squared_error
 from minilop.optimizers import IDBD, SGD, Adam, MetaOptimize
 from minilop.plasticity.units import reset_optimizer_state
 from problems.tracking import Settings, SignStream
-
-pytestmark = pytest.mark.usefixtures("array_module")
 
 
 def examples(length, num_inputs, num_runs=2):
@@ -49,6 +47,8 @@ def follow(optimizer, weights, inputs, targets, hessian=""):
 # --- SGD as base and as meta update: Algorithm 2, L form --------------------------------------------------------------
 
 
+@pytest.mark.quick
+@on_both_array_modules
 def test_two_steps_by_hand():
     """One weight, alpha_0 = 0.1, eta = 0.5, gamma = 0.9; x = 2 and y = 1, twice."""
     weights = device([[0.0]])
@@ -66,6 +66,7 @@ def test_two_steps_by_hand():
     )  # agreement: it grows
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("hessian", ["", "full"])
 @pytest.mark.parametrize("gamma", [1.0, 0.9])
 def test_it_is_the_small_case_of_the_paper_line_by_line(gamma, hessian):
@@ -91,6 +92,7 @@ def test_it_is_the_small_case_of_the_paper_line_by_line(gamma, hessian):
         assert host(optimizer.step_sizes)[run, 0] == pytest.approx(math.exp(beta), rel=1e-12)
 
 
+@pytest.mark.quick
 def test_with_a_step_size_a_weight_and_the_diagonal_of_the_hessian_it_is_idbd():
     """Section 4 of the paper; IDBD uses the new alpha, so `meta_first`. Nowhere does alpha x^2 exceed 1."""
     inputs, targets = examples(300, 5)
@@ -104,6 +106,7 @@ def test_with_a_step_size_a_weight_and_the_diagonal_of_the_hessian_it_is_idbd():
     assert_allclose(host(optimizer.step_sizes), host(linear.step_sizes), rtol=1e-12)
 
 
+@pytest.mark.quick
 def test_with_no_trace_decay_it_is_hypergradient_descent():
     """gamma = 0: beta grows by eta alpha times the product of this gradient with the last."""
     weights = device([[0.0, 0.0]])
@@ -145,6 +148,7 @@ def test_a_meta_step_size_of_zero_is_the_base_rule(base):
     assert_allclose(host(found), host(expected), rtol=0 if base == "sgd" else 1e-13)
 
 
+@on_both_array_modules
 def test_momentum_and_lion_by_hand():
     """m <- 0.9 m + 0.1 g, d = m; and d = sign(0.9 m + 0.1 g), then m <- 0.99 m + 0.01 g."""
     moved = {}
@@ -174,6 +178,7 @@ def test_the_meta_rule_is_the_same_rule_one_level_up(meta):
         assert host(optimizer.state["log_step_sizes"])[0, 0] == pytest.approx(host(weights)[0, 0])
 
 
+@on_both_array_modules
 def test_meta_lion_and_the_first_step_of_meta_adam_move_the_logarithm_by_the_meta_step_size():
     """So 0.001 is a factor e in 1,000 steps, whatever the problem."""
     for meta in ("lion", "adam"):
@@ -233,6 +238,7 @@ def test_a_learner_hands_on_every_setting():
     assert optimizer.weight_decay == 0.1
 
 
+@on_both_array_modules
 def test_in_a_network_a_block_is_a_layer():
     settings = LearnerSettings(optimizer="metaoptimize", base="sgd", dtype="float64", meta_step_size=0.001)
     for step_sizes, shape in (("scalar", (2, 1)), ("layer", (2, 2)), ("weight", (2, 26))):

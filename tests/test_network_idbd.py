@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.learner import Learner, LearnerSettings, make_convnet, make_mlp
@@ -16,7 +16,7 @@ from minilop.losses import cross_entropy, half_squared_error, squared_error
 from minilop.optimizers import IDBD, Autostep
 from minilop.optimizers.network_idbd import error_length, fill_squared_sources
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 CURVATURES = ("layer_local", "gauss_newton_diagonal", "gauss_newton")
 each_curvature = pytest.mark.parametrize("curvature", CURVATURES)
@@ -160,6 +160,7 @@ def test_without_a_hidden_layer_it_is_autostep_with_the_transient_bound(curvatur
     assert_allclose(host(learner.optimizer.step_sizes), host(linear.step_sizes), rtol=1e-11)
 
 
+@on_both_array_modules
 def test_without_normalizer_and_bound_it_is_idbd():
     sizes = (6, 1)
     learner = make_learner(sizes, network="linear", normalized=False, overshoot_limit=0.0)
@@ -189,6 +190,7 @@ def test_the_scale_of_the_targets_changes_no_step_size_of_a_linear_network():
 # --- curvature --------------------------------------------------------------------------------------------------------
 
 
+@on_both_array_modules
 def test_sensitivities_are_the_derivatives_of_the_output():
     """s_k^2 = (d output / d w_k)^2 for one output, whatever the error; by a central difference."""
     learner = make_learner((4, 3, 2, 1), seeds=[3])
@@ -221,6 +223,7 @@ def test_the_source_of_a_weight_is_what_its_unit_reads():
     assert host(squares)[0] == pytest.approx(expected)
 
 
+@on_both_array_modules
 def test_traces_with_the_full_product_are_the_derivative_of_the_weights_of_a_linear_network():
     """h = d w / d b where all step sizes are multiplied by exp(b): exact for linear networks, by a central difference."""
     inputs, targets = examples(60, (5, 1))
@@ -287,6 +290,7 @@ def test_a_run_alone_equals_itself_among_others_and_after_a_stop(curvature):
     assert_array_equal(learn(resumed, inputs[25:, 1:2], targets[25:, 1:2])[0], expected[1])
 
 
+@on_both_array_modules
 def test_each_run_may_have_hyperparameters_of_its_own():
     sizes = (12, 40, 1)
     inputs, targets = examples(40, sizes)

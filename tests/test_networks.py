@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 
 from minilop.layers import Activation, Dense, Dropout, PendingDense
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss, cross_entropy, squared_error
 from minilop.networks import Network, linear, mlp
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 LEADING = [(), (3,)]
 
@@ -33,6 +33,7 @@ def test_parameters_lie_in_the_order_of_pytorch() -> None:
     assert host(second.bias)[0].tolist() == [[24], [25]]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("runs_last_below", [0, 500])
 @pytest.mark.parametrize("leading", LEADING)
 def test_a_layer_and_the_vector_share_their_memory(
@@ -96,6 +97,7 @@ def test_features_are_what_the_activation_gives_before_anything_is_dropped(dropo
             assert (host(values[layer.features + 1]) == 0).any()
 
 
+@on_both_array_modules
 def test_forward_by_hand() -> None:
     """h = relu(W x + b), y = V h + c, with two inputs, two units and one output."""
     network = mlp((2, 2, 1), "relu", 0, "float64")
@@ -158,6 +160,7 @@ def test_gradient_of_a_network_is_the_central_difference(
     np.testing.assert_allclose((gradient * direction).sum(axis=-1), slope(mean_losses, point, direction), atol=1e-6)
 
 
+@on_both_array_modules
 def test_every_entry_of_the_gradient_is_the_central_difference() -> None:
     network = mlp((2, 3, 2), "tanh", 3, "float64")
     random = np.random.default_rng(0)
@@ -205,6 +208,7 @@ def test_a_network_computes_in_its_own_precision(dtype: str) -> None:
     assert {array.dtype for array in [*values, *gradients, network.parameters, network.gradients]} == {np.dtype(dtype)}
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("dense_layer", [Dense, PendingDense])
 def test_descending_is_sgd_of_the_whole_gradient(dense_layer: type[Dense]) -> None:
     """The backward pass is complete before the first layer moves."""

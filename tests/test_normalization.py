@@ -5,7 +5,7 @@ Ioffe and Szegedy, ICML 2015.
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.layers import BatchNorm
@@ -14,7 +14,7 @@ from minilop.losses import cross_entropy
 from minilop.networks import Network, convnet
 from minilop.plasticity.units import replace_units, reset_optimizer_state
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 SMALL = {"image_size": 12, "kernels": ((4, 3), (5, 2)), "dense_units": (6,), "num_outputs": 2, "batch_norm": True}
 
@@ -29,6 +29,7 @@ def layer_of(num_units, image=False, seeds=(1,), dtype="float64"):
     return layer
 
 
+@on_both_array_modules
 def test_two_examples_by_hand():
     """1 and 3 have the mean 2 and the variance 1; running statistics move a tenth, there the variance is 2 / (2 - 1)."""
     layer = layer_of(1)
@@ -61,6 +62,7 @@ def test_every_unit_leaves_with_mean_zero_and_deviation_one(shape, axes):
     assert_allclose(outputs.std(axis=axes), np.ones((2, 3)), rtol=1e-6)
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("shape", [(2, 3, 6), (2, 3, 2, 3, 4)])
 def test_gradients_are_the_slopes_of_the_loss(shape):
     """Loss: a fixed weighted sum of the outputs; the derivative goes through mean and variance, too."""
@@ -172,6 +174,7 @@ def test_a_run_alone_is_itself_among_others_to_the_bit():
         assert_array_equal(array, states[1][name], name)
 
 
+@on_both_array_modules
 def test_a_replaced_unit_starts_with_fresh_normalization_and_its_own_alone():
     """Scale 1, bias 0, running mean 0 and variance 1, as in the published residual network; momentum on request."""
     learner = make_learner([4, 5])

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 
 from minilop.backend import Array
 from minilop.optimizers import SGD, Adam
 from minilop.optimizers.optimizer import Optimizer, is_used
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 
 def descend(optimizer: Optimizer, parameters: Array, gradients: list[float]) -> list[float]:
@@ -22,6 +22,7 @@ def descend(optimizer: Optimizer, parameters: Array, gradients: list[float]) -> 
     return after
 
 
+@on_both_array_modules
 def test_sgd_by_hand() -> None:
     """p <- p - alpha g."""
     parameters = device([[1.0]])
@@ -30,6 +31,7 @@ def test_sgd_by_hand() -> None:
     )
 
 
+@on_both_array_modules
 def test_momentum_by_hand() -> None:
     """v <- mu v + g from v = 0, without dampening: the first step takes the whole gradient."""
     parameters = device([[1.0]])
@@ -61,6 +63,7 @@ def test_the_first_step_of_adam_has_the_length_of_the_step_size(gradient: float)
     assert abs(step) == pytest.approx(0.1, rel=1e-4)
 
 
+@on_both_array_modules
 def test_two_steps_of_adam_by_hand() -> None:
     parameters = device([[1.0]])
     found = descend(Adam(parameters, 0.1, beta_1=0.8, beta_2=0.9, epsilon=1e-3), parameters, [2.0, -1.0])
@@ -88,6 +91,7 @@ def test_adam_counts_the_steps_of_every_entry_in_its_corrections() -> None:
             np.testing.assert_allclose(host(optimizer.state[name]), 1 - beta**steps, rtol=0, atol=1e-15)
 
 
+@on_both_array_modules
 def test_one_correction_a_run_is_that_of_each_weight_where_none_begins_again() -> None:
     random = np.random.default_rng(0)
     each, one = device(np.ones((2, 3))), device(np.ones((2, 3)))
@@ -210,6 +214,7 @@ def test_only_the_number_zero_is_unused() -> None:
     assert is_used(1e-9) and is_used(device([[0.0], [0.0]]))
 
 
+@on_both_array_modules
 def test_moments_of_a_weight_whose_gradient_has_ended_do_not_linger_as_subnormal_numbers():
     """0.9^t reaches float32's 1e-38 after 830 steps and would stay near 1e-44, where processors are slow."""
     parameters = device(np.zeros((1, 2)), "float32")

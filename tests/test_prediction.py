@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.optimizers import IDBD
 from minilop.prediction import TIDBD, SwiftTD, TDLambda, TrueOnlineTDLambda
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
+
 GAMMA, LAMBDA = 0.9, 0.8
 
 
@@ -48,6 +49,7 @@ def by_hand(method, cumulants):
     return weights
 
 
+@on_both_array_modules
 def test_td_lambda_by_hand():
     """The first step has nothing behind it. z = 1, then gamma lambda + 1."""
     found = by_hand(TDLambda(zeros(1, 1), 0.1, GAMMA, LAMBDA), [5.0, 1.0, 2.0])
@@ -55,6 +57,7 @@ def test_td_lambda_by_hand():
     assert found == pytest.approx([0, first, first + 0.1 * (2 + 0.9 * first - first) * (0.72 + 1)])
 
 
+@on_both_array_modules
 def test_true_online_td_lambda_by_hand():
     """v_old is the value of the second step's features by the weights that it found, 0, and v that by the later ones."""
     found = by_hand(TrueOnlineTDLambda(zeros(1, 1), 0.1, GAMMA, LAMBDA), [5.0, 1.0, 2.0])
@@ -64,6 +67,7 @@ def test_true_online_td_lambda_by_hand():
     assert found == pytest.approx([0, first, first + 0.1 * (delta + first - 0) * trace - 0.1 * (first - 0)])
 
 
+@on_both_array_modules
 def test_tidbd_by_hand():
     method = TIDBD(zeros(1, 1), GAMMA, LAMBDA, meta_step_size=0.5, initial_step_size=0.1)
     assert by_hand(method, [5.0, 1.0]) == pytest.approx([0, 0.1])
@@ -75,6 +79,7 @@ def test_tidbd_by_hand():
     assert host(method.state["memory"]) == pytest.approx(0.1 * (1 - step_size * 1.72) + step_size * delta * 1.72)
 
 
+@on_both_array_modules
 def test_swift_td_by_hand():
     """Step 1 makes a trace, step 2 moves the weight, step 3 makes the first trace of the meta-gradient, step 4 uses it."""
     method = SwiftTD(zeros(1, 1), GAMMA, LAMBDA, meta_step_size=0.01, initial_step_size=0.1, step_bound=10.0)
@@ -96,6 +101,7 @@ def test_swift_td_by_hand():
     assert host(method.step_sizes) == pytest.approx(0.1 * math.exp(0.01 / 0.1 * (delta - value_change) * 0.1))
 
 
+@on_both_array_modules
 def test_the_bound_of_swift_td_limits_the_trace_and_shrinks_the_step_sizes():
     """sum alpha phi^2 = 0.2 * (1 + 4) = 1 with a bound of 0.5: half the addition, and epsilon^(phi^2) for the future."""
     method = SwiftTD(zeros(1, 3), GAMMA, LAMBDA, 0.01, 0.2, step_bound=0.5, step_decay=0.9)

@@ -26,6 +26,7 @@ def finish(settings, learner, seeds):
     return runs.results()
 
 
+@pytest.mark.quick
 def test_an_outcome_comes_ten_steps_after_each_cue_and_the_next_cue_15_to_39_steps_later():
     cue_stream = prediction.CueStream(prediction.Settings(), np.arange(20), "float64")
     gaps = []
@@ -38,6 +39,7 @@ def test_an_outcome_comes_ten_steps_after_each_cue_and_the_next_cue_15_to_39_ste
     assert abs(counts[15:] - len(gaps) / 25).max() < 4 * np.sqrt(len(gaps) / 25)
 
 
+@pytest.mark.quick
 def test_returns_are_the_discounted_outcomes_that_come_later():
     cue_stream = prediction.CueStream(SMALL, np.array([3, 8]), "float64")
     long = prediction.CueStream(replace(SMALL, num_steps=1500), np.array([3, 8]), "float64")
@@ -48,6 +50,7 @@ def test_returns_are_the_discounted_outcomes_that_come_later():
         assert_allclose(cue_stream.returns[:, step], expected, rtol=0, atol=1e-8)  # 0.9^k is cut at 1e-9
 
 
+@pytest.mark.quick
 def test_features_are_taps_of_the_cue_distractors_and_a_bias(array_module):
     cue_stream = prediction.CueStream(SMALL, np.array([3, 8]), "float32")
     parts = [cue_stream.examples(start, stop) for start, stop in ((0, 130), (130, 1000))]
@@ -63,6 +66,7 @@ def test_features_are_taps_of_the_cue_distractors_and_a_bias(array_module):
     assert_array_equal(cumulants[..., 0].T, cue_stream.cumulants)
 
 
+@pytest.mark.quick
 def test_an_error_is_the_return_less_the_value_from_before_learning():
     learner = replace(prediction.LEARNERS["swift_td"], compared=(0.001, 0.02), dtype="float64")
     results = finish(SMALL, learner, [3, 8])

@@ -64,6 +64,7 @@ def assert_same_results(found, expected):
 # --- Slowly-Changing Regression: the stream ---------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("threshold", ["paper", "published_code"])
 def test_the_target_is_a_network_of_threshold_units(threshold):
     """y = sum_i v_i [w_i x + b_i > 0.7 (n + 1) - S_i] + c. Paper: S counts the -1 among w and b; the published code has
@@ -85,6 +86,7 @@ def test_the_target_is_a_network_of_threshold_units(threshold):
             assert found[run, example] == total
 
 
+@pytest.mark.quick
 def test_every_weight_and_bias_of_the_target_is_a_fair_sign():
     """+1 or -1 with probability one half, the output's bias included; within four standard deviations."""
     stream = Stream(REGRESSION, np.arange(200))
@@ -93,6 +95,7 @@ def test_every_weight_and_bias_of_the_target_is_a_fair_sign():
         assert abs(signs.mean()) < 4 / math.sqrt(signs.size)
 
 
+@pytest.mark.quick
 def test_target_units_fire_as_often_as_their_thresholds_say():
     """A unit fires on k or more matching bits of 20: k = 14 for a bias of +1; for -1 it is 15 by the paper's formula and
     17 by the published code's, so that half of its units almost never fire. 5.77, 2.07 and 0.13 %."""
@@ -108,6 +111,7 @@ def test_target_units_fire_as_often_as_their_thresholds_say():
             assert abs(fired.mean() - at_least[k]) < 4 * deviation
 
 
+@pytest.mark.quick
 def test_flip_one_inverts_exactly_one_slow_bit_after_every_task():
     """Paper: "after every T examples one of the first f bits is selected at random and its value is flipped"."""
     stream = Stream(REGRESSION, np.arange(30))

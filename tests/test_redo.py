@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_array_equal
 
 from minilop.learner import Learner, LearnerSettings, make_mlp
@@ -11,7 +11,7 @@ from minilop.networks import mlp
 from minilop.plasticity import ReDo
 from minilop.plasticity.redo import ReDoSettings, dormant_units
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 
 def redo_of(num_units, seeds=(1,), **settings):
@@ -26,6 +26,7 @@ def replaced(network, before, layer=0):
     return (host(network.hidden[layer].incoming.weight) != before).all(axis=-1).tolist()
 
 
+@on_both_array_modules
 def test_a_score_is_a_units_share_of_the_mean_activity_of_its_layer():
     """score_i = |h_i| / mean_j |h_j|, replaced at tau or below: Sokar et al. (2023), eq. 1.
 
@@ -38,6 +39,7 @@ def test_a_score_is_a_units_share_of_the_mean_activity_of_its_layer():
     assert host(dormant_units(activity, 1.0)).tolist() == [[True, True, False, True], [True] * 4]
 
 
+@on_both_array_modules
 def test_dormant_units_get_fresh_weights_no_bias_and_no_consumers():
     """As published: fresh incoming weights by the initial law, bias 0, outgoing weights 0; all others are as before."""
     network, rule = redo_of(4, redo_period=1, redo_threshold=0.1)
@@ -92,6 +94,7 @@ def test_a_new_period_starts_from_nothing():
     assert host(rule.activity[0]).tolist() == [[3.0, 1.0]]
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("reset", [False, True])
 def test_moments_are_forgotten_where_it_is_asked_for(reset):
     """The comparison code leaves Adam's moments as they are, the ReDo paper resets them."""

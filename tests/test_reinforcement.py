@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import draws
@@ -14,8 +14,6 @@ from minilop.reinforcement import PPO, PPOSettings
 from minilop.reinforcement.advantages import generalized_advantages, normalized
 from minilop.reinforcement.policies import log_probability, log_probability_gradients, sample, standardized
 from minilop.reinforcement.ppo import policy_loss, value_loss
-
-pytestmark = pytest.mark.usefixtures("array_module")
 
 SMALL = PPOSettings(num_environments=3, num_steps=8, num_epochs=2, mini_batch_size=6, hidden_units=(9, 8))
 ADAM = LearnerSettings(optimizer="adam", step_size=1e-3, beta_1=0.99, beta_2=0.99)
@@ -89,6 +87,8 @@ NONE = [False, False, False]
 SECOND = [False, True, False]
 
 
+@pytest.mark.quick
+@on_both_array_modules
 @pytest.mark.parametrize("time_outs", ["terminal", "bootstrapped"])
 def test_advantages_of_three_steps_by_hand(time_outs):
     """delta = 1 + 10 - 10, 2 + 15 - 20, 3 + 20 - 30; the last V(o') stands for what the end of the rollout cuts off."""
@@ -97,6 +97,7 @@ def test_advantages_of_three_steps_by_hand(time_outs):
     assert three_steps(NONE, NONE, time_outs) == [1 + 0.5 * 20 - 10 + 0.25 * middle, middle, last]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("time_outs", ["terminal", "bootstrapped"])
 @pytest.mark.parametrize("timed_out", [NONE, SECOND])
 def test_nothing_comes_after_a_fall(timed_out, time_outs):
@@ -106,6 +107,7 @@ def test_nothing_comes_after_a_fall(timed_out, time_outs):
     assert three_steps(SECOND, timed_out, time_outs) == [1 + 0.5 * 20 - 10 + 0.25 * middle, middle, last]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("time_outs", "bootstrap"), [("terminal", 0), ("bootstrapped", 0.5 * 30)])
 def test_a_time_out_is_a_fall_or_is_not(time_outs, bootstrap):
     """The published `done` does not tell them apart; else the last observation keeps its value. Nothing flows over it."""
@@ -114,6 +116,7 @@ def test_a_time_out_is_a_fall_or_is_not(time_outs, bootstrap):
     assert three_steps(NONE, SECOND, time_outs) == [1 + 0.5 * 20 - 10 + 0.25 * middle, middle, last]
 
 
+@pytest.mark.quick
 def test_environments_and_runs_are_apart():
     random = np.random.default_rng(0)
     numbers = [random.normal(size=(6, 2, 3)) for _ in range(3)]
@@ -123,6 +126,7 @@ def test_environments_and_runs_are_apart():
     assert_array_equal(host(generalized_advantages(*one, 0.9, 0.8, "bootstrapped")), together[:, 1:, 2:])
 
 
+@on_both_array_modules
 def test_advantages_are_normalized_with_n_minus_1_and_no_epsilon():
     """1, 2, 6: deviations -2, -1, 3 and variance (4 + 1 + 9) / 2. Where all are equal nothing happens, nor with a NaN."""
     with np.errstate(invalid="ignore"):
@@ -136,6 +140,7 @@ def test_advantages_are_normalized_with_n_minus_1_and_no_epsilon():
 # --- the policy -------------------------------------------------------------------------------------------------------
 
 
+@on_both_array_modules
 def test_log_probabilities_are_those_of_independent_normals():
     random = np.random.default_rng(0)
     actions, mean, log_std = random.normal(size=(2, 3, 5)), random.normal(size=(2, 3, 5)), random.normal(size=(2, 3))
@@ -166,6 +171,7 @@ def test_gradients_of_the_log_probability_by_differences():
     assert found == pytest.approx((by_log_std.sum(axis=-1) * along_log_std).sum(), rel=1e-6)
 
 
+@on_both_array_modules
 def test_acting_gives_the_log_probability_of_its_own_actions():
     ppo = agents(dtype="float64")
     ppo.log_std[...] = device([[0.5, -1.0], [0.0, 0.3]])
@@ -189,6 +195,7 @@ def test_noise_is_normal_and_differs_between_runs_environments_actions_and_steps
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
+@on_both_array_modules
 @pytest.mark.parametrize(
     ("ratio", "advantage", "loss", "learns"),
     [
@@ -388,6 +395,7 @@ def test_the_change_of_the_policys_weights_is_measured_since_the_last_update_beg
     assert_allclose(host(ppo.policy_weight_change()), expected, rtol=1e-5)
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("of_value", [False, True])
 @pytest.mark.parametrize("kind", ["continual_backprop", "redo"])
 def test_units_of_both_networks_are_replaced(kind, of_value):
@@ -501,6 +509,7 @@ def test_a_state_of_other_agents_is_refused():
         agents((4,)).restore(agents((4, 9)).state())
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("kind", ["adam", "continual_backprop", "redo"])
 def test_beginning_anew_forgets_everything(kind):
     """Other networks, and everything else as before the first step; only the counts that name draws go on."""

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.layers import Activation, Add, Convolution, Dense, GlobalAveragePool
@@ -14,8 +14,6 @@ from minilop.networks import mlp
 from minilop.plasticity import ContinualBackprop
 from minilop.plasticity.continual_backprop import ContinualBackpropSettings
 from minilop.residual_networks import Graph, resnet
-
-pytestmark = pytest.mark.usefixtures("array_module")
 
 SMALL = {"widths": (4, 6), "blocks": (2, 1), "image_size": 8, "num_outputs": 5}
 
@@ -33,6 +31,8 @@ def gradients_of(network, images, labels):
 # The graph and its layers
 
 
+@pytest.mark.quick
+@on_both_array_modules
 def test_a_sum_gives_its_gradient_to_both_by_hand():
     """y = relu(v x) + v x with v = 1 at x = 3 and x = -2: outputs 6 and -2, slopes 2 and 1, so dy/dv is 2 * 3 + 1 * -2."""
     dense = Dense(1, 1)
@@ -48,6 +48,8 @@ def test_a_sum_gives_its_gradient_to_both_by_hand():
     assert host(network.fill_gradients(values, gradients)).tolist() == [[2 * 3 + 1 * -2, 2 + 1]]
 
 
+@pytest.mark.quick
+@on_both_array_modules
 def test_the_mean_over_places_by_hand():
     """1 2 3 4 have the mean 2.5; each gets a quarter of the gradient."""
     pool, image = GlobalAveragePool(), device(np.arange(1.0, 5).reshape(1, 1, 2, 2, 1))
@@ -56,6 +58,7 @@ def test_the_mean_over_places_by_hand():
     assert gradient.shape == (1, 1, 2, 2, 1) and gradient.ravel().tolist() == [2.0] * 4
 
 
+@pytest.mark.quick
 def test_the_mean_over_places_has_the_slopes_of_its_loss():
     pool, images, weights = GlobalAveragePool(), numbers(2, 3, 4, 5, 6), numbers(2, 3, 6, seed=1)
     direction = numbers(*images.shape, seed=2)
@@ -64,6 +67,7 @@ def test_the_mean_over_places_has_the_slopes_of_its_loss():
     assert (gradient * direction).sum() == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.quick
 def test_a_graph_without_named_sources_is_a_plain_network_to_the_bit():
     plain = mlp((4, 5, 3), "relu", [1, 2], "float32")
     graph = Graph([Dense(4, 5, "relu"), Activation("relu"), Dense(5, 3)], [], [1, 2], "float32", (4,))
@@ -72,6 +76,7 @@ def test_a_graph_without_named_sources_is_a_plain_network_to_the_bit():
         assert_array_equal(host(found), host(expected))
 
 
+@on_both_array_modules
 def test_gradients_of_a_residual_network_are_the_slopes_of_its_loss():
     """Identity and convolutional shortcuts, strides of 2 on odd maps, and normalization, all at once."""
     network = resnet([1, 2], "float64", **{**SMALL, "image_size": 7})  # seeds for which no relu is too near its kink
@@ -256,6 +261,7 @@ def test_published_replacements_are_heard_through_shortcuts_and_cut_ones_are_not
     assert not any(is_heard("cut", index) for index in range(7))
 
 
+@on_both_array_modules
 def test_cutting_zeroes_the_channel_in_every_layer_that_it_reaches_and_in_no_other():
     """The stem's channel runs through both blocks of the first stage into the second, where a convolution ends it."""
     network = resnet([2], "float64", **SMALL)
@@ -327,7 +333,11 @@ def torch_twin(torch, widths, blocks, num_outputs):
 
 @pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize(
-    "family", [{}, {"widths": (8, 12), "blocks": (1, 2), "num_outputs": 7}], ids=["full", "small member"]
+    "family",
+    [
+        pytest.param({}, id="full", marks=pytest.mark.campaign),
+        pytest.param({"widths": (8, 12), "blocks": (1, 2), "num_outputs": 7}, id="small member"),
+    ],
 )
 def test_it_is_the_network_of_pytorch(family, winograd, array_module):
     """Outputs, all gradients and running statistics of two steps, and an evaluation."""

@@ -18,6 +18,8 @@ from minilop.experiment import archive
 from minilop.experiment.checkpoints import remove_checkpoint
 from minilop.experiment.results import divergence, load_results, read_result, result_path, write_result
 
+pytestmark = pytest.mark.quick
+
 ARRAYS = {"curve": np.array([1.0, np.nan, 3.0], np.float32), "count": np.array(7)}
 
 

@@ -35,6 +35,7 @@ def run_until_step(folder: Path, block: Block, step: int) -> None:
         run_block(block, Workplace(folder), report, Ears().warn, stop)
 
 
+@pytest.mark.quick
 def test_a_block_leaves_one_result_per_run_and_nothing_else(tmp_path: Path) -> None:
     ears = Ears()
     run(tmp_path, block(), ears)
@@ -43,6 +44,7 @@ def test_a_block_leaves_one_result_per_run_and_nothing_else(tmp_path: Path) -> N
     assert sorted(tmp_path.iterdir()) == [result_path(tmp_path, experiment(), seed) for seed in (0, 1)]
 
 
+@pytest.mark.quick
 def test_a_result_tells_how_it_came_about(tmp_path: Path) -> None:
     run(tmp_path, block())
     found = read_result(tmp_path, experiment(), 0, Ears().warn)
@@ -52,6 +54,7 @@ def test_a_result_tells_how_it_came_about(tmp_path: Path) -> None:
     assert 0 <= found[1]["block_seconds"] < 60
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("step", [1, 3, 7])
 def test_an_interrupted_block_goes_on_to_the_last_bit(tmp_path: Path, step: int) -> None:
     run_until_step(tmp_path, block(), step)
@@ -117,6 +120,7 @@ def with_package() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
 
 
+@pytest.mark.quick
 def test_a_finished_run_is_never_written_again(tmp_path: Path) -> None:
     run_until_step(tmp_path, block(), 4)
     run(tmp_path, block(seeds=(0,)))

@@ -9,6 +9,8 @@ from toy_problem import ToyLearner
 
 from minilop.experiment.settings import SettingsError, differences, fingerprint, nearest, override, sentence, unknown
 
+pytestmark = pytest.mark.quick
+
 
 @dataclass(frozen=True)
 class Settings:

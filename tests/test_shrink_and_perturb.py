@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import device, host
+from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.learner import Learner, LearnerSettings, make_mlp
@@ -10,7 +10,7 @@ from minilop.losses import squared_error
 from minilop.networks import mlp
 from minilop.plasticity import ShrinkAndPerturb
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 
 def make_learner(sizes=(3, 4, 2), seeds=(5, 6), **settings):
@@ -35,6 +35,7 @@ def test_shrinking_is_the_decay_of_the_gradient_step_on_weights_and_biases_alike
     assert_allclose(host(learner.network.parameters), [np.arange(1, 27) * (1 - 0.1 * 0.5)] * 2, rtol=1e-15)
 
 
+@on_both_array_modules
 def test_the_noise_is_added_after_the_shrunk_step_and_is_not_scaled_by_the_step_size():
     """Methods: gradient step with decay, then independent Gaussian noise in every step."""
     noisy = make_learner(step_size=0.1, weight_decay=0.5, perturb_scale=0.01)
@@ -43,6 +44,7 @@ def test_the_noise_is_added_after_the_shrunk_step_and_is_not_scaled_by_the_step_
     assert_allclose(train(noisy, 1), train(plain, 1) + 0.01 * noise, rtol=1e-14)
 
 
+@on_both_array_modules
 def test_the_noise_is_standard_normal_times_the_scale_for_every_weight_and_bias():
     """The published code uses sigma as a standard deviation. 20,000 draws: errors of 0.7 % and 0.5 %, times four."""
     network = mlp((30, 40, 60), "relu", [1, 2, 3], "float64")

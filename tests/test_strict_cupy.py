@@ -23,11 +23,13 @@ ONES = np.ones(3)
 # What it refuses
 
 
+@pytest.mark.quick
 def test_it_goes_by_the_name_of_cupy(strict: Counts) -> None:
     assert backend.name() == "cupy"
     assert not isinstance(device(ONES), np.ndarray)
 
 
+@pytest.mark.quick
 def test_implicit_conversion_is_refused(strict: Counts) -> None:
     array, target = device(ONES), np.zeros(3)
     for convert in (
@@ -40,6 +42,7 @@ def test_implicit_conversion_is_refused(strict: Counts) -> None:
             convert()
 
 
+@pytest.mark.quick
 def test_mixing_in_operators_is_refused_from_both_sides(strict: Counts) -> None:
     array = device(ONES)
     for mix in (
@@ -55,6 +58,7 @@ def test_mixing_in_operators_is_refused_from_both_sides(strict: Counts) -> None:
             mix()
 
 
+@pytest.mark.quick
 def test_mixing_in_functions_is_refused(strict: Counts) -> None:
     array = device(ONES)
     for mix in (

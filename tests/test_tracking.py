@@ -62,6 +62,7 @@ def assert_same_results(found, expected):
 # --- the streams ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_one_sign_is_inverted_after_every_task_and_no_other_time():
     """Sutton: every 20 examples one of the five s_i changes sign, any of them by chance."""
     stream = SignStream(replace(SMALL, num_relevant=5), np.arange(40), "float64")
@@ -76,6 +77,7 @@ def test_one_sign_is_inverted_after_every_task_and_no_other_time():
     assert abs(signs[0].mean()) < 4 / np.sqrt(signs[0].size)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("target_noise", [0.0, 0.5])
 def test_the_target_is_the_sum_of_the_relevant_inputs_with_their_signs(target_noise, array_module):
     settings = replace(SMALL, target_noise=target_noise)
@@ -90,6 +92,7 @@ def test_the_target_is_the_sum_of_the_relevant_inputs_with_their_signs(target_no
         assert_allclose(noise, 0, atol=1e-14)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("kind", [SignStream, RateStream])
 def test_examples_do_not_depend_on_how_many_are_asked_for_at_a_time(kind):
     whole = kind(SMALL, np.array([3, 8]), "float64").examples(0, 200)
@@ -113,6 +116,7 @@ def test_the_rate_stream_is_a_random_walk_in_noise(array_module):
                 assert targets[step, run, place, 0] == pytest.approx(level + noise, abs=1e-12)
 
 
+@pytest.mark.quick
 def test_the_best_rate_is_the_steady_state_of_the_kalman_filter():
     """Uncertainty before an example P, gain P / (P + 1), after it P / (P + 1), then sigma^2 more; error P + 1."""
     for sigma in (0.1, 0.5, 2.0):

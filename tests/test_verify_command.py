@@ -59,6 +59,7 @@ def copied_vectors(tmp_path, monkeypatch):
 # --- Agreement --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_the_reference_agrees_with_itself():
     status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN, "--case", CONTRIBUTION)
     assert status == 0
@@ -66,6 +67,7 @@ def test_the_reference_agrees_with_itself():
     assert f"agrees {PLAIN} {number} of {number} quantities" in said and "2 cases: 2 agree." in said
 
 
+@pytest.mark.quick
 def test_of_few_quantities_the_line_says_how_many(write_adapter):
     adapter = write_adapter("def step(self, *args):\n    return {'outputs': super().step(*args)['forward/outputs']}")
     status, said = say("run", "--adapter", adapter, "--case", PLAIN)
@@ -88,6 +90,7 @@ def test_a_case_that_the_adapter_does_not_know_is_skipped(write_adapter):
     assert say("run", "--adapter", adapter, "--case", PLAIN, "--case", CONTRIBUTION)[0] == 2  # it was asked for by name
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("outcomes", "status"),
     [
@@ -103,6 +106,7 @@ def test_the_exit_status_is_0_only_where_nothing_speaks_against_it(outcomes, sta
     assert exit_status([Judgement(f"suite/{outcome}", outcome) for outcome in outcomes]) == status
 
 
+@pytest.mark.quick
 def test_not_implemented_in_the_middle_is_an_error(write_adapter):
     """PyTorch raises it for a missing kernel; that must not pass for "I do not know this case"."""
     adapter = write_adapter("def step(self, *args):\n    raise NotImplementedError('no kernel')")

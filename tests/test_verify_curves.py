@@ -24,6 +24,7 @@ def by_hand(mean, standard_error):
     return dataclasses.replace(load_case(IDS[0]), expected=expected)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "own, judgement",
     [
@@ -47,6 +48,7 @@ def test_a_bin_by_hand(own, judgement):
         assert verdict.difference == pytest.approx((sum(own) / 2 - 2) / 2)
 
 
+@pytest.mark.quick
 def test_a_curve_differs_where_a_bin_does_and_agrees_where_all_do():
     case = by_hand([2.0, 1.0, 4.0], [0.05, 0.001, 0.001])
     agrees, unsure, differs = [2.0, 1.0, 4.0], [2.15, 1.0, 4.0], [2.15, 1.0, 3.0]
@@ -63,12 +65,14 @@ def test_a_curve_differs_where_a_bin_does_and_agrees_where_all_do():
     assert "bin 1 is not finite" in judge(case, [*9 * [agrees], [2.0, np.inf, 4.0]]).says
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("errors", [np.zeros((30, 5)), np.zeros(4), np.zeros((9, 4)), [["a"] * 4] * 10])
 def test_other_shapes_get_a_sentence(errors):
     with pytest.raises(VerifyError, match=r"curve must be numbers \(runs, 4\) of 10 runs or more, not"):
         judge(load_case(IDS[0]), errors)
 
 
+@pytest.mark.quick
 def test_what_is_no_array_gets_a_sentence():
     with pytest.raises(VerifyError, match="a curve must be an array that NumPy can read"):
         judge(load_case(IDS[0]), [[1.0, 2.0], [1.0]])

@@ -5,12 +5,15 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from minilop import draws
 from minilop.verify.__main__ import main
 from minilop.verify.case import load_case
 from minilop.verify.mistakes.table import with_table
+
+pytestmark = pytest.mark.quick
 
 PAGE = Path(__file__).parents[1] / "docs" / "verify.md"
 TEXT = PAGE.read_text()

@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minilop.verify.case import load_case
 from minilop.verify.reference.functions import FUNCTIONS
 
+pytestmark = pytest.mark.quick
+
 EXACT = {"rtol": 1e-12, "atol": 1e-13}
 
 

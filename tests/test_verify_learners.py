@@ -23,6 +23,7 @@ from minilop.verify.reference.learners import LearnerReference
 
 CASES = [description.id for description in DESCRIPTIONS]
 FLAGGED = [description.id for description in DESCRIPTIONS if description.flags]
+FIRST_OF_SUITES = list({case_id.split("/")[0]: case_id for case_id in reversed(CASES)}.values())
 case_of = functools.cache(load_case)
 
 
@@ -66,6 +67,7 @@ def test_a_loop_over_units_or_weights_finds_the_same(case_id):
 WITH_GRADIENTS = [each.id for each in DESCRIPTIONS if each.id.split("/")[0] not in ("continual_backprop", "redo")]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("case_id", WITH_GRADIENTS)
 def test_gradients_are_the_slopes_of_the_loss(case_id):
     """Central differences of the mean loss along a random direction; at kinks of the relu they could not agree."""
@@ -91,6 +93,7 @@ def test_gradients_are_the_slopes_of_the_loss(case_id):
         assert by_hand == pytest.approx(along, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("case_id", CASES)
 def test_draws_are_those_of_the_documented_formula(case_id):
     """By Philox in Python's integers, a few slots of each array; the coordinates are those of the table in draws.py."""
@@ -148,17 +151,27 @@ def test_the_vectors_are_what_the_catalogue_makes(description):
         assert margin > (3e-4 if choice == "relu" else 1e-3)
 
 
+def check_agreement(case, mode):
+    verdict = compare(case, run_adapter(LearnerReference(), case, mode))
+    assert verdict.agrees, (case.dtype, mode, verdict.difference)
+    assert not verdict.not_returned
+
+
 @pytest.mark.parametrize("case_id", CASES)
-def test_the_reference_agrees_with_its_own_vectors(case_id, array_module):
-    """In both modes and dtypes, on NumPy and where CuPy's rules hold. Nothing is left out."""
+def test_the_reference_agrees_with_its_own_vectors(case_id):
+    """In both modes and dtypes. Nothing is left out."""
     for dtype in ("float64", "float32"):
-        case = case_of(case_id).cast(dtype)
         for mode in ("free", "resync"):
-            verdict = compare(case, run_adapter(LearnerReference(), case, mode))
-            assert verdict.agrees, (dtype, mode, verdict.difference)
-            assert not verdict.not_returned
+            check_agreement(case_of(case_id).cast(dtype), mode)
 
 
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("case_id", FIRST_OF_SUITES)
+def test_the_reference_agrees_where_the_rules_of_cupy_hold(case_id):
+    check_agreement(case_of(case_id), "free")
+
+
+@pytest.mark.quick
 def test_the_cases_have_every_utility_and_convention():
     """Each value of each option of Continual Backprop is in some case."""
     seen = {
@@ -185,6 +198,7 @@ def test_the_cases_have_every_utility_and_convention():
         assert {(name, True), (name, False)} <= seen
 
 
+@pytest.mark.quick
 def test_every_trajectory_is_long_enough_for_what_shows_late():
     """A unit must mature, be replaced, mature again and be ranked among older ones. Residual networks are too large."""
     for description in DESCRIPTIONS:
@@ -248,6 +262,7 @@ def test_there_is_a_case_for_every_mistake():
         assert (Path(minilop.__file__).parent.parent / mistake.page).is_file()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("case_id", FLAGGED)
 def test_a_known_mistake_is_named_and_no_other(case_id, monkeypatch):
     """Where a case is there to catch a mistake, a trace with it fails and has its name alone, in both modes and dtypes."""

@@ -10,6 +10,8 @@ from test_prediction import slow_swift_td, slow_tidbd, slow_true_online
 from minilop.verify.case import load_case
 from minilop.verify.catalogue import linear, prediction
 
+pytestmark = pytest.mark.quick
+
 IDS = {"linear": [each.id for each in linear.DESCRIPTIONS], "prediction": [each.id for each in prediction.DESCRIPTIONS]}
 
 # Rounding of 1e-16 in 100 steps of sums of 6 numbers; exp and log of step sizes round differently here and there.

@@ -17,6 +17,7 @@ from minilop.verify.reference import Reference
 every_case = pytest.mark.parametrize("case_id", [each.id for each in ppo.DESCRIPTIONS])
 
 
+@pytest.mark.quick
 @every_case
 def test_the_orders_of_samples_are_those_of_the_formula(case_id):
     case = load_case(case_id)
@@ -28,6 +29,7 @@ def test_the_orders_of_samples_are_those_of_the_formula(case_id):
             assert sorted(order) == list(range(16))
 
 
+@pytest.mark.quick
 @every_case
 def test_a_rollout_has_failures_time_outs_and_ratios_on_either_side(case_id):
     case = load_case(case_id)
@@ -37,6 +39,7 @@ def test_a_rollout_has_failures_time_outs_and_ratios_on_either_side(case_id):
     assert min(case.margins.values()) >= 1e-3
 
 
+@pytest.mark.quick
 @every_case
 def test_wrong_orders_do_not_go_unnoticed(case_id):
     """The reference draws its own; whoever takes those of the file takes the same ones."""
@@ -53,6 +56,7 @@ def test_wrong_orders_do_not_go_unnoticed(case_id):
     assert (difference.step, difference.phase) == (0, "mini_batches")
 
 
+@pytest.mark.quick
 @every_case
 def test_values_and_advantages_layer_by_layer_and_step_by_step(case_id):
     """Of the first update, with the initial value network."""

@@ -101,6 +101,7 @@ def test_an_adapter_option_of_another_project_is_left_alone(run_pytest, tmp_path
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.quick
 def test_other_runs_of_pytest_have_no_new_options(run_pytest):
     """The entry point is in every run of pytest; it must leave those alone that are not of the kit."""
     result = run_pytest("--adapter", "adapter.py:Adapter")

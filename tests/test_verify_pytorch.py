@@ -27,6 +27,7 @@ DTYPES = ("float64", "float32")
 STATELESS = ("functions", "slowly_changing_regression")  # suites without steps from state to state
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case_id", case_ids())
 def test_pytorch_agrees_from_the_first_step_to_the_last(case_id: str, dtype: str) -> None:
@@ -42,6 +43,7 @@ def test_pytorch_agrees_from_the_first_step_to_the_last(case_id: str, dtype: str
     assert verdict.not_returned == ()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case_id", [case_id for case_id in case_ids() if case_id.split("/")[0] not in STATELESS])
 def test_pytorch_agrees_step_by_step(case_id: str, dtype: str) -> None:
@@ -51,10 +53,12 @@ def test_pytorch_agrees_step_by_step(case_id: str, dtype: str) -> None:
     assert verdict.agrees, verdict.difference
 
 
+@pytest.mark.quick
 def test_adapter_is_found_by_file_and_class() -> None:
     assert load_adapter(f"{FOLDER / 'pytorch_adapter.py'}:Adapter").__name__ == "Adapter"
 
 
+@pytest.mark.quick
 def test_pytorch_side_imports_nothing_of_minilop() -> None:
     files = [FOLDER / "pytorch_adapter.py", *(FOLDER / "pytorch_adapters").glob("*.py")]
     for file in files:
@@ -112,6 +116,7 @@ def test_mistake_in_pytorch_gets_its_name(
     pytest.fail("no case finds it")
 
 
+@pytest.mark.quick
 def test_adapter_says_what_it_does_not_know() -> None:
     """A learner of another network is a case that is left out, not a mistake."""
     case = load_case("sgd/plain")

@@ -40,6 +40,7 @@ def test_what_a_template_does_not_know_is_skipped(framework, tmp_path, monkeypat
     assert "2 agree" in result.output and "error" not in result.output.rsplit("\n", 2)[1]
 
 
+@pytest.mark.quick
 def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("precious")
@@ -48,6 +49,7 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     assert file.read_text() == "precious"
 
 
+@pytest.mark.quick
 def test_an_adapter_can_be_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["new-adapter", "torch", "--out", "-"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import device, host, slope
+from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import backend
@@ -10,13 +10,14 @@ from minilop.layers import Convolution, Winograd
 from minilop.layers.winograd import INPUT, KERNEL, OUTPUT, framed, tiled
 from minilop.networks import Network
 
-pytestmark = pytest.mark.usefixtures("array_module")
+pytestmark = pytest.mark.quick
 
 
 def numbers(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+@on_both_array_modules
 def test_four_results_of_six_taps_by_hand():
     """The kernel 1 2 3 on 4 5 6 7 8 9 gives 4 + 10 + 18, 5 + 12 + 21 and so on; 1 + 2 x + 3 x^2 has the values below."""
     values = KERNEL @ [1, 2, 3]
@@ -45,6 +46,7 @@ def two_layers(channels, outputs, seeds, dtype="float64"):
     return plain, fast
 
 
+@on_both_array_modules
 @pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])  # one row of tiles at a time, or many
 @pytest.mark.parametrize("size", [(8, 8), (7, 5), (1, 2), (4, 13)])
 @pytest.mark.parametrize("seeds", [4, [4, 5]])
