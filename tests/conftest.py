@@ -15,7 +15,6 @@ the stand-in refuses to mix the two, and so does CuPy.
 Tests run in one process per core by pytest-xdist, each with one BLAS thread; without pytest-xdist, one after the other.
 """
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,11 +30,11 @@ from minilop import backend
 from minilop.backend import Array, xp
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where pytest-xdist is missing, accept and ignore the options that setup.cfg gives it."""
-    if importlib.util.find_spec("xdist") is None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Without pytest-xdist, accept and ignore the options that setup.cfg gives it."""
+    if not pluginmanager.hasplugin("xdist"):
         for option in ("--numprocesses", "--dist"):
-            parser.addoption(option, help="ignored: pytest-xdist is not installed")
+            parser.addoption(option, help="ignored without pytest-xdist")
 
 
 on_both_array_modules = pytest.mark.usefixtures("array_module")
