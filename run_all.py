@@ -26,6 +26,7 @@ from minilop.experiment.blocks import divide, take_stock
 from minilop.experiment.drawing import check_writable, draw
 from minilop.experiment.engines import choose_engine
 from minilop.experiment.progress import Progress, announce
+from minilop.experiment.results import older_results
 from minilop.experiment.runner import Interrupted, Workplace
 from minilop.experiment.selection import choose, choose_problems, find_data, left_out
 from minilop.experiment.settings import SettingsError, sentence
@@ -48,7 +49,7 @@ from problems import PROBLEMS
 @click.option("--engine", "engine_name", metavar="NAME", help="serial or process[:n].  [default: a process per core]")
 @click.option("--shard", metavar="I/N", help="Only every N-th run, from the I-th on.")
 @click.option(
-    "--set", "changes", multiple=True, metavar="WHAT=VALUE", help="problem.[learner.]setting=value; repeatable."
+    "--set", "changes", multiple=True, metavar="WHAT=VALUE", help="problem.[learner.[part.]]setting=value; repeatable."
 )
 @click.option("--list", "only_list", is_flag=True, help="Show problems, learners and settings.")
 @click.option("--status", "only_status", is_flag=True, help="Show what is done.")
@@ -100,6 +101,8 @@ def main(
 
     try:
         chosen = find_data(chosen, data, leave_out)
+        if older := older_results(out, [(experiment, one.seeds) for one in chosen for experiment in one.experiments]):
+            warn(older)
         if figures_only:
             for one in chosen:
                 click.echo("\n".join(finish_problem(one.problem)))

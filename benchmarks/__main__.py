@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.pairs import compare, processor
 from benchmarks.rows import ROWS
-from minilop import backend
+from minilop.experiment.memory import keep_freed_memory
 from minilop.experiment.settings import unknown
 
 
@@ -30,7 +30,7 @@ def main(names: Sequence[str], only_list: bool, json_file: Path | None) -> None:
     for name in names:
         if name not in ROWS:
             raise click.UsageError(str(unknown("row", name, ROWS)))
-    backend.keep_freed_memory()
+    keep_freed_memory()
     click.echo(f"One thread of {processor()}; processor time per run-step, medians of interleaved rounds.")
     rows = []
     with np.errstate(all="ignore"):

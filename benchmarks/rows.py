@@ -1,18 +1,19 @@
 """What is compared: a name and a function that makes the pair, for every row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.pairs import Pair
 from minilop import draws
-from minilop.learner import Learner, LearnerSettings, make_mlp
+from minilop.fast import BufferedSGD, InPlaceSGD
+from minilop.learner import Learner
+from minilop.learner_settings import LearnerSettings, make_learner, make_mlp
 from minilop.losses import cross_entropy, squared_error
-from minilop.networks import convnet, mlp
-from minilop.plasticity import Dynamic
-from minilop.plasticity.dynamic import DynamicSettings
+from minilop.optimizers import SGD, Adam, NetworkIDBD
+from minilop.plasticity import ContinualBackprop, GenerateAndTest
+from minilop.recipes import convnet, mlp
 from minilop.reinforcement import PPO, PPOSettings
 from minilop.residual_networks import resnet
 from problems.ant import AntEnvironments, AntSettings
@@ -36,22 +37,24 @@ _RATES = {5: 1e-4, 100: 1e-5, 2000: 1e-6}  # replacement rate by width
 
 def _regression(num_runs: int, continual: bool) -> Pair:
     """Slowly-Changing Regression: 20 - 5 - 1, one example a step, squared error."""
-    settings = LearnerSettings(step_size=0.01)
+    settings = LearnerSettings(SGD(step_size=0.01))
     if continual:
-        settings = replace(settings, replacement_rate=1e-4, rounding="chance", maturity_threshold=10)
+        rule = ContinualBackprop(replacement_rate=1e-4, rounding="chance", maturity_threshold=10)
+        settings = settings.with_rules(rule)
     generator = np.random.default_rng(0)
-    bits = generator.integers(0, 2, (_EXAMPLES, 20, num_runs)).astype("float32")
-    inputs = bits.swapaxes(-1, -2)[..., None]  # (T, R, 20, 1), the runs last in memory
+    bits = generator.integers(0, 2, (_EXAMPLES, num_runs, 20)).astype("float32")
+    inputs = bits[..., None]  # (T, R, 20, 1)
     targets = generator.normal(size=(_EXAMPLES, num_runs, 1, 1)).astype("float32")
-    return _pair((20, 5, 1), settings, num_runs, inputs, targets, bits[:, :, 0], targets[:, 0, 0])
+    return _pair((20, 5, 1), settings, num_runs, inputs, targets, bits[:, 0], targets[:, 0, 0])
 
 
 def _permuted_mnist(width: int, continual: bool) -> Pair:
     """Online Permuted MNIST: 784 - width - width - width - 10, one example a step, cross-entropy."""
     if continual:
-        settings = LearnerSettings(step_size=0.003, replacement_rate=_RATES[width], update="in_place")
+        rule = ContinualBackprop(replacement_rate=_RATES[width])
+        settings = LearnerSettings(InPlaceSGD(step_size=0.003), (rule,))
     else:
-        settings = LearnerSettings(step_size=0.003, update="pending")
+        settings = LearnerSettings(BufferedSGD(step_size=0.003))
     generator = np.random.default_rng(0)
     images = generator.random((_EXAMPLES, 784)).astype("float32") * (generator.random((_EXAMPLES, 784)) < 0.2)
     labels = generator.integers(0, 10, _EXAMPLES)
@@ -65,14 +68,16 @@ def _dynamic(width: int) -> Pair:
 
     Units are old enough at once, so that making new ones is part of the time.
     """
-    sizes, backprop = (64, width, width, 10), LearnerSettings(step_size=0.01)
-    settings = DynamicSettings(activation=backprop.activation, maturity_threshold=1)
+    sizes = (64, width, width, 10)
     generator = np.random.default_rng(0)
     images = generator.random((_EXAMPLES, 1, 64, 1)).astype("float32")
     examples = list(zip(images, generator.integers(0, 10, (_EXAMPLES, 1, 1))))
-    dynamic = Dynamic(mlp(sizes, settings.activation, [0], "float32"), cross_entropy, settings)
-    learner = Learner(make_mlp(sizes, backprop, [0]), cross_entropy, backprop)
-    return Pair(_in_turn(dynamic.step, examples), _in_turn(learner.step, examples))
+
+    def learner(optimizer: Any, *rules: Any) -> Learner:
+        return Learner(mlp(sizes, "relu", [0], "float32"), cross_entropy, optimizer, rules)
+
+    three_levels = learner(NetworkIDBD(step_size=0.003, meta_step_size=0.03), GenerateAndTest(maturity_threshold=1))
+    return Pair(_in_turn(three_levels.step, examples), _in_turn(learner(SGD(step_size=0.01)).step, examples))
 
 
 def _pair(
@@ -86,55 +91,55 @@ def _pair(
 ) -> Pair:
     """Our learner with R runs beside PyTorch's with one, each shown the examples in turn."""
     loss = squared_error if sizes[-1] == 1 else cross_entropy
-    learner = Learner(make_mlp(sizes, settings, range(num_runs)), loss, settings)
+    learner = make_learner(make_mlp(sizes, settings, range(num_runs)), loss, settings)
     ours = _in_turn(learner.step, list(zip(inputs, targets)))
     if torch is None:
         return Pair(ours, None, num_runs)
     peer_loss = torch.nn.functional.mse_loss if sizes[-1] == 1 else torch.nn.functional.cross_entropy
-    if settings.replacement_rate:
-        peer: Any = peers.ContinualBackprop(
-            sizes, peer_loss, settings.step_size, settings.replacement_rate, settings.maturity_threshold
-        )
+    step_size = settings.optimizer.step_size
+    if settings.rules:
+        rule: Any = settings.rules[0]
+        peer: Any = peers.ContinualBackprop(sizes, peer_loss, step_size, rule.replacement_rate, rule.maturity_threshold)
     else:
-        peer = peers.Backprop(sizes, peer_loss, settings.step_size)
+        peer = peers.Backprop(sizes, peer_loss, step_size)
     examples = list(zip(torch.tensor(peer_inputs)[:, None], torch.tensor(peer_targets)[:, None]))
     return Pair(ours, _in_turn(peer.learn, examples), num_runs)
 
 
 def _convnet(num_runs: int, memory_format: str) -> Pair:
     """The network of Continual ImageNet, a mini-batch of 100 images of 3 x 32 x 32, momentum 0.9."""
-    settings = LearnerSettings(step_size=0.01, momentum=0.9)
+    optimizer = SGD(step_size=0.01, momentum=0.9)
     generator = np.random.default_rng(0)
     images = generator.random((num_runs, 3, 32, 32, 100)).astype("float32")
     labels = generator.integers(0, 2, (num_runs, 100))
-    learner = Learner(convnet(range(num_runs), "float32"), cross_entropy, settings)
+    learner = Learner(convnet(range(num_runs), "float32"), cross_entropy, optimizer)
     ours = _in_turn(learner.step, [(images, labels)])
     if torch is None:
         return Pair(ours, None, num_runs)
     chosen = getattr(torch, memory_format)
-    peer = peers.ConvolutionalBackprop(settings.step_size, settings.momentum, chosen)
+    peer = peers.ConvolutionalBackprop(optimizer.step_size, optimizer.momentum, chosen)
     batch = torch.tensor(np.moveaxis(images[0], -1, 0).copy()).contiguous(memory_format=chosen)
     return Pair(ours, _in_turn(peer.learn, [(batch, torch.tensor(labels[0]))]), num_runs)
 
 
-def _resnet(winograd: bool, memory_format: str) -> Pair:
+def _resnet(memory_format: str) -> Pair:
     """The network of class-incremental CIFAR-100, a mini-batch of 90 images of 3 x 32 x 32, momentum and weight decay."""
-    settings = LearnerSettings(step_size=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = SGD(step_size=0.01, momentum=0.9, weight_decay=5e-4)
     generator = np.random.default_rng(0)
     images = generator.random((1, 3, 32, 32, 90)).astype("float32")
     labels = generator.integers(0, 100, (1, 90))
-    learner = Learner(resnet([0], "float32", winograd=winograd), cross_entropy, settings)
+    learner = Learner(resnet([0], "float32"), cross_entropy, optimizer)
     ours = _in_turn(learner.step, [(images, labels)])
     if torch is None:
         return Pair(ours, None)
     chosen = getattr(torch, memory_format)
-    peer = peers.ResidualBackprop(settings.step_size, settings.momentum, settings.weight_decay, chosen)
+    peer = peers.ResidualBackprop(optimizer.step_size, optimizer.momentum, optimizer.weight_decay, chosen)
     batch = torch.tensor(np.moveaxis(images[0], -1, 0).copy()).contiguous(memory_format=chosen)
     return Pair(ours, _in_turn(peer.learn, [(batch, torch.tensor(labels[0]))]))
 
 
 def _ppo(num_runs: int) -> PPO:
-    settings = LearnerSettings(optimizer="adam", step_size=1e-4, beta_1=0.99, beta_2=0.99)
+    settings = LearnerSettings(Adam(step_size=1e-4, beta_1=0.99, beta_2=0.99))
     return PPO(PPOSettings(), settings, 27, 8, range(num_runs))
 
 
@@ -237,9 +242,8 @@ ROWS: dict[str, Callable[[], Pair]] = {
     "ppo_update": lambda: _ppo_update(1),
     "ppo_action_1_run": lambda: _ppo_action(1),
     "ppo_action_30_runs": lambda: _ppo_action(30),
-    "resnet": lambda: _resnet(False, "contiguous_format"),
-    "resnet_winograd": lambda: _resnet(True, "contiguous_format"),
-    "resnet_winograd_peer_channels_last": lambda: _resnet(True, "channels_last"),
+    "resnet": lambda: _resnet("contiguous_format"),
+    "resnet_peer_channels_last": lambda: _resnet("channels_last"),
     "ant_step_256": lambda: _ant(1),
     "ant_step_5_runs_of_256": lambda: _ant(5),
 }

@@ -6,9 +6,7 @@
 Host-side code (files, figures, counts that all runs share) imports NumPy itself as `np`, and fetches with `to_host`.
 """
 
-import ctypes
 import importlib
-import sys
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -98,31 +96,6 @@ def blocks(length: int, size: int) -> Iterator[slice]:
     numbers = size if name() == "cupy" else NUMBERS_IN_CACHE
     step = max(1, numbers * length // max(1, size))
     return (slice(start, start + step) for start in range(0, length, step))
-
-
-def blocks_of_places(height: int, width: int, size: int) -> Iterator[tuple[slice, slice]]:
-    """The same of two axes of an image: some whole rows, or a part of one where not even one fits."""
-    for rows in blocks(height, size):
-        for columns in blocks(width, size * (rows.stop - rows.start) // height):
-            yield rows, columns
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc's allocator to keep large freed blocks; does nothing elsewhere.
-
-    By default every temporary array of a few megabytes is given back to the kernel and faulted in again at the next
-    step, which costs a convolutional network about a fifth of its time.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library, for example musl
-        return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # numbers of glibc's malloc.h
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 256 << 20)
 
 
 use("numpy")

@@ -169,7 +169,7 @@ def _draw(
     return result.reshape(leading + shape)
 
 
-class Ahead:
+class PrefetchedDraws:
     """Draws that every step needs, made for many steps at a time because small draws cost mostly overhead.
 
     draw   from steps, a host array (T,) + (1,) * dimensions, to an array with T first

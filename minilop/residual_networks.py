@@ -1,10 +1,12 @@
-"""Residual networks (He, Zhang, Ren and Sun, CVPR 2016): a network whose layers may read values other than the last one,
-and the ResNet-18 of class-incremental CIFAR-100, with smaller members of its family.
+"""Residual networks (He, Zhang, Ren and Sun, CVPR 2016).
 
-The network of Dohare et al. (2024), nets/torchvision_modified_resnet.py, is torchvision's with these departures:
+A network whose layers may take values other than the last one, and the ResNet-18 of class-incremental CIFAR-100, with
+smaller members of its family.
 
-    stem              3 x 3, stride 1, without max-pooling: the images have 32 x 32 pixels only
-    biases            every convolution has one, those of the shortcuts too
+The network of Dohare et al. (2024), nets/torchvision_modified_resnet.py, differs from torchvision's as follows:
+
+    stem              3 x 3, stride 1, without max-pooling, because the images have only 32 x 32 pixels
+    biases            every convolution has one, including those of the shortcuts
     initial weights   normal, variance 2 / fan_in for convolutions and 1 / fan_in for the head; biases 0
 """
 
@@ -13,16 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minilop.backend import Array
-from minilop.layers import Activation, Add, BatchNorm, Convolution, Dense, GlobalAveragePool, Winograd
+from minilop.layers import Activation, Add, BatchNorm, Convolution, Dense, GlobalAveragePool
 from minilop.layers.layer import Layer
 from minilop.networks import HiddenLayer, Network
 
 
 class Graph(Network):
-    """A network in which a layer may name its `sources`, any values before it; a value may be read more than once.
+    """A network in which a layer may name its `sources`, any earlier values; a value may have several consumers.
 
-    Layers with two sources take and return pairs. `backward` returns None in place of gradients that `fill_gradients`
-    has no use for, a quarter of the memory of a step. Everything else is as in `Network`.
+    values[0] are the inputs, and values[i + 1] are the outputs of layer i. A layer with two sources takes a pair of
+    arrays and returns a pair of gradients. To save a quarter of the memory of a step, `backward` returns None in place
+    of gradients that `fill_gradients` does not use. Everything else is as in `Network`.
     """
 
     def forward(self, inputs: Array) -> list[Array]:
@@ -32,34 +35,36 @@ class Graph(Network):
         return values
 
     def look(self, inputs: Array, measure: Callable[[Array], Any]) -> list[Any]:
-        """`measure` of the features (R, H, N) of each hidden layer; a value that nobody reads any more is not kept.
+        """`measure` of the features (R, H, N) of each hidden layer.
 
-        What remains of a thousand images is so the largest few values, not all of them.
+        A value is dropped after its last consumer has used it, so the network can look at a thousand images without
+        storing all values of all layers.
         """
-        last_reader = {place: layer.index for layer in self.layers for place in _sources(layer)}
-        hidden = {layer.features: layer for layer in self.hidden}
+        last_consumer = {source: layer.index for layer in self.layers for source in _sources(layer)}
+        hidden = {layer.feature_index: layer for layer in self.hidden}
         values: list[Any] = [inputs, *[None] * len(self.layers)]
-        found = []
+        measured = []
         for layer in self.layers:
             values[layer.index + 1] = layer.forward(_inputs(layer, values))
-            for place in _sources(layer):
-                if last_reader[place] == layer.index:
-                    values[place] = None
+            for source in _sources(layer):
+                if last_consumer[source] == layer.index:
+                    values[source] = None
             if layer.index + 1 in hidden:
-                found.append(measure(hidden[layer.index + 1].unit_features(values)))
-        return found
+                measured.append(measure(hidden[layer.index + 1].unit_features(values)))
+        return measured
 
     def backward(self, values: list[Array], output_gradient: Array) -> list[Array]:
         gradients: list[Any] = [None] * len(values)  # of the loss with respect to each value
         gradients[-1] = output_gradient
         for layer in reversed(self.layers):
-            places = _sources(layer)
-            if places == (0,):  # nobody asks for the gradient of the network's inputs
+            sources = _sources(layer)
+            if sources == (0,):  # the gradient with respect to the network's inputs is not needed
                 continue
-            found = layer.backward(_inputs(layer, values), values[layer.index + 1], gradients[layer.index + 1])
-            for place, gradient in zip(places, found if layer.sources[1:] else (found,)):
-                # Not in place: the two gradients of a sum are one array.
-                gradients[place] = gradient if gradients[place] is None else gradients[place] + gradient
+            result = layer.backward(_inputs(layer, values), values[layer.index + 1], gradients[layer.index + 1])
+            input_gradients = result if len(sources) > 1 else (result,)
+            for source, gradient in zip(sources, input_gradients):
+                # Not in place, because the two gradients of a sum are the same array.
+                gradients[source] = gradient if gradients[source] is None else gradients[source] + gradient
             if isinstance(layer, BatchNorm) or not layer.parameter_shapes():
                 gradients[layer.index + 1] = None
         return gradients[1:]
@@ -71,34 +76,30 @@ class Graph(Network):
 
 
 def _sources(layer: Layer) -> tuple[int, ...]:
+    """Indices into `values`; by default the outputs of the layer before."""
     return layer.sources or (layer.index,)
 
 
 def _inputs(layer: Layer, values: list[Array]) -> Any:
-    """What a layer reads: an array, or a pair of arrays."""
-    first, *others = (values[place] for place in _sources(layer))
+    """The inputs of a layer: an array, or a pair of arrays if it has two sources."""
+    first, *others = (values[source] for source in _sources(layer))
     return (first, *others) if others else first
 
 
 @dataclass
-class _Listed:
+class _Part:
     """A hidden layer while the network is being put together."""
 
     convolution: Convolution
     normalization: BatchNorm
-    features: int
-    readers: list[Convolution | Dense] = field(default_factory=list)  # of the features, the one listed next first
+    feature_index: int
+    consumers: list[Convolution | Dense] = field(default_factory=list)  # of the features, in forward order
 
     def hidden_layer(self) -> HiddenLayer:
-        following, *further = self.readers
+        outgoing, *shortcut_consumers = self.consumers
+        norm, index = self.normalization, self.feature_index
         return HiddenLayer(
-            self.convolution,
-            self.features,
-            following,
-            bias=self.convolution,
-            outgoing_bias=following,
-            normalization=self.normalization,
-            further=tuple(further),
+            self.convolution, index, outgoing, self.convolution, outgoing, norm, tuple(shortcut_consumers)
         )
 
 
@@ -111,83 +112,71 @@ def resnet(
     image_size: int = 32,
     num_channels: int = 3,
     num_outputs: int = 100,
-    winograd: bool = False,
 ) -> Graph:
-    """The residual network of class-incremental CIFAR-100, a ResNet-18: stem, stages of blocks, mean over places, head.
+    """The residual network of class-incremental CIFAR-100, a ResNet-18: stem, stages of blocks, global average, head.
 
         block(x) = relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))
 
-    Layers with weights are counted in this order: stem; of each block the first convolution, the second, and the one of its
-    shortcut if it has one; head.
+    The first block of every stage except the first halves height and width by a stride of 2, and its shortcut is a
+    1 x 1 convolution with a normalization. All other shortcuts are the identity.
 
-    The first block of every stage but the first halves height and width, by a stride of 2, and its shortcut is a 1 x 1
-    convolution with a normalization; the others' shortcuts are the identity.
+    widths   channels of each stage; the stem has as many as the first stage
+    blocks   number of blocks of each stage
 
-    widths     channels of each stage; the stem has as many as the first
-    blocks     how many blocks each stage has
-    winograd   compute 3 x 3 convolutions of stride 1 by Winograd's algorithm: faster, and equal but for rounding
+    Layers with weights are numbered in this order: stem; for each block its first convolution, its second, and the
+    one of its shortcut if there is one; head. As published (res_gnt.py), the hidden layers are all convolutions
+    except those of shortcuts, in forward order. The features of a block's second convolution are the outputs of the
+    block. Those of the last convolution are averages over all positions.
 
-    Hidden layers are all convolutions but those of the shortcuts, in forward order, as published (res_gnt.py). The units of
-    a block's second convolution have the block's output as their features, those of the last one its mean over places.
-
-    Raises ValueError where widths and blocks do not describe stages.
+    Raises ValueError if widths and blocks do not describe stages.
     """
     if len(widths) != len(blocks) or not widths or min(*widths, *blocks) < 1:
         raise ValueError(f"Stages need a width and a number of blocks each, not widths {widths} and blocks {blocks}.")
     layers: list[Layer] = []
-    listed: list[_Listed] = []
-    stream: list[_Listed] = []  # those whose channels the present stage carries along
+    parts: list[_Part] = []
+    stream: list[_Part] = []  # those whose channels are in the sums that shortcuts carry on
 
-    def append(*new: Layer) -> int:
-        """Returns the place of the last one's outputs in the values."""
-        layers.extend(new)
+    def append(*new_layers: Layer) -> int:
+        """Append layers; returns the index in `values` of the outputs of the last one."""
+        layers.extend(new_layers)
         return len(layers)
 
-    def convolution(num_inputs: int, num_outputs: int, size: int, stride: int) -> Convolution:
-        if winograd and size == 3 and stride == 1 and layers:  # for the stem's few channels it does not pay
-            return Winograd(num_inputs, num_outputs, scheme="kaiming_normal", has_bias=True)
-        return Convolution(
-            num_inputs,
-            num_outputs,
-            size,
-            scheme="kaiming_normal",
-            stride=stride,
-            padding=size // 2,
-            has_bias=True,
-            keep_patches=False,
-        )
+    def add_consumer_of_stream(consumer: Convolution | Dense) -> None:
+        for part in stream:
+            part.consumers.append(consumer)
 
-    def listen(reader: Convolution | Dense) -> None:
-        """`reader` reads the stream."""
-        for each in stream:
-            each.readers.append(reader)
+    def convolution(num_inputs: int, num_outputs: int, size: int, stride: int) -> Convolution:
+        padding = size // 2
+        return Convolution(
+            num_inputs, num_outputs, size, scheme="kaiming_normal", stride=stride, padding=padding, has_bias=True
+        )
 
     num_inputs = widths[0]
     stem, norm = convolution(num_channels, num_inputs, 3, 1), BatchNorm(num_inputs, image=True)
-    place = append(stem, norm, Activation("relu"))  # of the stream's present values
-    listed.append(_Listed(stem, norm, place))
-    stream.append(listed[-1])
+    block_input = append(stem, norm, Activation("relu"))  # index in `values`
+    parts.append(_Part(stem, norm, block_input))
+    stream.append(parts[-1])
     for stage, (width, num_blocks) in enumerate(zip(widths, blocks)):
         for stride in [2 if stage else 1] + [1] * (num_blocks - 1):
             first, norm = convolution(num_inputs, width, 3, stride), BatchNorm(width, image=True)
-            listen(first)
             second = convolution(width, width, 3, 1)
-            listed.append(_Listed(first, norm, append(first, norm, Activation("relu")), [second]))
+            add_consumer_of_stream(first)
+            parts.append(_Part(first, norm, append(first, norm, Activation("relu")), [second]))
             norm = BatchNorm(width, image=True)
-            branch, shortcut = append(second, norm), place
+            branch, shortcut = append(second, norm), block_input
             if stride == 2:
                 projection = convolution(num_inputs, width, 1, stride)
-                projection.sources = (place,)
+                projection.sources = (block_input,)
                 shortcut = append(projection, BatchNorm(width, image=True))
-                listen(projection)
-                stream = []  # a new one begins
-            place = append(Add(branch, shortcut), Activation("relu"))
-            listed.append(_Listed(second, norm, place))
-            stream.append(listed[-1])
+                add_consumer_of_stream(projection)
+                stream = []  # the channels of this stage are new
+            block_input = append(Add(branch, shortcut), Activation("relu"))
+            parts.append(_Part(second, norm, block_input))
+            stream.append(parts[-1])
             num_inputs = width
-    listed[-1].features = append(GlobalAveragePool())
+    parts[-1].feature_index = append(GlobalAveragePool())
     head = Dense(num_inputs, num_outputs, "identity", "kaiming_normal")
     append(head)
-    listen(head)
-    hidden = [each.hidden_layer() for each in listed]
+    add_consumer_of_stream(head)
+    hidden = [part.hidden_layer() for part in parts]
     return Graph(layers, hidden, seeds, dtype, (num_channels, image_size, image_size))

@@ -32,18 +32,21 @@ from typing import Literal
 import numpy as np
 
 from minilop import backend, diagnostics, draws
+from minilop import state as states
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.data.augmentation import augment
 from minilop.experiment.problem import Scale
-from minilop.learner import Learner, LearnerSettings, check_one_example
+from minilop.learner_settings import LearnerSettings, check_one_example, make_learner
 from minilop.losses import cross_entropy
-from minilop.networks import Network, linear
+from minilop.networks import Network
+from minilop.optimizers import SGD
+from minilop.recipes import linear
 from minilop.residual_networks import Graph, resnet
 from problems.class_incremental_cifar_figures import figures
 from problems.class_incremental_cifar_images import MEAN_AND_DEVIATION, data_source, read_images
 from problems.class_incremental_cifar_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
-from problems.curves import Curves, named, part
+from problems.curves import Curves
 from problems.generated_images import check_halvings
 
 __all__ = ["SCALES", "TITLE", "ClassIncremental", "Settings", "data_source", "figures", "start"]
@@ -78,7 +81,6 @@ class Settings:
     rotation: float = 15.0  # degrees, at most
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the stages of the residual network
     blocks: tuple[int, ...] = (2, 2, 2, 2)  # of each stage
-    winograd: bool = False  # another way to the same numbers but for rounding, faster for wide stages
     num_diagnostic_images: int = 1000
 
     def __post_init__(self) -> None:
@@ -124,14 +126,11 @@ def make_network(
 
     Raises ValueError for learners that want another one than residual networks are.
     """
-    if learner_settings.update != "gradient":
-        raise ValueError(
-            f"update={learner_settings.update} is for dense layers and one example a step; choose update=gradient"
-        )
     check_one_example(learner_settings, settings.batch_size)
-    if learner_settings.network == "linear":
+    asked = learner_settings.network
+    if asked.kind == "linear":
         return linear(input_shape, settings.num_classes, seeds, learner_settings.dtype)
-    if learner_settings.activation != "relu" or learner_settings.dropout or learner_settings.batch_norm:
+    if asked.activation != "relu" or asked.dropout or asked.batch_norm:
         raise ValueError(
             "the residual network has relus, is always normalized and never drops; leave these settings out"
         )
@@ -143,7 +142,6 @@ def make_network(
         image_size=input_shape[-1],
         num_channels=input_shape[0],
         num_outputs=settings.num_classes,
-        winograd=settings.winograd,
     )
 
 
@@ -173,13 +171,15 @@ class ClassIncremental:
                 "one image, of which the last stage sees a single place, has no variance to normalize by; choose another "
                 "batch_size or num_diagnostic_images, larger images, or fewer widths and blocks"
             )
-        if settings.heads == "paper" and learner_settings.optimizer != "sgd":
+        if settings.heads == "paper" and not isinstance(learner_settings.optimizer, SGD):
             raise ValueError(
-                "heads=paper begins outputs without a memory of their own, which is for optimizer=sgd; choose that, or "
+                "heads=paper starts outputs without state of their own, which is for the optimizer sgd; choose it, or "
                 "heads=published_code"
             )
         network = make_network(settings, learner_settings, images.shape[2:], seeds)
-        self.learner = Learner(network, self.loss, learner_settings)
+        self.learner = make_learner(network, self.loss, learner_settings)
+        self.reset = learner_settings.reset
+        self.initial_step_size = self.learner.optimizer.step_size
         self.images = xp.asarray(images.reshape(-1, *images.shape[2:]))  # (K N, C, Y, X)
         self.images_of_class = images.shape[1]
         self.class_order = to_host(draws.permutation(network.seeds, "order of classes", settings.num_classes))
@@ -251,7 +251,7 @@ class ClassIncremental:
 
     def learn(self, first: int, stop: int) -> None:
         """From mini-batches `first` to `stop` - 1 of the epoch."""
-        self.learner.optimizer.step_size = self.learner.settings.step_size * self.settings.step_size_at(self.epoch)
+        self.learner.optimizer.step_size = self.initial_step_size * self.settings.step_size_at(self.epoch)
         for step in range(first, stop):
             _, losses = self.learner.step(*self.mini_batch(step))
             self.finite &= xp.isfinite(losses).all(axis=-1)
@@ -259,8 +259,8 @@ class ClassIncremental:
     def begin_increment(self) -> None:
         """Classes arrive: a look at the network as it is, then new weights for the learners that want them."""
         self.at_start.add(self.increment, self.diagnose())
-        if self.increment:
-            self.learner.forget(self.increment)
+        if self.increment and self.reset != "nothing":
+            self.learner.reset(self.reset, draw=self.increment)
         if self.settings.heads == "paper":
             self.add_outputs()
         self.finite[...] = True
@@ -443,12 +443,12 @@ class ClassIncremental:
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on bit for bit."""
         return {
-            **named(self.learner.state(), "learner"),
-            **named({name: to_host(array) for name, array in self.best.items()}, "best"),
-            **named({name: to_host(array) for name, array in self.record.items()}, "record"),
-            **named(self.at_start.arrays, "at_start"),
-            **named(self.at_end.arrays, "at_end"),
-            **named({name: to_host(array) for name, array in self.num_right.items()}, "num_right"),
+            **states.prefixed("learner", self.learner.state()),
+            **states.prefixed("best", states.copied(self.best)),
+            **states.prefixed("record", states.copied(self.record)),
+            **states.prefixed("at_start", states.copied(self.at_start.arrays)),
+            **states.prefixed("at_end", states.copied(self.at_end.arrays)),
+            **states.prefixed("num_right", states.copied(self.num_right)),
             "position": np.array([self.increment, self.epoch, self.step]),
             "finite": to_host(self.finite).copy(),
             "diverged_at": self.diverged_at.copy(),
@@ -456,12 +456,12 @@ class ClassIncremental:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
-        self.learner.restore(part(state, "learner"))
-        self.best = {name: xp.asarray(array) for name, array in part(state, "best").items()}
-        self.record = {name: xp.asarray(array) for name, array in part(state, "record").items()}
-        self.num_right = {name: xp.asarray(array) for name, array in part(state, "num_right").items()}
-        self.at_start.arrays = part(state, "at_start")
-        self.at_end.arrays = part(state, "at_end")
+        self.learner.restore(states.part("learner", state))
+        self.best = {name: xp.asarray(array) for name, array in states.part("best", state).items()}
+        self.record = {name: xp.asarray(array) for name, array in states.part("record", state).items()}
+        self.num_right = {name: xp.asarray(array) for name, array in states.part("num_right", state).items()}
+        self.at_start.arrays = states.copied(states.part("at_start", state))
+        self.at_end.arrays = states.copied(states.part("at_end", state))
         self.increment, self.epoch, self.step = state["position"].tolist()
         self.finite[...] = xp.asarray(state["finite"])
         self.diverged_at = state["diverged_at"].copy()

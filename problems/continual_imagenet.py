@@ -33,15 +33,16 @@ from typing import Literal
 import numpy as np
 
 from minilop import backend, data, diagnostics, draws
+from minilop import state as states
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.experiment.problem import Scale
 from minilop.initialization import Scheme
-from minilop.learner import Learner, LearnerSettings, check_one_example, make_convnet
+from minilop.learner_settings import LearnerSettings, check_one_example, make_convnet, make_learner
 from minilop.losses import cross_entropy
 from problems.continual_imagenet_figures import figures
 from problems.continual_imagenet_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
-from problems.curves import Curves, named, part
+from problems.curves import Curves
 from problems.generated_images import check_halvings, generated_class
 
 __all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
@@ -130,7 +131,7 @@ class ImagePairs:
         seeds: Sequence[int],
         read_class: Callable[[int], np.ndarray],
     ):
-        if learner_settings.batch_norm and settings.batch_size == 1:
+        if learner_settings.network.batch_norm and settings.batch_size == 1:
             raise ValueError("batch_norm needs mini-batches; choose a batch_size of at least 2")
         check_one_example(learner_settings, settings.batch_size)
         self.settings = settings
@@ -141,7 +142,8 @@ class ImagePairs:
         network = make_convnet(
             self.input_shape, kernels, settings.dense_units, 2, learner_settings, seeds, settings.initialization
         )
-        self.learner = Learner(network, cross_entropy, learner_settings)
+        self.learner = make_learner(network, cross_entropy, learner_settings)
+        self.reset = learner_settings.reset
         self.task, self.step = 0, 0  # the step within the task
         self.loaded_task, self.loaded_epoch = -1, -1
         self.training_images: Array = None
@@ -224,11 +226,13 @@ class ImagePairs:
     def begin_task(self) -> None:
         """A zero output layer, or a whole new network for the learner that wants it, and a look at the features."""
         learner = self.learner
-        if self.task:
-            learner.forget(self.task)
+        if self.task and self.reset != "nothing":
+            learner.reset(self.reset, draw=self.task)
         head = learner.network.dense_layers[-1]
         head.weight[...] = 0
         head.bias[...] = 0
+        for rule in learner.rules:
+            rule.layers_reset([head])
         self.finite[...] = True
         self.load_task()
         self.at_start.add(self.task, self.diagnose())
@@ -278,9 +282,9 @@ class ImagePairs:
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on bit for bit."""
         return {
-            **named(self.learner.state(), "learner"),
-            **named(self.at_start.arrays, "at_start"),
-            **named(self.at_end.arrays, "at_end"),
+            **states.prefixed("learner", self.learner.state()),
+            **states.prefixed("at_start", states.copied(self.at_start.arrays)),
+            **states.prefixed("at_end", states.copied(self.at_end.arrays)),
             "task": np.array(self.task),
             "step": np.array(self.step),
             "finite": to_host(self.finite).copy(),
@@ -289,9 +293,9 @@ class ImagePairs:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
-        self.learner.restore(part(state, "learner"))
-        self.at_start.arrays = part(state, "at_start")
-        self.at_end.arrays = part(state, "at_end")
+        self.learner.restore(states.part("learner", state))
+        self.at_start.arrays = states.copied(states.part("at_start", state))
+        self.at_end.arrays = states.copied(states.part("at_end", state))
         self.task, self.step = int(state["task"]), int(state["step"])
         self.finite[...] = xp.asarray(state["finite"])
         self.diverged_at = state["diverged_at"].copy()

@@ -61,7 +61,7 @@ def _step_size_figure(results: ResultSet, learners: Sequence[str], about: str) -
     draw_curves(first, beginning, learners, measure, tasks, label, f"the first {number} tasks", "Task number")
     _draw_binned(all_tasks, results, learners, *_ACCURACY)
     if "backprop" in learners:
-        about += f" Backprop's own step size: {results['backprop'].metadata[0]['learner_settings']['step_size']:g}."
+        about += f" Backprop's own step size: {results['backprop'].metadata[0]['learner_settings']['optimizer']['step_size']:g}."
     add_caption(figure, f"{about} {describe_runs(results, learners, 'task')}")
     return figure
 

@@ -24,14 +24,3 @@ class Curves:
     def by_run(self, known: np.ndarray) -> dict[str, np.ndarray]:
         """The curves (R, length), NaN where `known` (R, length) is false."""
         return {name: np.where(known, curve.T, np.nan) for name, curve in self.arrays.items()}
-
-
-def part(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Copies of the arrays of a state whose names begin with `prefix` and a dot, by the rest of their names."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): array.copy() for name, array in state.items() if name.startswith(start)}
-
-
-def named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The inverse of `part`: copies, with the prefix and a dot before each name."""
-    return {f"{prefix}.{name}": array.copy() for name, array in arrays.items()}

@@ -29,7 +29,7 @@ Draws, each named by its step:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +40,14 @@ from minilop.checks import check_range
 from minilop.experiment.figures import Figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
-from minilop.learner import LearnerSettings
+from minilop.learner_settings import LearnerSettings, NetworkSettings, make_learner
 from minilop.losses import half_squared_error
-from minilop.networks import Network, mlp
-from minilop.optimizers import NetworkIDBD
-from minilop.plasticity.dynamic import DynamicSettings
+from minilop.networks import Network
+from minilop.optimizers import SGD, NetworkIDBD
+from minilop.plasticity import GenerateAndTest
+from minilop.recipes import mlp
 from problems import feature_tracking_figures
-from problems.online import OnlineRuns, in_company, make_learner
+from problems.online import OnlineRuns
 from problems.sweeps import SweepRuns
 
 TITLE = "Feature tracking: weights, step sizes and units that adapt to features which go out of date"
@@ -119,14 +120,14 @@ class FeatureStream(OnlineRuns):
     def __init__(
         self,
         settings: Settings,
-        learner_settings: LearnerSettings | DynamicSettings,
+        learner_settings: LearnerSettings,
         seeds: Sequence[int],
         is_redrawn: bool,
     ):
         network = make_student(settings, learner_settings, seeds)
         learner = make_learner(network, half_squared_error, learner_settings)
         num_examples = settings.num_redrawn if is_redrawn else settings.num_fixed
-        super().__init__(learner, len(seeds), num_examples, settings.task_length, settings.bin_size, settings.bin_size)
+        super().__init__(learner, num_examples, settings.task_length, settings.bin_size, settings.bin_size)
         self.settings = settings
         self.dtype = learner_settings.dtype
         self.seeds = network.seeds
@@ -173,22 +174,17 @@ class FeatureStream(OnlineRuns):
         return {**super().diagnose(), **means}
 
 
-def make_student(settings: Settings, learner: LearnerSettings | DynamicSettings, seeds: Sequence[int]) -> Network:
+def make_student(settings: Settings, learner: LearnerSettings, seeds: Sequence[int]) -> Network:
     """The student's network. Raises ValueError for a learner that wants another."""
-    if isinstance(learner, LearnerSettings):
-        asked = (learner.network, learner.begin_anew, learner.batch_norm, learner.update == "pending")
-        if asked != ("deep", "nothing", False, False):
-            raise ValueError("Here the network is deep, without batch_norm, updated at once, and no task is told of.")
-
-    def make(seeds: Sequence[int]) -> Network:
-        dropout = learner.dropout if isinstance(learner, LearnerSettings) else 0.0
-        sizes = (settings.num_inputs, settings.num_hidden, 1)
-        network = mlp(sizes, learner.activation, seeds, learner.dtype, scheme="default", dropout=dropout)
-        for layer in network.dense_layers:
-            layer.bias[...] = 0
-        return network
-
-    return in_company(make, seeds)
+    asked = (learner.network.kind, learner.reset, learner.network.batch_norm, learner.optimizer.buffers_updates)
+    if asked != ("deep", "nothing", False, False):
+        raise ValueError("Here the network is deep, without batch_norm, updated at once, and not told of tasks.")
+    sizes = (settings.num_inputs, settings.num_hidden, 1)
+    activation, dropout = learner.network.activation, learner.network.dropout
+    network = mlp(sizes, activation, seeds, learner.dtype, scheme="default", dropout=dropout)
+    for layer in network.dense_layers:
+        layer.bias[...] = 0
+    return network
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
@@ -198,7 +194,7 @@ def data_source(settings: Settings, data_folder: Path | None) -> str:
 
 def start(
     settings: Settings,
-    learner: LearnerSettings | DynamicSettings,
+    learner: LearnerSettings,
     seeds: Sequence[int],
     data_folder: Path | None,
 ) -> SweepRuns:
@@ -209,27 +205,28 @@ def start(
     return SweepRuns(parts)
 
 
-SGD = LearnerSettings(activation="tanh", step_size=0.01)
-THREE_LEVELS = DynamicSettings()
-TWO_LEVELS = replace(THREE_LEVELS, replacement_rate=0.0)
+_TANH = NetworkSettings(activation="tanh")
+_SGD = LearnerSettings(SGD(step_size=0.01), network=_TANH)
+TWO_LEVELS = LearnerSettings(NetworkIDBD(step_size=0.003, meta_step_size=0.03), network=_TANH)
+THREE_LEVELS = TWO_LEVELS.with_rules(GenerateAndTest())
 STEP_SIZES = (0.003, 0.005, 0.01, 0.02)  # for SGD, to compare
-MAIN_LEARNERS: dict[str, LearnerSettings | DynamicSettings] = {
-    "sgd": SGD,
-    "sgd_bounded": replace(TWO_LEVELS, step_size=0.01, meta_step_size=0.0),
-    "sgd_units": replace(THREE_LEVELS, step_size=0.01, meta_step_size=0.0, overshoot_limit=0.0, inherit=False),
+MAIN_LEARNERS = {
+    "sgd": _SGD,
+    "sgd_bounded": TWO_LEVELS.change(step_size=0.01, meta_step_size=0.0),
+    "sgd_units": THREE_LEVELS.change(step_size=0.01, meta_step_size=0.0, overshoot_limit=0.0, inherit=False),
     "two_levels": TWO_LEVELS,
     "three_levels": THREE_LEVELS,
-    "without_inheritance": replace(THREE_LEVELS, inherit=False),
-    "dense_units": replace(THREE_LEVELS, new_inputs="all"),
+    "without_inheritance": THREE_LEVELS.change(inherit=False),
+    "dense_units": THREE_LEVELS.change(new_inputs="all"),
 }
-LEARNERS: dict[str, LearnerSettings | DynamicSettings] = {
+LEARNERS = {
     **MAIN_LEARNERS,
-    "uniform_inputs": replace(THREE_LEVELS, new_inputs="uniform"),
-    "two_levels_diagonal": replace(TWO_LEVELS, curvature="gauss_newton_diagonal"),
-    "two_levels_gauss_newton": replace(TWO_LEVELS, curvature="gauss_newton"),
-    "three_levels_diagonal": replace(THREE_LEVELS, curvature="gauss_newton_diagonal"),
-    "three_levels_gauss_newton": replace(THREE_LEVELS, curvature="gauss_newton"),
-    **{f"sgd_step_{step_size:g}": replace(SGD, step_size=step_size) for step_size in STEP_SIZES if step_size != 0.01},
+    "uniform_inputs": THREE_LEVELS.change(new_inputs="uniform"),
+    "two_levels_diagonal": TWO_LEVELS.change(curvature="gauss_newton_diagonal"),
+    "two_levels_gauss_newton": TWO_LEVELS.change(curvature="gauss_newton"),
+    "three_levels_diagonal": THREE_LEVELS.change(curvature="gauss_newton_diagonal"),
+    "three_levels_gauss_newton": THREE_LEVELS.change(curvature="gauss_newton"),
+    **{f"sgd_step_{step_size:g}": _SGD.change(step_size=step_size) for step_size in STEP_SIZES if step_size != 0.01},
 }
 DEFAULT_LEARNERS = tuple(MAIN_LEARNERS)
 SMOKE = Settings(
@@ -242,7 +239,7 @@ SMOKE = Settings(
     num_diagnostic_examples=50,
 )
 SMOKE_LEARNERS = {  # whose units are replaced within so few examples
-    name: replace(learner, maturity_threshold=100, replacement_rate=50 * learner.replacement_rate)
+    name: learner.change(maturity_threshold=100, replacement_rate=0.005) if learner.rules else learner
     for name, learner in LEARNERS.items()
 }
 SCALES = {

@@ -5,22 +5,21 @@ measured of it is NaN. The other runs of the block do not notice.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minilop import diagnostics
+from minilop import state as states
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.results import ResultSet
-from minilop.learner import Learner, LearnerSettings, make_mlp
-from minilop.losses import Loss
-from minilop.networks import Network, mlp
-from minilop.plasticity import Dynamic
-from minilop.plasticity.dynamic import DynamicSettings
-from problems.curves import Curves, named, part
+from minilop.learner import Learner
+from minilop.learner_settings import LearnerSettings, make_mlp
+from minilop.networks import Network
+from problems.curves import Curves
 
 CHUNK = 500  # examples that are made and measured at a time
 
@@ -32,40 +31,15 @@ def check_stream(settings: Any) -> None:
         raise ValueError(f"num_examples, {settings.num_examples}, must be a multiple of bin_size, {settings.bin_size}")
 
 
-def make_learner(network: Network, loss: Loss, settings: LearnerSettings | DynamicSettings) -> Learner | Dynamic:
-    """The learner whose settings these are: their kind says which of the two it is."""
-    if isinstance(settings, DynamicSettings):
-        return Dynamic(network, loss, settings)
-    return Learner(network, loss, settings)
-
-
-def make_network(sizes: Sequence[int], settings: LearnerSettings | DynamicSettings, seeds: Sequence[int]) -> Network:
-    """The learner's network for these runs.
-
-    Raises ValueError for a learner that wants to be told of a new task, or mini-batches.
-    """
-    if isinstance(settings, DynamicSettings):
-        activation, dtype = settings.activation, settings.dtype
-        return in_company(lambda seeds: mlp(sizes, activation, seeds, dtype), seeds)
-    if settings.begin_anew != "nothing":
-        raise ValueError("begin_anew is for problems that tell the learner of a new task; here nothing does")
-    return in_company(lambda seeds: make_mlp(sizes, settings, seeds), seeds)
-
-
-def in_company(make: Callable[[Sequence[int]], Network], seeds: Sequence[int]) -> Network:
-    """What `make` makes of the seeds, of which a single one may get a copy of itself as company.
-
-    NumPy sums one run in another order than several whose memory is interleaved, as that of very small networks is. In
-    company a run alone is the same run as among others.
-    """
-    network = make(seeds)
-    return make([*seeds, *seeds]) if network.runs_last and len(seeds) == 1 else network
+def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
+    """The learner's network for these runs. Raises ValueError for a learner that must be told of new tasks."""
+    if settings.reset != "nothing":
+        raise ValueError("reset is for problems that tell the learner of a new task; set it to nothing")
+    return make_mlp(sizes, settings, seeds)
 
 
 class OnlineRuns(ABC):
     """R runs of one learner on a stream of examples; `minilop.experiment.problem.Runs` says how it is driven.
-
-    wanted               how many runs, of the network's first ones, have results
 
     num_examples         length of the stream, a whole number of bins
     task_length          examples between two changes of the task
@@ -75,15 +49,13 @@ class OnlineRuns(ABC):
 
     def __init__(
         self,
-        learner: Learner | Dynamic,
-        wanted: int,
+        learner: Learner,
         num_examples: int,
         task_length: int,
         bin_size: int,
         magnitude_interval: int,
     ):
         self.learner = learner
-        self.wanted = wanted
         self.num_examples = num_examples
         self.task_length = task_length
         self.bin_size = bin_size
@@ -172,18 +144,18 @@ class OnlineRuns(ABC):
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on bit for bit."""
         return {
-            **named(self.learner.state(), "learner"),
-            **named(self.measured.arrays, "measured"),
-            **named(self.diagnosed.arrays, "diagnosed"),
+            **states.prefixed("learner", self.learner.state()),
+            **states.prefixed("measured", states.copied(self.measured.arrays)),
+            **states.prefixed("diagnosed", states.copied(self.diagnosed.arrays)),
             "position": np.array(self.position),
             "diverged_at": self.diverged_at.copy(),
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
-        self.learner.restore(part(state, "learner"))
-        self.measured.arrays = part(state, "measured")
-        self.diagnosed.arrays = part(state, "diagnosed")
+        self.learner.restore(states.part("learner", state))
+        self.measured.arrays = states.copied(states.part("measured", state))
+        self.diagnosed.arrays = states.copied(states.part("diagnosed", state))
         self.position = int(state["position"])
         self.diverged_at = state["diverged_at"].copy()
 
@@ -193,8 +165,7 @@ class OnlineRuns(ABC):
         end = np.where(self.diverged_at < 0, self.num_examples, self.diverged_at)[:, None]  # (R, 1)
         measured = self.measured.by_run(starts + self.bin_size <= end)
         diagnosed = self.diagnosed.by_run(starts <= end)
-        results = {**measured, **diagnosed, "diverged_at": self.diverged_at}
-        return {name: array[: self.wanted] for name, array in results.items()}
+        return {**measured, **diagnosed, "diverged_at": self.diverged_at}
 
 
 def diagnostics_figure(

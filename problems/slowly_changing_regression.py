@@ -31,10 +31,10 @@ from minilop.checks import check_range
 from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
-from minilop.learner import LearnerSettings
+from minilop.learner_settings import LearnerSettings, make_learner
 from minilop.losses import half_squared_error, squared_error
-from minilop.plasticity.dynamic import DynamicSettings
-from problems.online import OnlineRuns, check_stream, diagnostics_figure, make_learner, make_network
+from minilop.optimizers import NetworkIDBD
+from problems.online import OnlineRuns, check_stream, diagnostics_figure, make_network
 from problems.regression_learners import ACTIVATION_LEARNERS, LEARNERS, MAIN_LEARNERS, STEP_SIZE_LEARNERS
 
 TITLE = "Slowly-Changing Regression: a network of 5 hidden units follows a target whose inputs drift"
@@ -124,13 +124,12 @@ class Stream:
 class RegressionRuns(OnlineRuns):
     """R runs of one learner on the stream."""
 
-    def __init__(self, settings: Settings, learner_settings: LearnerSettings | DynamicSettings, seeds: Sequence[int]):
+    def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int]):
         network = make_network((settings.num_bits, settings.num_hidden, 1), learner_settings, seeds)
         # Of whoever learns step sizes by IDBD, curvature and bound are those of half the squared error.
-        self.is_half = isinstance(learner_settings, DynamicSettings) or learner_settings.optimizer == "network_idbd"
+        self.is_half = isinstance(learner_settings.optimizer, NetworkIDBD)
         super().__init__(
             make_learner(network, half_squared_error if self.is_half else squared_error, learner_settings),
-            len(seeds),
             settings.num_examples,
             settings.task_length,
             settings.bin_size,
@@ -154,9 +153,8 @@ class RegressionRuns(OnlineRuns):
         self.enter(task)
         choices = self.choices[:, first : first + stop - start].T  # (n, R)
         runs = np.arange(choices.shape[1])
-        # The runs last in memory, as the network keeps them.
-        inputs = self.task_inputs.transpose(1, 2, 0)[:, choices, runs]  # (20, n, R)
-        inputs = np.ascontiguousarray(inputs.swapaxes(0, 1), self.dtype).swapaxes(-1, -2)  # (n, R, 20)
+        # Contiguous, so that rounding does not depend on the number of runs.
+        inputs = np.ascontiguousarray(self.task_inputs[runs, :, choices], self.dtype)  # (n, R, 20)
         targets = self.task_targets[runs, choices].astype(self.dtype)  # (n, R)
         return xp.asarray(inputs)[..., None], xp.asarray(targets)[..., None, None]
 
@@ -174,7 +172,7 @@ def data_source(settings: Settings, data_folder: Path | None) -> str:
 
 
 def start(
-    settings: Settings, learner: LearnerSettings | DynamicSettings, seeds: Sequence[int], data_folder: Path | None
+    settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> RegressionRuns:
     """Begin R runs side by side; the examples are drawn, so `data_folder` is not looked at."""
     return RegressionRuns(settings, learner, seeds)

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minilop import state as states
 from minilop.backend import Array, to_host, xp
-from problems.curves import named, part
 
 CHUNK = 500  # examples that are made and measured at a time
 
@@ -93,7 +93,7 @@ class Sweep:
 
     def arrays(self) -> dict[str, Array]:
         """Everything on the device that changes from step to step."""
-        return {"weights": self.learner.weights, **self.learner.state, **named_views(self.stream.arrays, "stream")}
+        return {"weights": self.learner.weights, **self.learner.state, **states.prefixed("stream", self.stream.arrays)}
 
     def state(self) -> dict[str, np.ndarray]:
         return {
@@ -122,11 +122,6 @@ class Sweep:
         if self.looks:
             results["step_sizes"] = np.where(known[..., None], np.moveaxis(self.looked, 0, -2), np.nan)
         return results
-
-
-def named_views(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """`problems.curves.named` without the copies."""
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
 
 
 class Part(Protocol):
@@ -160,15 +155,21 @@ class SweepRuns:
         next(sweep for sweep in self.sweeps.values() if sweep.position < sweep.num_examples).advance()
 
     def state(self) -> dict[str, np.ndarray]:
-        return {key: array for name, sweep in self.sweeps.items() for key, array in named(sweep.state(), name).items()}
+        return {
+            key: array
+            for name, sweep in self.sweeps.items()
+            for key, array in states.prefixed(name, sweep.state()).items()
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         for name, sweep in self.sweeps.items():
-            sweep.restore(part(state, name))
+            sweep.restore(states.part(name, state))
 
     def results(self) -> dict[str, np.ndarray]:
         return {
-            key: array for name, sweep in self.sweeps.items() for key, array in named(sweep.results(), name).items()
+            key: array
+            for name, sweep in self.sweeps.items()
+            for key, array in states.prefixed(name, sweep.results()).items()
         }
 
 

@@ -14,8 +14,10 @@ from minilop.initialization import GAINS, weight_bound
 from minilop.layers import Activation
 from minilop.layers.activation import ActivationName
 from minilop.losses import Loss, cross_entropy, squared_error
-from minilop.networks import Network, convnet, mlp
+from minilop.networks import Network
 from minilop.optimizers import SGD, Adam
+from minilop.optimizers.optimizer import Optimizer
+from minilop.recipes import convnet, mlp
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -99,15 +101,15 @@ def test_losses_and_gradients_of_a_network_are_those_of_pytorch(
         np.testing.assert_allclose(gradients[run], expected_gradient, rtol=0, atol=1e-13)
 
 
-OPTIMIZERS: list[tuple[Callable, Callable]] = [
-    (lambda p: SGD(p, 0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
+OPTIMIZERS: list[tuple[Optimizer, Callable]] = [
+    (SGD(0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
     (
-        lambda p: SGD(p, 0.02, momentum=0.9, weight_decay=0.01),
+        SGD(0.02, momentum=0.9, weight_decay=0.01),
         lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=0.01),
     ),
-    (lambda p: Adam(p, 0.01), lambda p: torch.optim.Adam(p, lr=0.01)),
+    (Adam(0.01), lambda p: torch.optim.Adam(p, lr=0.01)),
     (
-        lambda p: Adam(p, 0.01, 0.99, 0.99, 1e-5, weight_decay=0.01),
+        Adam(0.01, 0.99, 0.99, 1e-5, weight_decay=0.01),
         lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.99, 0.99), eps=1e-5, weight_decay=0.01),
     ),
 ]
@@ -116,9 +118,9 @@ OPTIMIZERS: list[tuple[Callable, Callable]] = [
 @pytest.mark.parametrize("batch", [1, 8])
 @pytest.mark.parametrize("loss", [cross_entropy, squared_error])
 @pytest.mark.parametrize("ours, theirs", OPTIMIZERS, ids=["sgd", "momentum_and_decay", "adam", "adam_with_decay"])
-def test_fifty_steps_are_those_of_pytorch(ours: Callable, theirs: Callable, loss: Loss, batch: int) -> None:
+def test_fifty_steps_are_those_of_pytorch(ours: Optimizer, theirs: Callable, loss: Loss, batch: int) -> None:
     network = mlp(SIZES, "tanh", [1, 2], "float64", scheme="default")
-    optimizer = ours(network.parameters)
+    optimizer = ours.bind(network.parameters)
     models = [twin(network, "tanh", run) for run in range(2)]
     optimizers = [theirs(model.parameters()) for model in models]
     for step in range(50):

@@ -1,4 +1,4 @@
-"""The two problems of the ant: friction that changes, networks that begin anew, what is counted, and a film of it all.
+"""The two problems of the ant: friction that changes, networks that are reset, what is counted, and a film of it all.
 
 Dohare et al., Nature 632 (2024), "Stationary and slippery Ant", and the published code.
 """
@@ -18,6 +18,9 @@ import run_all
 from minilop.backend import xp
 from minilop.experiment.figures import new_figure
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.learner_settings import LearnerSettings, NetworkSettings
+from minilop.optimizers import Adam
+from minilop.plasticity import ContinualBackprop, ReDo
 from problems import slippery_ant, stationary_ant
 from problems.ant import Step, learning, mujoco_ants, physics
 from problems.ant.body import leg_vectors
@@ -42,11 +45,11 @@ TINY = Settings(
     num_diagnostic_observations=20,
     num_pose_steps=5,
 )
-LEARNERS = {name: replace(learner, step_size=0.003) for name, learner in PUBLISHED_LEARNERS.items()}
-LEARNERS["ppo_continual_backprop"] = replace(
-    LEARNERS["ppo_continual_backprop"], replacement_rate=0.05, maturity_threshold=3
+LEARNERS = {name: learner.change(step_size=0.003) for name, learner in PUBLISHED_LEARNERS.items()}
+LEARNERS["ppo_continual_backprop"] = LEARNERS["ppo_continual_backprop"].change(
+    replacement_rate=0.05, maturity_threshold=3
 )
-LEARNERS["ppo_redo"] = replace(LEARNERS["ppo_redo"], redo_period=3, redo_threshold=0.5)
+LEARNERS["ppo_redo"] = LEARNERS["ppo_redo"].change(redo_period=3, redo_threshold=0.5)
 PPO = LEARNERS["ppo"]
 
 
@@ -147,25 +150,25 @@ def test_an_environment_keeps_its_friction_until_its_episode_ends_or_not(change_
     assert late.all() if change_at == "reset" else not late.any()
 
 
-# --- the learner that begins anew -------------------------------------------------------------------------------------
+# --- the learner that is reset ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change_period", "steps"),
     [(72, [96, 160]), (64, [64, 128, 192])],  # a rollout under way is learned from first
 )
-def test_networks_begin_anew_with_the_first_rollout_on_a_new_floor(change_period, steps, array_module):
+def test_networks_are_reset_at_the_first_rollout_on_a_new_floor(change_period, steps, array_module):
     settings = replace(TINY, change_period=change_period)
     runs = start(settings, LEARNERS["ppo_fresh"])
-    begin_anew, found = runs.ppo.begin_anew, []
+    reset, found = runs.ppo.reset, []
 
     def watched(draw):
         before = host(runs.ppo.policy.network.parameters).copy()
-        begin_anew(draw)
+        reset(draw)
         found.append((draw, runs.steps, host(runs.ppo.policy.network.parameters).copy()))
         assert (found[-1][-1] != before).any(axis=-1).all()
 
-    runs.ppo.begin_anew = watched
+    runs.ppo.reset = watched
     finish(runs)
     assert [place[:2] for place in found] == list(enumerate(steps, start=1))
     for draw, _, parameters in found:
@@ -174,15 +177,15 @@ def test_networks_begin_anew_with_the_first_rollout_on_a_new_floor(change_period
         assert_array_equal(parameters, host(network.parameters))
 
 
-def test_only_that_learner_begins_anew():
+def test_only_that_learner_is_reset():
     """Until then it is the same as with a past: step 96 is in the third bin."""
     fresh, tuned = (finish(start(learner=LEARNERS[name])) for name in ("ppo_fresh", "ppo_tuned_adam"))
     assert_array_equal(fresh["reward"][:, :2], tuned["reward"][:, :2])
     assert (fresh["reward"][:, 2:] != tuned["reward"][:, 2:]).all()
     runs = start()
-    runs.ppo.begin_anew = None  # would fail if it were called
+    runs.ppo.reset = None  # would fail if it were called
     finish(runs)
-    with pytest.raises(ValueError, match="begin_anew=network is for floors that change"):
+    with pytest.raises(ValueError, match="reset=network is for floors that change"):
         start(replace(TINY, change_period=0), LEARNERS["ppo_fresh"])
 
 
@@ -190,7 +193,7 @@ def test_only_that_learner_begins_anew():
 
 
 class ScriptedAnts:
-    """Environments whose rewards are written down, (T, R, N), and how episodes go on, fall or time out: "-", "f", "t"."""
+    """Environments with given rewards, (T, R, N), whose episodes go on, fall or time out as given: "-", "f", "t"."""
 
     num_observations, num_actions = 3, 2
 
@@ -336,6 +339,22 @@ def test_the_weight_change_of_a_bin_is_that_of_its_largest_update(array_module):
     assert (expected > 0).all()
 
 
+def test_the_weight_change_counts_the_policys_weights_and_not_its_biases(array_module):
+    """First run: two weights change, by 0.5 and -0.25. Second run: every weight of the last layer changes by 1."""
+    runs = advance_to(start(), 32)
+    network = runs.ppo.policy.network
+    runs.parameters_before[...] = network.parameters
+    first, _, last = network.dense_layers
+    first.weight[0, 0, 0] += 0.5
+    last.weight[0, 0, 0] -= 0.25
+    last.weight[1] += 1
+    for layer in network.dense_layers:
+        layer.bias += 100
+    runs.ppo.value.network.parameters += 100
+    expected = [0.5 + 0.25, 1.0 * last.weight[1].size]
+    assert_allclose(host(runs.policy_weight_change()), expected, rtol=1e-5)
+
+
 def test_a_policy_without_hidden_units_is_looked_at_as_far_as_it_goes():
     found = finish(start(replace(TINY, hidden_units=())))
     assert np.isnan(found["dormant_units"]).all() and np.isfinite(found["weight_magnitude"][:, :4]).all()
@@ -439,7 +458,7 @@ def test_a_state_of_other_networks_is_refused():
     [*((name, "policy") for name in LEARNERS), ("ppo", "value"), ("ppo", "log_std")],
 )
 def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner, part):
-    """In an epoch after step 96, which is in the third bin. A network that begins anew does not make it well again."""
+    """In an epoch after step 96, which is in the third bin. A network that is reset does not make it well again."""
     expected = finish(start(learner=LEARNERS[learner], seeds=[3, 8, 5]))
     runs = start(learner=LEARNERS[learner], seeds=[3, 8, 5])
     while not (runs.steps == 96 and runs.ppo.epochs_left == 1):
@@ -465,7 +484,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner, pa
 
 def test_a_block_that_diverges_altogether_still_gives_results():
     with np.errstate(all="ignore"):
-        found = finish(start(learner=replace(PPO, step_size=1e30)))
+        found = finish(start(learner=PPO.change(step_size=1e30)))
     assert (found["diverged_at"] >= 0).all()
     assert np.isnan(found["reward"][:, 1:]).all() and np.isfinite(found["friction"]).all()
 
@@ -496,7 +515,7 @@ def test_ants_learn_to_run_forward(monkeypatch):
         change_period=0,
         bin_size=20_480,
     )
-    found = finish(start(settings, replace(PPO, step_size=3e-3), seeds=(0, 1)))
+    found = finish(start(settings, PPO.change(step_size=3e-3), seeds=(0, 1)))
     for name in ("reward", "forward_speed"):
         first, last = found[name].mean(axis=0)[[0, -1]]
         assert last - first > 0.2, name
@@ -532,10 +551,10 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("begin_anew", ["head", "parameters"])
-def test_what_cannot_begin_anew_is_refused(begin_anew):
-    with pytest.raises(ValueError, match=rf"begin_anew={begin_anew} is not for PPO.*; choose network"):
-        start(learner=replace(PPO, begin_anew=begin_anew))
+@pytest.mark.parametrize("reset", ["head", "parameters"])
+def test_what_cannot_be_reset_is_refused(reset):
+    with pytest.raises(ValueError, match=rf"reset={reset} is not for PPO.*; choose network"):
+        start(learner=PPO.change(reset=reset))
 
 
 def test_the_paper_scale_is_the_published_protocol():
@@ -557,33 +576,32 @@ def test_the_paper_scale_is_the_published_protocol():
         assert (values.control_cost, values.control_cost_of, values.healthy_reward) == (0.5, "action", 1)
         assert (values.time_limit, values.change_at, values.num_diagnostic_observations) == (1000, "reset", 1000)
         assert_allclose(values.step_seconds, 0.05)
-        learners = scale.learners
-        assert all(
-            (each.optimizer, each.step_size, each.activation) == ("adam", 1e-4, "relu") for each in learners.values()
+        tuned = LearnerSettings(Adam(step_size=1e-4, beta_1=0.99, beta_2=0.99), network=NetworkSettings("deep", "relu"))
+        rule = ContinualBackprop(
+            replacement_rate=1e-4,
+            maturity_threshold=10_000,
+            decay_rate=0.99,
+            utility="contribution",
+            rounding="chance",
+            rate_counts="eligible",
+            when="after_update",
+            reset_optimizer_state=False,
         )
-        betas = {name: (each.beta_1, each.beta_2) for name, each in learners.items()}
-        assert betas.pop("ppo") == (0.9, 0.999) and set(betas.values()) == {(0.99, 0.99)}
-        decays = {name: each.weight_decay for name, each in learners.items()}
-        assert decays == {
-            "ppo": 0,
-            "ppo_tuned_adam": 0,
-            "ppo_l2": 1e-3,
-            "ppo_continual_backprop": 1e-4,
-            "ppo_redo": 1e-4,
-            **({"ppo_fresh": 0} if "ppo_fresh" in learners else {}),
+        redo = ReDo(redo_period=100, redo_threshold=0.1, reset_optimizer_state=False)
+        expected = {
+            "ppo": tuned.change(beta_1=0.9, beta_2=0.999),
+            "ppo_tuned_adam": tuned,
+            "ppo_l2": tuned.change(weight_decay=1e-3),
+            "ppo_continual_backprop": tuned.change(weight_decay=1e-4).with_rules(rule),
+            "ppo_redo": tuned.change(weight_decay=1e-4).with_rules(redo),
+            "ppo_fresh": tuned.change(reset="network"),
         }
-        continual = learners["ppo_continual_backprop"]
-        assert (continual.replacement_rate, continual.maturity_threshold, continual.decay_rate) == (1e-4, 10_000, 0.99)
-        assert (continual.utility, continual.rounding, continual.rate_counts) == ("contribution", "chance", "eligible")
-        assert (continual.when, continual.transfer_bias) == ("after_update", False)
-        assert continual.reset_optimizer_state is False
-        redo = learners["ppo_redo"]
-        assert (redo.redo_threshold, redo.redo_period, redo.replacement_rate) == (0.1, 100, 0)
-        assert redo.reset_optimizer_state is False
-        assert "ppo_fresh" not in learners or learners["ppo_fresh"].begin_anew == "network"
+        if module is stationary_ant:
+            del expected["ppo_fresh"]
+        assert scale.learners == expected
 
 
-def test_on_a_floor_that_stays_nobody_begins_anew():
+def test_on_a_floor_that_stays_nobody_is_reset():
     for name, scale in stationary_ant.SCALES.items():
         assert "ppo_fresh" not in scale.learners and scale.settings.change_period == 0
         assert set(scale.default_learners) <= set(slippery_ant.SCALES[name].default_learners)

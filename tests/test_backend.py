@@ -12,6 +12,7 @@ from conftest import device, host
 
 from minilop import backend
 from minilop.backend import BackendError, xp
+from minilop.experiment.memory import keep_freed_memory
 
 pytestmark = pytest.mark.quick
 
@@ -135,7 +136,7 @@ def test_an_empty_array_has_blocks_too(length: int, size: int, array_module: str
 
 def test_keeping_freed_memory_changes_no_number() -> None:
     before = np.arange(1_000_000.0)
-    backend.keep_freed_memory()
+    keep_freed_memory()
     after = np.arange(1_000_000.0)  # larger than glibc's threshold, so it lies in memory that is handled differently
     assert (before == after).all()
 
@@ -145,7 +146,7 @@ def test_keeping_freed_memory_does_nothing_on_other_systems(platform: str, monke
     loaded = []
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", loaded.append)
-    backend.keep_freed_memory()
+    keep_freed_memory()
     assert not loaded
 
 
@@ -161,5 +162,5 @@ def test_keeping_freed_memory_is_no_error_with_another_c_library(library: Any, m
 
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", load)
-    backend.keep_freed_memory()
+    keep_freed_memory()
     assert asked == ["libc.so.6"]

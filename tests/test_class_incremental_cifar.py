@@ -1,4 +1,4 @@
-"""Class-incremental CIFAR-100: classes that arrive, outputs that wait, early stopping of each run, and what is measured.
+"""Class-incremental CIFAR-100: classes that arrive, outputs that wait, early stopping of each run, measures.
 
 Dohare et al., Nature 632 (2024), Methods, "Class-incremental CIFAR-100", and the published code.
 """
@@ -12,7 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import data, diagnostics
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.fast import InPlaceSGD
+from minilop.learner_settings import LearnerSettings
 from minilop.losses import cross_entropy
+from minilop.optimizers import SGD, Adam
+from minilop.plasticity import ContinualBackprop, ShrinkAndPerturb
 from problems import class_incremental_cifar as problem
 from problems.class_incremental_cifar import SCALES, Settings
 from problems.class_incremental_cifar_figures import relative_to_retrained, significant_differences
@@ -33,12 +37,8 @@ TINY = Settings(
     num_diagnostic_images=20,
 )
 PLAIN = replace(TINY, flip=False, crop_padding=0, rotation=0.0)
-LEARNERS = {
-    **{name: SCALES["smoke"].learners[name] for name in SCALES["smoke"].default_learners},
-    "continual_backprop": replace(
-        SCALES["smoke"].learners["continual_backprop"], replacement_rate=0.02, maturity_threshold=2
-    ),
-}
+LEARNERS = {name: SCALES["smoke"].learners[name] for name in SCALES["smoke"].default_learners}
+LEARNERS["continual_backprop"] = LEARNERS["continual_backprop"].change(replacement_rate=0.02, maturity_threshold=2)
 BACKPROP = LEARNERS["backprop"]
 
 
@@ -153,7 +153,7 @@ def test_the_step_size_falls_three_times_in_an_increment_and_starts_again():
     for increment in range(3):
         for epoch, factor in enumerate([1, 1, 0.2, 0.2, 0.04]):
             (step_size,) = used[increment, epoch]
-            assert step_size == pytest.approx(BACKPROP.step_size * factor)
+            assert step_size == pytest.approx(BACKPROP.optimizer.step_size * factor)
 
 
 # --- outputs of classes seen and unseen -------------------------------------------------------------------------------
@@ -178,18 +178,18 @@ def test_the_loss_and_the_accuracy_are_those_among_the_classes_seen(array_module
 
 
 def test_published_outputs_are_there_from_the_start_and_only_decay_until_their_classes_arrive(array_module):
-    runs = start(learner=replace(BACKPROP, weight_decay=0.0))
+    runs = start(learner=BACKPROP.change(weight_decay=0.0))
     head = runs.learner.network.dense_layers[-1]
     before = host(head.weight).copy()
     advance_to(runs, 1)
     assert_array_equal(host(head.weight)[:, 2:], before[:, 2:])
     assert (host(head.weight)[:, :2] != before[:, :2]).any()
-    runs = start(replace(TINY, num_epochs=1), replace(BACKPROP, weight_decay=0.1))
+    runs = start(replace(TINY, num_epochs=1), BACKPROP.change(weight_decay=0.1))
     head, expected, velocity = runs.learner.network.dense_layers[-1], before[:, 2:], 0
     runs.advance()  # an epoch of three mini-batches
     for _ in range(3):
         velocity = 0.9 * velocity + np.float32(0.1) * expected
-        expected = expected - BACKPROP.step_size * velocity
+        expected = expected - BACKPROP.optimizer.step_size * velocity
     assert_allclose(host(head.weight)[:, 2:], expected, rtol=1e-5)
 
 
@@ -266,20 +266,20 @@ def test_the_record_starts_again_with_every_increment(array_module):
     assert (results["stopping_epoch"] >= 1).all() and (results["best_test_accuracy"] <= 100).all()
 
 
-# --- learners that begin anew -----------------------------------------------------------------------------------------
+# --- learners that are reset ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("what", ["nothing", "head", "parameters", "network"])
-def test_what_is_forgotten_when_classes_arrive(what, array_module):
+def test_what_is_reset_when_classes_arrive(what, array_module):
     """Published: head resetting draws all 100 outputs anew, the retrained network all weights, biases and scales; both
-    keep momentum, running statistics and ages. Only `network` (of Continual ImageNet) forgets all."""
-    runs = advance_to(start(learner=replace(LEARNERS["continual_backprop"], begin_anew=what)), 1)
+    keep momentum, running statistics and ages. Only `network` (of Continual ImageNet) resets everything."""
+    runs = advance_to(start(learner=LEARNERS["continual_backprop"].change(reset=what)), 1)
     learner, network = runs.learner, runs.learner.network
     before, steps = arrays_of(runs), learner.num_steps
-    learner.forget(1)
+    runs.begin_increment()
     after = arrays_of(runs)
     changed = {name for name in after if (after[name] != before[name]).any()}
-    everything = set(after) - {name for name in after if name.startswith("mean_feature")}  # of no use here, so zero
+    everything = set(after) - {name for name in after if ".mean_feature." in name}  # of no use here, so zero
     assert learner.num_steps == steps
     assert (
         changed
@@ -302,11 +302,11 @@ def test_what_is_forgotten_when_classes_arrive(what, array_module):
         head.weight[...] = network.views(device(before["parameters"]))[head.index]["weight"]
         head.bias[...] = network.views(device(before["parameters"]))[head.index]["bias"]
         assert_array_equal(host(network.parameters), before["parameters"])
-    learner.forget(2)
+    learner.reset(what, draw=2)
     assert (host(network.parameters) != after["parameters"]).any()
 
 
-def test_learners_differ_only_from_the_second_increment_on_where_they_begin_anew():
+def test_learners_that_are_reset_differ_only_from_the_second_increment_on():
     """All three have the same first increment; then only two of them start with other weights."""
     results = {name: finish(start(learner=LEARNERS[name])) for name in ("backprop", "head_reset", "retrained")}
     for name in ("head_reset", "retrained"):
@@ -339,7 +339,7 @@ def test_results_have_a_row_for_every_run_and_a_column_for_every_increment(array
 
 
 def test_the_linear_baseline_has_no_hidden_units_to_look_at():
-    results = finish(start(learner=replace(BACKPROP, network="linear")))
+    results = finish(start(learner=BACKPROP.change(kind="linear")))
     assert "dormant_units" not in results and np.isfinite(results["weight_magnitude"]).all()
 
 
@@ -471,7 +471,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner):
 
 def test_a_block_that_diverges_altogether_still_gives_results():
     with np.errstate(all="ignore"):
-        results = finish(start(learner=replace(BACKPROP, step_size=1e30)))
+        results = finish(start(learner=BACKPROP.change(step_size=1e30)))
     assert results["diverged_at"].tolist() == [0, 0]
     assert np.isnan(results["best_test_accuracy"]).all() and np.isfinite(results["stable_rank"][:, 0]).all()
 
@@ -551,16 +551,18 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "learner", "message"),
     [
-        ({"heads": "paper"}, {"optimizer": "adam", "momentum": 0.0}, "heads=paper begins outputs without a memory"),
-        ({"crop_padding": 16}, {}, "crop_padding=16 must be less than the 16 pixels of an image's side"),
-        ({"halvings": 4, "crop_padding": 1, "num_diagnostic_images": 1}, {}, "has no variance to normalize by"),
-        ({}, {"update": "in_place", "momentum": 0.0}, "update=in_place is for dense layers"),
-        ({}, {"dropout": 0.1}, "the residual network has relus, is always normalized and never drops"),
+        ({"heads": "paper"}, LearnerSettings(Adam()), "heads=paper starts outputs without state of their own"),
+        ({"crop_padding": 16}, BACKPROP, "crop_padding=16 must be less than the 16 pixels of an image's side"),
+        ({"halvings": 4, "crop_padding": 1, "num_diagnostic_images": 1}, BACKPROP, "has no variance to normalize by"),
+        ({}, LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example a step"),
+        ({}, BACKPROP.change(dropout=0.1), "the residual network has relus, is always normalized and never drops"),
+        ({}, BACKPROP.change(activation="tanh"), "the residual network has relus"),
+        ({}, BACKPROP.change(batch_norm=True), "the residual network has relus"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_at_the_start(changes, learner, message):
     with pytest.raises(ValueError, match=message):
-        start(replace(TINY, **changes), replace(LEARNERS["backprop"], **learner))
+        start(replace(TINY, **changes), learner)
 
 
 def test_the_paper_scale_is_the_published_protocol():
@@ -571,15 +573,27 @@ def test_the_paper_scale_is_the_published_protocol():
     assert (values.num_epochs, values.batch_size, values.num_diagnostic_images) == (200, 90, 1000)
     assert (values.flip, values.crop_padding, values.rotation, values.heads) == (True, 4, 15, "published_code")
     assert (values.widths, values.blocks, scale.runs) == ((64, 128, 256, 512), (2, 2, 2, 2), 30)
-    for name, learner in scale.learners.items():
-        assert (learner.step_size, learner.momentum, learner.weight_decay) == (0.1, 0.9, 5e-4)
-        assert learner.perturb_scale == (1e-5 if name == "shrink_and_perturb" else 0)
-    continual = scale.learners["continual_backprop"]
-    assert (continual.replacement_rate, continual.maturity_threshold, continual.decay_rate) == (1e-5, 1000, 0.99)
-    assert (continual.utility, continual.average) == ("contribution", "lifetime_activity")
-    assert (continual.rate_counts, continual.fresh_weights, continual.rounding) == ("all", "normal", "accumulate")
-    assert scale.learners["head_reset"].begin_anew == "head"
-    assert scale.learners["retrained"].begin_anew == "parameters"
+    backprop = LearnerSettings(SGD(step_size=0.1, momentum=0.9, weight_decay=5e-4))
+    rule = ContinualBackprop(
+        replacement_rate=1e-5,
+        maturity_threshold=1000,
+        decay_rate=0.99,
+        utility="contribution",
+        average="lifetime_activity",
+        bias_correction=False,
+        rate_counts="all",
+        fresh_weights="normal",
+        rounding="accumulate",
+    )
+    assert scale.learners == {
+        "backprop": backprop,
+        "l2": backprop,
+        "shrink_and_perturb": backprop.with_rules(ShrinkAndPerturb(perturb_scale=1e-5)),
+        "continual_backprop": backprop.with_rules(rule),
+        "continual_backprop_rate_0.0001": backprop.with_rules(replace(rule, replacement_rate=1e-4)),
+        "head_reset": backprop.change(reset="head"),
+        "retrained": backprop.change(reset="parameters"),
+    }
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_composed
 import toy_problem
 from click.testing import CliRunner
 from toy_blocks import assert_same, block, expected, results
@@ -20,7 +21,7 @@ from toy_blocks import assert_same, block, expected, results
 import run_all
 from minilop.backend import BackendError
 from minilop.experiment import progress
-from minilop.experiment.results import result_path
+from minilop.experiment.results import result_path, write_result
 from minilop.experiment.selection import choose
 from minilop.experiment.settings import scale_label
 
@@ -248,7 +249,10 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
         (["--problem", "toy", "--set", "toy_again.pause=1"], "There is no problem among those that run 'toy_again'"),
         (["--set", "toy.num_steps=few"], "The setting num_steps expects a whole number, not 'few'."),
         (["--set", "toy.mischief=kil"], "(the nearest is kill), not 'kil'."),
-        (["--set", "num_steps"], "--set expects problem.setting=value or problem.learner.setting=value"),
+        (["--set", "num_steps"], "--set expects problem.setting=value, problem.learner.setting=value or"),
+        (["--set", "toy.num_steps"], "--set expects problem.setting=value, problem.learner.setting=value or"),
+        (["--set", "=3"], "--set expects problem.setting=value, problem.learner.setting=value or"),
+        (["--set", "toy.rate=3"], "rate belongs to a learner; say which: toy.<learner>.rate."),
         (["--set", "toy.smallest_start=2"], "--set toy: smallest_start=2 cannot be: smallest_start must be below"),
         (["--list", "--set", "toy.num_step=3"], "There is no setting 'num_step'; did you mean num_steps?"),
         (["--list", "--set", "toy.spare.rate=3"], "It has no effect, since spare does not run"),
@@ -268,16 +272,152 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
 def test_wrong_usage_is_one_sentence_and_computes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem, "toy_again": toy_problem})
-    (tmp_path / "file").touch()
+    assert_refused(tmp_path, monkeypatch, arguments, sentence)
+
+
+def assert_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "file").touch()
     done = CliRunner().invoke(run_all.main, arguments)
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
     assert sentence in done.output
     assert len(done.output.split("Error: ")[1].splitlines()) == 1
     assert "to do" not in done.output
-    assert not list(tmp_path.glob("**/*.npz"))
+    assert files(folder) - {"figures", "results"} == {"file"}
+    assert not list(folder.glob("**/*.npz"))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "backprop.replacement_rate=1e-4",
+            (
+                "replacement_rate belongs to continual_backprop, which backprop does not have; learners that have it: "
+                "continual_backprop, both, rate_0.1, rate_0.2, rate_0.3 and 1 more."
+            ),
+        ),
+        (
+            "backprop.redo.redo_period=9",
+            "redo.redo_period belongs to redo, which backprop does not have; learners that have it: redo, both.",
+        ),
+        (
+            "adam.momentum=0.9",
+            (
+                "momentum belongs to optimizer sgd, which adam does not have; learners that have it: "
+                "backprop, backprop_step_0.01, tanh, redo, continual_backprop and 5 more."
+            ),
+        ),
+        (
+            "backprop.reset_optimizer_state=true",
+            (
+                "reset_optimizer_state belongs to redo or continual_backprop, which backprop does not have; "
+                "learners that have it: redo, continual_backprop, both, rate_0.1, rate_0.2 and 2 more."
+            ),
+        ),
+        (
+            "both.reset_optimizer_state=true",
+            (
+                "reset_optimizer_state belongs to more than one part; say which: "
+                "continual_backprop.reset_optimizer_state or redo.reset_optimizer_state."
+            ),
+        ),
+        ("backprop.rate=2", "backprop has no setting rate; learners that have it: flat."),
+        ("flat.activation=tanh", "activation belongs to network, which flat does not have; learners that have it: "),
+        (
+            "backprop.optimizer=adam",
+            "optimizer is no longer a setting: a learner has its optimizer; choose a learner with adam, such as adam.",
+        ),
+        (
+            "optimizer=rmsprop",
+            (
+                "optimizer is no longer a setting: a learner has its optimizer; "
+                "choose a learner with rmsprop, but composed has none."
+            ),
+        ),
+        (
+            "backprop.rules=redo",
+            "rules is not a setting: a learner has its rules; choose a learner with redo, such as ",
+        ),
+        (
+            "backprop.update=gradient",
+            (
+                "update is now the choice of the optimizer sgd_in_place or sgd_buffered; "
+                "choose a learner with sgd, such as backprop."
+            ),
+        ),
+        ("backprop.network=linear", "network=linear is now kind=linear."),
+        ("network= linear", "network=linear is now kind=linear."),
+        ("backprop.begin_anew=head", "begin_anew=head is now reset=head."),
+        ("backprop.shortcuts=cut", "shortcuts is no longer a setting; only the kit has it: python -m minilop.verify."),
+        ("flat.begin_anew=head", "There is no setting 'begin_anew'; choose from rate, dtype."),
+        ("backprop.step_size=abc", "The setting step_size expects a number, not 'abc'."),
+        ("backprop.stepsize=1", "There is no setting 'stepsize'; did you mean step_size?"),
+        ("backprop.network.actvation=tanh", "'network.actvation'; did you mean network.activation?"),
+        ("backprop.kind=linaer", "(the nearest is linear), not 'linaer'."),
+        ("continual_backprop.kind=linear", "continual_backprop acts on hidden units, and kind=linear has none;"),
+        ("step_size=1", "step_size belongs to a learner; say which: composed.<learner>.step_size."),
+        ("optimizer.step_size=1", "say which: composed.<learner>.optimizer.step_size."),
+        ("bakcprop.step_size=1", "There is no learner 'bakcprop'; did you mean backprop?"),
+        ("bakcprop.optimizer.step_size=1", "There is no learner 'bakcprop'; did you mean backprop?"),
+        ("rate_0.5.step_size=1", "There is no learner 'rate_0.5'; did you mean rate_0.4?"),
+        ("rate_0.1=1", "There is no learner 'rate_0'"),
+    ],
+)
+def test_a_change_that_does_not_fit_a_composed_learner_is_one_sentence_and_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, sentence: str
+) -> None:
+    monkeypatch.setattr(run_all, "PROBLEMS", {"composed": toy_composed})
+    every = [word for learner in toy_composed.LEARNERS for word in ("--learner", learner)]
+    assert_refused(tmp_path, monkeypatch, [*every, "--set", f"composed.{change}"], sentence)
+
+
+@pytest.mark.quick
+def test_settings_of_parts_are_changed_by_short_and_by_full_names() -> None:
+    """The longest name of a learner that fits is meant: backprop_step_0.01 has a dot."""
+    named = [
+        ("both", "redo.redo_period=9", "redo_period=9"),
+        ("both", "continual_backprop.decay_rate=0.5", "decay_rate=0.5"),
+    ]
+    named += [("both", "redo.reset_optimizer_state=true", "redo.reset_optimizer_state=True")]
+    named += [(learner, "optimizer.step_size=2", "step_size=2.0") for learner in ("backprop", "backprop_step_0.01")]
+    named += [("rate_0.1", "network.activation=tanh", "activation=tanh"), ("flat", "rate=2", "rate=2.0")]
+    named += [("adam", "beta_1=0.5", "beta_1=0.5"), ("tanh", "reset=head", "reset=head")]
+    changes = [f"composed.{learner}.{change}" for learner, change, _ in named]
+    (chosen,) = choose({"composed": toy_composed}, "smoke", list(toy_composed.LEARNERS), changes=changes)
+    for experiment in chosen.experiments:
+        told = [f"composed.{learner}.{label}" for learner, _, label in named if learner == experiment.learner]
+        assert sorted(experiment.changes) == sorted(told)
+        original = toy_composed.LEARNERS[experiment.learner]
+        assert (experiment.learner_settings == original) == (not told)
+
+
+def test_composed_learners_run_in_processes_and_are_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_all, "PROBLEMS", {"composed": toy_composed})
+    arguments = [
+        "--scale",
+        "smoke",
+        "--engine",
+        "process:2",
+        "--dtype",
+        "float64",
+        "--set",
+        "composed.backprop.step_size=3.8",
+    ]
+    done = CliRunner().invoke(run_all.main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "0 runs done, 6 to do" in done.output
+    assert "6 runs done; nothing is left to compute." in CliRunner().invoke(run_all.main, arguments).output
+    path = next((tmp_path / "results").glob("composed-backprop-s0-*.npz"))
+    with np.load(path) as content:
+        assert '"scale": "smoke with dtype=float64, composed.backprop.step_size=3.8"' in str(content["metadata"])
+        assert '"optimizer": {"name": "sgd", "step_size": 3.8,' in str(content["metadata"])
 
 
 @pytest.mark.quick
@@ -309,16 +449,55 @@ def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPat
     assert "toy.spare" in named.output and "toy.slow" not in named.output
 
 
-def test_list_shows_the_defaults_of_every_kind_of_settings() -> None:
-    """Some learners of feature_tracking have other settings than SGD."""
-    chosen = [word for name in ("sgd", "two_levels", "three_levels") for word in ("--learner", name)]
-    done = CliRunner().invoke(run_all.main, ["--list", "--problem", "feature_tracking", *chosen])
-    blocks = " ".join(done.output.split()).split("Settings of ")[1:]
-    assert [block.split(" and their defaults:")[0] for block in blocks] == ["sgd", "two_levels, three_levels"]
-    assert "momentum=0.0" in blocks[0] and "num_new_inputs" not in blocks[0]
-    assert "new_inputs=by_step_sizes, num_new_inputs=3, input_power=2.0, inherit=True" in blocks[1]
-    alone = CliRunner().invoke(run_all.main, ["--list", "--problem", "feature_tracking", "--learner", "three_levels"])
-    assert alone.output.count("and their defaults:") == 1 and "num_new_inputs=3" in " ".join(alone.output.split())
+def list_of(monkeypatch: pytest.MonkeyPatch, *learners: str) -> list[str]:
+    """The lines of --list for the problem with composed learners."""
+    monkeypatch.setattr(run_all, "PROBLEMS", {"composed": toy_composed})
+    done = CliRunner().invoke(run_all.main, ["--list", *(word for name in learners for word in ("--learner", name))])
+    assert done.exit_code == 0
+    assert all(len(line) <= 120 for line in done.output.splitlines())
+    return done.output.splitlines()
+
+
+def test_list_shows_what_composed_learners_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [line.split() for line in list_of(monkeypatch)]
+    assert ["composed.backprop.step_size", "3.9", "3.9", "3.5"] in rows  # of two kinds of optimizers
+    assert ["composed.adam.step_size", "3.0"] in rows
+    assert ["composed.continual_backprop.replacement_rate", "0.5"] in rows
+    assert ["composed.tanh.activation", "tanh"] in [line.split() for line in list_of(monkeypatch, "tanh")]
+
+
+def test_list_shows_only_the_settings_that_a_learner_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optimizer of backprop is another one at paper scale; backprop has twelve settings at most."""
+    lines = list_of(monkeypatch, "backprop")
+    shown = lines[lines.index("  Settings of these learners, by part, and their defaults:") + 1 :]
+    assert shown == [
+        "    learner: reset=nothing, dtype=float32",
+        "    optimizer sgd (smoke, laptop): step_size=0.01, momentum=0.0, weight_decay=0.0",
+        "    optimizer sgd_in_place (paper): step_size=0.01, weight_decay=0.0",
+        "    network: kind=deep, activation=relu, dropout=0.0, batch_norm=False",
+        "",
+    ]
+    assert " ".join(shown).count("=") <= 12
+
+
+def test_list_says_which_learners_have_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = list_of(monkeypatch, "backprop", "adam", "redo", "both", "flat")
+    shown = [
+        line.strip().split(": ")[0]
+        for line in lines[lines.index("  Settings of these learners, by part, and their defaults:") :]
+    ]
+    assert [title for title in shown if title and "=" not in title] == [
+        "Settings of these learners, by part, and their defaults:",
+        "learner (backprop, adam, redo, both)",
+        "learner (flat)",
+        "optimizer sgd (backprop; smoke, laptop)",
+        "optimizer sgd_in_place (backprop; paper)",
+        "optimizer adam (adam)",
+        "optimizer sgd (redo, both)",
+        "network (backprop, adam, redo, both)",
+        "redo (redo, both)",
+        "continual_backprop (both)",
+    ]
 
 
 def test_a_named_problem_without_the_named_learner_is_told_of() -> None:
@@ -427,3 +606,12 @@ def test_a_learners_setting_given_to_the_problem_is_told_where_it_belongs(settin
     done = CliRunner().invoke(run_all.main, ["--list", "--set", f"{setting}=0.1"])
     assert done.exit_code == 2
     assert f"{name} belongs to a learner; say which: {problem}.<learner>.{name}." in " ".join(done.output.split())
+
+
+def test_the_command_says_once_that_older_results_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results").mkdir()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("minilop.experiment.settings.RESULTS_FORMAT", 1)
+        write_result(tmp_path / "results", block().experiment, 0, {"curve": np.zeros(3)}, {})
+    for option in ([], ["--status"], ["--figures-only"]):
+        assert command(tmp_path, *QUICK, *option).count("results holds files of the older results format 1") == 1

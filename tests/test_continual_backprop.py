@@ -1,9 +1,11 @@
-"""Continual Backprop: the utilities by hand, who is replaced and when, and whole trajectories against a plain loop.
+"""Continual Backprop: utilities by hand, which units are replaced and when, and trajectories against a plain loop.
 
-"Algorithm 1" and "eq. (1)" are those of Dohare et al., Nature 632 (2024), Methods; "gnt.py" is the published code.
+"Algorithm 1" and "eq. (1)" are those of Dohare et al., Nature 632 (2024), Methods; "gnt.py" is the published code. The
+conventions that only the kit has are in test_verify_conventions.py.
 """
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,27 +13,27 @@ from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 from reference_continual_backprop import ReferenceRun
 
+from minilop import draws
 from minilop.backend import xp
-from minilop.learner import Learner, LearnerSettings, make_mlp
+from minilop.learner import Learner
+from minilop.learner_settings import LearnerSettings, NetworkSettings
 from minilop.losses import squared_error
-from minilop.networks import mlp
+from minilop.optimizers import SGD, Adam
 from minilop.plasticity import ContinualBackprop
-from minilop.plasticity.budget import ReplacementBudget
-from minilop.plasticity.continual_backprop import (
-    PAPER,
-    PUBLISHED_CODE,
-    ContinualBackpropSettings,
-    least_useful,
-)
-from minilop.plasticity.units import weight_magnitudes
-from minilop.plasticity.utility import instantaneous_utility, update_average
+from minilop.plasticity.continual_backprop import PAPER
+from minilop.plasticity.num_to_replace import ReplacementDraws, accumulate, chance, single
+from minilop.plasticity.units import least_useful, update_average
+from minilop.plasticity.utility import incoming_magnitude, outgoing_magnitude
+from minilop.recipes import convnet, mlp
 
 SEEDS = (7, 20)
+STEP = SGD(step_size=0.05)
 
 
-def make_learner(sizes=(3, 6, 5, 2), seeds=SEEDS, **settings):
-    values = LearnerSettings(**{"dtype": "float64", "step_size": 0.05, **settings})
-    return Learner(make_mlp(sizes, values, seeds), squared_error, values)
+def make_learner(sizes=(3, 6, 5, 2), seeds=SEEDS, optimizer=STEP, dtype="float64", **settings):
+    """A learner with Continual Backprop, or without it if no settings are given."""
+    rules = [ContinualBackprop(**settings)] if settings else []
+    return Learner(mlp(sizes, "relu", seeds, dtype), squared_error, optimizer, rules)
 
 
 def mini_batch(step, sizes=(3, 6, 5, 2), batch=3, num_runs=2, dtype="float64"):
@@ -42,24 +44,28 @@ def mini_batch(step, sizes=(3, 6, 5, 2), batch=3, num_runs=2, dtype="float64"):
     return inputs.astype(dtype), targets.astype(dtype)
 
 
-def continual_backprop_of(hidden=2, outputs=1, **settings):
-    """A network of one run with one hidden layer and its Continual Backprop, for feeding it features by hand."""
-    network = mlp((2, hidden, outputs), "relu", [3], "float64")
-    return network, ContinualBackprop(network, ContinualBackpropSettings(**settings))
+def rule_of(hidden=2, outputs=1, seeds=(3,), **settings):
+    """Continual Backprop of a network with one hidden layer, for feeding it features by hand."""
+    network = mlp((2, hidden, outputs), "relu", seeds, "float64")
+    return ContinualBackprop(**settings).bind(network, SGD().bind(network.parameters))
 
 
-def judge(rule, features):
-    """One step of the averages by the given features; returns the running utility and its corrected form."""
-    ((incoming, outgoing),) = rule.weight_magnitudes()
-    utility = host(rule.judge(rule.state[0], device(features), incoming, outgoing)).copy()
-    return utility, utility / host(rule.state[0]["correction"])
+def values_of(features):
+    """What a network with one hidden layer of these features (R, H, B) would compute, as far as the rule reads it."""
+    return [None, None, device(features)]
+
+
+def utilities_after(rule, features):
+    """One step with the given features: the running utility, and what units are ranked by, (R, H) each."""
+    assert not rule.choose(0, values_of(features), 0)
+    units = rule.units[0]
+    return host(units["utility"]).copy(), host(rule.utility_to_rank_by(rule, rule.network.hidden[0], units, 0)).copy()
 
 
 # --- the utility, by hand ---------------------------------------------------------------------------------------------
 
 # Two units, two examples, two inputs, two consumers.
-FEATURES = [[[1.0, 3.0], [-2.0, 2.0]]]  # mean |h| = 2 and 2
-CENTRE = [[2.0, 1.0]]  # mean |h - f| = (1 + 1) / 2 = 1 and (3 + 1) / 2 = 2
+FEATURES = [[[1.0, 3.0], [-2.0, 2.0]]]  # mean |h| = 2 and 2; mean h = 2 and 0, so mean |h - f| = 1 and 2
 INCOMING = [[[1.0, -1.0], [4.0, 0.0]]]  # mean |w| = 1 and 2
 OUTGOING = [[[1.0, -2.0], [3.0, 0.0]]]  # mean over consumers 2 and 1, sum 4 and 2
 
@@ -67,62 +73,62 @@ OUTGOING = [[[1.0, -2.0], [3.0, 0.0]]]  # mean over consumers 2 and 1, sum 4 and
 @pytest.mark.quick
 @on_both_array_modules
 @pytest.mark.parametrize(
-    ("utility", "expected"),
+    ("utility", "outgoing", "expected"),
     [
-        ("weight", [2, 1]),
-        ("contribution", [2 * 2, 1 * 2]),
-        ("adaptation", [1 / 1, 1 / 2]),
-        ("zero_contribution", [2 * 1, 1 * 2]),
-        ("adaptable_contribution", [2 * 1 / 1, 1 * 2 / 2]),
-        ("feature_by_input", [1 / 1, 2 / 2]),
+        ("contribution", "mean", [2 * 2, 1 * 2]),
+        ("contribution", "sum", [4 * 2, 2 * 2]),
+        ("adaptable_contribution", "mean", [2 * 1 / 1, 1 * 2 / 2]),
+        ("adaptable_contribution", "sum", [4 * 1 / 1, 2 * 2 / 2]),
     ],
 )
-def test_a_units_worth_on_one_mini_batch_is_that_of_the_table(utility, expected):
-    """The kinds of utility of gnt.py, with mean magnitudes of outgoing and incoming weights."""
-    network, rule = continual_backprop_of(outputs=2, utility=utility)
-    network.hidden[0].incoming.weight[...] = device(INCOMING)
-    network.hidden[0].outgoing.weight[...] = device(OUTGOING)
-    ((incoming, outgoing),) = rule.weight_magnitudes()
-    worth = instantaneous_utility(utility, device(FEATURES), device(CENTRE), incoming, outgoing)
-    assert host(worth).tolist() == [expected]
+def test_a_units_utility_on_one_mini_batch_is_that_of_the_table(utility, outgoing, expected):
+    """The formulas of minilop/plasticity/utility.py, with eta = 0, so f^ is the mean of this mini-batch."""
+    rule = rule_of(outputs=2, utility=utility, outgoing=outgoing, decay_rate=0.0)
+    hidden = rule.network.hidden[0]
+    hidden.incoming.weight[...], hidden.outgoing.weight[...] = device(INCOMING), device(OUTGOING)
+    utilities, ranked_by = utilities_after(rule, FEATURES)
+    assert utilities.tolist() == ranked_by.tolist() == [expected]
 
 
 @pytest.mark.quick
 def test_the_paper_sums_outgoing_weights_where_the_code_takes_their_mean():
-    """Eq. (1): sum over k of |w_{l,i,k}|; gnt.py: the mean over the same. A factor for the layer, so ranks are equal."""
-    for outgoing, expected in (("sum", [[4, 2]]), ("mean", [[2, 1]])):
-        network, rule = continual_backprop_of(outputs=2, outgoing=outgoing)
-        network.hidden[0].outgoing.weight[...] = device(OUTGOING)
-        assert host(rule.weight_magnitudes()[0][1]).tolist() == expected
+    """Eq. (1): sum over k of |w_{l,i,k}|; gnt.py: the mean over the same. Ranks are the same within a layer."""
+    hidden = rule_of(outputs=2).network.hidden[0]
+    hidden.outgoing.weight[...] = device(OUTGOING)
+    assert host(outgoing_magnitude(hidden, "sum")).tolist() == [[4, 2]]
+    assert host(outgoing_magnitude(hidden, "mean")).tolist() == [[2, 1]]
 
 
 @pytest.mark.quick
 @on_both_array_modules
-def test_the_magnitudes_of_a_layer_larger_than_the_cache_are_the_same():
-    """They are summed in blocks of rows; every row is counted once, also in the last block."""
-    weight = np.random.default_rng(0).normal(size=(2, 1000, 700))
-    incoming, outgoing = weight_magnitudes(device(weight), incoming=True, outgoing=True)
-    assert_allclose(host(incoming), abs(weight).sum(axis=-1), rtol=1e-13)
-    assert_allclose(host(outgoing), abs(weight).sum(axis=-2), rtol=1e-13)
+def test_the_magnitudes_of_a_channel_are_those_of_its_kernels():
+    """A channel of the last convolution has a feature, and outgoing weights, for each of its four positions."""
+    network = convnet([1, 2], "float64", image_size=8, num_channels=2, kernels=((3, 1), (5, 1)), dense_units=(4,))
+    first, second, _ = network.hidden
+    kernels, dense = host(second.incoming.weight), host(second.outgoing.weight)  # (R, 5, 3, 1, 1), (R, 4, 5 * 4)
+    assert_allclose(host(incoming_magnitude(first)), abs(host(first.incoming.weight)).mean(axis=(2, 3, 4)), rtol=1e-14)
+    assert_allclose(host(outgoing_magnitude(first, "sum")), abs(kernels).sum(axis=(1, 3, 4)), rtol=1e-14)
+    assert_allclose(host(outgoing_magnitude(first, "mean")), abs(kernels).mean(axis=(1, 3, 4)), rtol=1e-14)
+    assert_allclose(host(outgoing_magnitude(second, "mean")), abs(dense).mean(axis=1), rtol=1e-14)
 
 
 @pytest.mark.quick
 @on_both_array_modules
 def test_the_running_utility_is_the_decaying_average_of_eq_1():
     """u <- eta u + (1 - eta) |h| sum_k |w_k|, from 0; eta = 0.9, |h| = 2 then 5, one outgoing weight of 3."""
-    network, rule = continual_backprop_of(**PAPER, decay_rate=0.9, maturity_threshold=100)
-    network.hidden[0].outgoing.weight[...] = device([[3.0, -1.0]])
-    assert_allclose(judge(rule, [[[2.0], [4.0]]])[0], [[0.1 * 6, 0.1 * 4]])
-    assert_allclose(judge(rule, [[[5.0], [0.0]]])[0], [[0.9 * 0.1 * 6 + 0.1 * 15, 0.9 * 0.1 * 4]])
-    assert host(rule.state[0]["age"]).tolist() == [[2, 2]]
+    rule = rule_of(**PAPER, decay_rate=0.9)
+    rule.network.hidden[0].outgoing.weight[...] = device([[3.0, -1.0]])
+    assert_allclose(utilities_after(rule, [[[2.0], [4.0]]])[0], [[0.1 * 6, 0.1 * 4]])
+    assert_allclose(utilities_after(rule, [[[5.0], [0.0]]]), [[[0.9 * 0.1 * 6 + 0.1 * 15, 0.9 * 0.1 * 4]]] * 2)
+    assert host(rule.units[0]["age"]).tolist() == [[2, 2]]
 
 
 def test_without_a_trace_the_current_mini_batch_alone_counts():
     """Methods: averaged over a mini-batch the instantaneous utility may stand for the running one, eta = 0."""
-    network, rule = continual_backprop_of(**PAPER, decay_rate=0.0)
-    network.hidden[0].outgoing.weight[...] = device([[1.0, 1.0]])
-    judge(rule, [[[9.0, 9.0], [9.0, 9.0]]])
-    assert judge(rule, [[[1.0, 3.0], [-2.0, 4.0]]])[0].tolist() == [[2.0, 3.0]]
+    rule = rule_of(**PAPER, decay_rate=0.0)
+    rule.network.hidden[0].outgoing.weight[...] = device([[1.0, 1.0]])
+    utilities_after(rule, [[[9.0, 9.0], [9.0, 9.0]]])
+    assert utilities_after(rule, [[[1.0, 3.0], [-2.0, 4.0]]])[0].tolist() == [[2.0, 3.0]]
 
 
 @on_both_array_modules
@@ -137,68 +143,102 @@ def test_the_bias_factor_is_one_minus_eta_to_the_age():
     assert [round(seen[age - 1], 4) for age in (1, 100, 101)] == [0.0100, 0.6340, 0.6376]
 
 
-def test_a_constant_unit_has_its_own_worth_as_corrected_utility_at_every_age():
+def test_the_corrected_utility_of_a_constant_unit_is_the_same_at_every_age():
     """The correction cancels exactly: u = q (1 - eta^age), so u / (1 - eta^age) = q."""
-    network, rule = continual_backprop_of(utility="contribution", maturity_threshold=1000)
-    network.hidden[0].outgoing.weight[...] = device([[0.5, -2.0]])
+    rule = rule_of(utility="contribution", maturity_threshold=1000)
+    rule.network.hidden[0].outgoing.weight[...] = device([[0.5, -2.0]])
     for age in range(1, 200):
-        utility, corrected = judge(rule, [[[3.0], [0.25]]])
+        utility, corrected = utilities_after(rule, [[[3.0], [0.25]]])
         assert_allclose(corrected, [[0.5 * 3, 2 * 0.25]], rtol=1e-12)
         assert_allclose(utility, (1 - 0.99**age) * corrected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("utility", ["zero_contribution", "adaptable_contribution", "feature_by_input"])
-def test_a_unit_that_never_varies_is_worth_nothing_to_a_centred_utility(utility):
-    """f / (1 - eta^age) is then the feature itself from the first step, which therefore counts 0, but for rounding."""
-    _, rule = continual_backprop_of(utility=utility, maturity_threshold=1000)
+def test_the_adaptable_contribution_of_a_unit_that_never_varies_is_zero():
+    """f / (1 - eta^age) is then the feature itself from the first step on; only rounding is left of |h - f|."""
+    rule = rule_of(utility="adaptable_contribution", maturity_threshold=1000)
     for _ in range(50):
-        assert abs(judge(rule, [[[3.0, 3.0], [-7.0, -7.0]]])[1]).max() < 1e-13
+        assert abs(utilities_after(rule, [[[3.0, 3.0], [-7.0, -7.0]]])[1]).max() < 1e-13
 
 
-def test_on_a_units_first_example_alone_its_adaptable_contribution_is_zero():
+def test_on_a_units_first_example_its_adaptable_contribution_is_zero():
     """One example at age 1: the corrected mean is that example, |h - f| = 0, whatever h is (gnt.py's new mean)."""
-    network, rule = continual_backprop_of(maturity_threshold=1000)
-    network.hidden[0].incoming.weight[...] = 1
-    network.hidden[0].outgoing.weight[...] = 1
-    assert_allclose(judge(rule, [[[3.0], [1e6]]])[1], 0, atol=1e6 * 1e-15)
-
-
-@on_both_array_modules
-def test_the_preprint_centres_on_the_mean_before_this_mini_batch():
-    """arXiv:2108.06325: f_{t-1} / (1 - eta^a_t), zero at first, so that the first contribution is not centred."""
-    network, rule = continual_backprop_of(utility="zero_contribution", centre="previous", decay_rate=0.5)
-    network.hidden[0].outgoing.weight[...] = device([[1.0, 1.0]])
-    assert_allclose(judge(rule, [[[3.0], [4.0]]])[0], [[0.5 * 3, 0.5 * 4]])
-    # mean before: 0.5 * 3; corrected by 1 - 0.5^2
-    second = 0.5 * 1.5 + 0.5 * abs(2 - 0.5 * 3 / 0.75)
-    assert_allclose(judge(rule, [[[2.0], [4.0]]])[0][0, 0], second)
+    rule = rule_of(maturity_threshold=1000)
+    rule.network.hidden[0].incoming.weight[...] = 1
+    rule.network.hidden[0].outgoing.weight[...] = 1
+    assert_allclose(utilities_after(rule, [[[3.0], [1e6]]])[1], 0, atol=1e6 * 1e-15)
 
 
 @on_both_array_modules
 def test_lifetime_activity_is_a_sum_that_neither_decays_nor_is_reset():
     """The published residual network: s <- s + (1 - eta) |h|, utility = s sum|w| / K with the present weights."""
-    network, rule = continual_backprop_of(
-        utility="contribution", average="lifetime_activity", replacement_rate=0.5, maturity_threshold=1
-    )
-    state, features = rule.state[0], [[[2.0], [5.0]]]
-    network.hidden[0].outgoing.weight[...] = device([[4.0, 1.0]])
-    assert_allclose(judge(rule, features)[0], [[0.01 * 2 * 4, 0.01 * 5 * 1]])
-    rule.step([None, None, device(features)], 1)  # rate 0.5 times 2 mature units: one is due, the second
-    assert host(state["age"]).tolist() == [[2, 0]]
-    assert_allclose(host(state["utility"]), [[0.01 * (2 + 2), 0.01 * (5 + 5)]])
+    rule = rule_of(utility="contribution", average="lifetime_activity", replacement_rate=0.5, maturity_threshold=1)
+    features = [[[2.0], [5.0]]]
+    rule.network.hidden[0].outgoing.weight[...] = device([[4.0, 1.0]])
+    activity, ranked_by = utilities_after(rule, features)
+    assert_allclose(activity, [[0.01 * 2, 0.01 * 5]])
+    assert_allclose(ranked_by, [[0.01 * 2 * 4, 0.01 * 5 * 1]])
+    rule.step(values_of(features), 1)  # rate 0.5 times 2 mature units: one is due, the second
+    assert host(rule.units[0]["age"]).tolist() == [[2, 0]]
+    assert_allclose(host(rule.units[0]["utility"]), [[0.01 * (2 + 2), 0.01 * (5 + 5)]])
 
 
-# --- how many are due -------------------------------------------------------------------------------------------------
+# --- how many are replaced --------------------------------------------------------------------------------------------
+
+
+def four_runs(rounding, units_to_replace, due, num_eligible, *more):
+    """The numbers of units to replace, and c afterwards."""
+    units_to_replace = np.array(units_to_replace)
+    number = rounding(units_to_replace, np.array(due), np.array(num_eligible), *more)
+    return number.tolist(), units_to_replace.tolist()
+
+
+@pytest.mark.quick
+def test_accumulate_replaces_whole_units_and_carries_the_fraction_over():
+    """c = 0.75, 1.0, 2.75 and, with only two eligible units, 3.5."""
+    number, left = four_runs(accumulate, [0.5, 0.75, 0.25, 0.5], [0.25, 0.25, 2.5, 3.0], [9, 9, 9, 2])
+    assert number == [0, 1, 2, 2]
+    assert left == [0.75, 0.0, 0.75, 1.5]
+
+
+@pytest.mark.quick
+def test_single_replaces_one_unit_when_c_exceeds_1():
+    """Algorithm 1: "if c > 1". c = 0.75, exactly 1, 2.75, and 3.5 with no eligible unit."""
+    number, left = four_runs(single, [0.5, 0.75, 0.25, 0.5], [0.25, 0.25, 2.5, 3.0], [9, 9, 9, 0])
+    assert number == [0, 0, 1, 0]
+    assert left == [0.75, 1.0, 1.75, 3.5]
+
+
+@pytest.mark.quick
+def test_chance_compares_a_uniform_number_with_what_is_due():
+    """gnt.py without accumulation: one unit with probability `due`, or its whole part; c stays as it is."""
+    uniforms = {5: np.array([0.2, 0.3, 0.9, 0.1])}
+    number, left = four_runs(chance, [0.5] * 4, [0.3, 0.3, 2.5, 3.0], [9, 9, 9, 2], uniforms.get, 5)
+    assert number == [1, 0, 2, 2]  # 0.2 < 0.3; 0.3 is not; 2.5 is always 2; 3, but only 2 are eligible
+    assert left == [0.5] * 4
+
+
+@pytest.mark.quick
+@on_both_array_modules
+def test_step_t_compares_with_number_t_mod_1024_of_the_draw_t_div_1024():
+    uniforms = ReplacementDraws(np.array([5, 9]), layer=2)
+    drawn = {
+        quotient: host(
+            draws.uniform(np.array([5, 9]), "replacement coin", 1024, layer=2, step=quotient, dtype="float64")
+        )
+        for quotient in (0, 1)
+    }
+    for step in (0, 1, 1023, 1024, 1025, 7):  # 7 again after the next draw, as after a restart
+        assert_array_equal(uniforms(step), drawn[step // 1024][:, step % 1024])
 
 
 def replacement_steps(num_steps, num_units, **settings):
     """Steps, counted from 1, at which one run replaces units, and how many then."""
-    budget = ReplacementBudget(np.array([0]), 0, num_units, **settings)
+    rule = rule_of(num_units, seeds=[0], **settings)
     found = {}
     for step in range(num_steps):
-        due = budget.due(step)
-        if due is not None and due[0]:
-            found[step + 1] = int(due[0])
+        (mask,) = rule.step(values_of(np.ones((1, num_units, 1))), step)
+        if mask is not None:
+            found[step + 1] = int(host(mask).sum())
     return found
 
 
@@ -218,51 +258,62 @@ def test_2000_units_at_a_rate_of_1e_6_lose_one_in_500_steps_of_those_that_are_el
     assert found == dict.fromkeys((600, 1101, 1601, 2101, 2601), 1)
 
 
-def test_a_unit_is_eligible_once_it_is_older_than_the_threshold():
-    """Algorithm 1: age strictly greater than m. A rate of 1 replaces all that are eligible: at ages 4, 4, 4, for m = 3."""
-    for rate_counts in ("eligible", "all"):
-        found = replacement_steps(
-            12, 2, replacement_rate=1, maturity_threshold=3, rate_counts=rate_counts, rounding="accumulate"
-        )
-        assert found == {4: 2, 8: 2, 12: 2}
+@pytest.mark.parametrize("rate_counts", ["eligible", "all"])
+def test_a_unit_is_eligible_once_it_is_older_than_the_threshold(rate_counts):
+    """Algorithm 1: age strictly greater than m. A rate of 1 replaces all that are eligible: at age 4, for m = 3."""
+    found = replacement_steps(12, 2, replacement_rate=1, maturity_threshold=3, rate_counts=rate_counts)
+    assert found == {4: 2, 8: 2, 12: 2}
 
 
-def test_the_counter_stands_still_while_no_unit_is_eligible():
+@on_both_array_modules
+@pytest.mark.parametrize("rate_counts", ["eligible", "all"])
+def test_nothing_is_added_to_c_while_no_unit_is_eligible(rate_counts):
     """gnt.py skips a layer without eligible units before it adds to the counter."""
-    for rate_counts in ("eligible", "all"):
-        budget = ReplacementBudget(np.arange(2), 0, 4, 0.2, 10, rate_counts, "accumulate")
-        totals = []
-        for step in range(12):
-            budget.due(step)
-            totals.append(budget.total.tolist())
-        assert totals[:10] == [[0, 0]] * 10  # ages 1 to 10
-        assert_allclose(totals[10:], [[0.8, 0.8], [0.6, 0.6]])  # 0.8 a step, one of 1.6 was replaced
+    rule = rule_of(4, seeds=[0, 1], replacement_rate=0.2, maturity_threshold=10, rate_counts=rate_counts)
+    seen = []
+    for step in range(12):
+        rule.step(values_of(np.ones((2, 4, 1))), step)
+        seen.append(rule.units[0]["units_to_replace"].tolist())
+    assert seen[:10] == [[0, 0]] * 10  # ages 1 to 10
+    assert_allclose(seen[10:], [[0.8, 0.8], [0.6, 0.6]])  # 0.8 a step, one of 1.6 was replaced
+
+
+def test_eligible_counts_the_eligible_units_and_all_counts_the_layer():
+    """Four units, of which one is eligible, at a rate of 0.2."""
+    for rate_counts, expected in (("eligible", 0.2 * 1), ("all", 0.2 * 4)):
+        rule = rule_of(4, replacement_rate=0.2, maturity_threshold=5, rate_counts=rate_counts)
+        rule.units[0]["age"][...] = device([[2.0, 5.0, 0.0, 4.0]])
+        rule.step(values_of(np.ones((1, 4, 1))), 0)
+        assert rule.units[0]["units_to_replace"].tolist() == [expected]
 
 
 def test_no_more_units_are_replaced_than_are_eligible_and_the_rest_stays_due():
     """1.5 times 4 units are due as soon as one is eligible, but only 4 can go."""
-    budget = ReplacementBudget(np.array([0]), 0, 4, 1.5, 1, "all", "accumulate")
-    given = [budget.due(step) for step in range(4)]
-    assert [0 if due is None else int(due[0]) for due in given] == [0, 4, 0, 4]  # step 3: all four are too young
-    assert budget.total.tolist() == [(6 - 4) + (6 - 4)]
+    rule = rule_of(4, replacement_rate=1.5, maturity_threshold=1, rate_counts="all")
+    given = [rule.step(values_of(np.ones((1, 4, 1))), step)[0] for step in range(4)]
+    assert [0 if mask is None else host(mask).sum() for mask in given] == [0, 4, 0, 4]  # step 3: all are too young
+    assert rule.units[0]["units_to_replace"].tolist() == [(6 - 4) + (6 - 4)]
 
 
-def test_the_paper_replaces_one_unit_when_the_counter_exceeds_1():
-    """Algorithm 1: "if c > 1", one unit, c <- c - 1. At exactly 1 nothing happens; the code's floor replaces one."""
+def test_the_paper_replaces_one_unit_where_the_code_replaces_as_soon_as_c_is_1():
+    """At exactly 1 nothing happens in Algorithm 1; the code's floor replaces one. c = 1, 2, 2 with "single"."""
     exact = {"replacement_rate": 0.25, "maturity_threshold": 0, "rate_counts": "all"}
-    assert replacement_steps(3, 4, **exact, rounding="single") == {2: 1, 3: 1}  # c = 1, 2, 2
+    assert replacement_steps(3, 4, **exact, rounding="single") == {2: 1, 3: 1}
     assert replacement_steps(3, 4, **exact, rounding="accumulate") == {1: 1, 2: 1, 3: 1}
 
 
 @on_both_array_modules
 def test_by_chance_one_unit_goes_with_the_probability_of_what_is_due():
     """gnt.py without accumulation: 0.3 due a step, so 0.3 of the steps, within four standard deviations."""
-    budget = ReplacementBudget(np.arange(50), 0, 3, 0.1, 0, "all", "chance")
-    given = [budget.due(step) for step in range(400)]
-    counts = sum(np.zeros(50, int) if due is None else due for due in given)
+    settings = {"replacement_rate": 0.1, "maturity_threshold": 0, "rate_counts": "all", "rounding": "chance"}
+    rule = rule_of(3, seeds=range(50), **settings)
+    counts = np.zeros(50, int)
+    for step in range(400):
+        (mask,) = rule.step(values_of(np.ones((50, 3, 1))), step)
+        counts += 0 if mask is None else host(mask).sum(axis=-1)
     deviation = np.sqrt(50 * 400 * 0.3 * 0.7)
     assert abs(counts.sum() - 50 * 400 * 0.3) < 4 * deviation
-    assert len(set(counts.tolist())) > 5  # each run has coins of its own
+    assert len(set(counts.tolist())) > 5  # each run draws its own numbers
 
 
 def test_by_chance_the_fraction_beyond_whole_units_is_dropped():
@@ -271,48 +322,19 @@ def test_by_chance_the_fraction_beyond_whole_units_is_dropped():
     assert found == dict.fromkeys(range(1, 7), 2)  # 2.5 a step
 
 
-@on_both_array_modules
-@pytest.mark.parametrize("rounding", ["accumulate", "single", "chance"])
-@pytest.mark.parametrize("rate_counts", ["eligible", "all"])
-def test_a_budget_restored_between_two_replacements_goes_on_as_if_nothing_had_happened(rounding, rate_counts):
-    seeds, num_units, threshold = np.arange(3), 6, 7
-    arguments = (seeds, 2, num_units, np.array([0.05, 0.11, 0.3]), threshold, rate_counts, rounding)
-    budget = ReplacementBudget(*arguments)
-    ages = np.zeros((3, num_units))
-    copy = None
-    total = 0
-    for step in range(80):
-        if step in (3, 8, 41):  # before any unit is eligible, among the first replacements, later
-            copy = ReplacementBudget(*arguments)
-            copy.restore(budget.total.copy(), ages.copy(), step)
-        due = budget.due(step)
-        if copy:
-            again = copy.due(step)
-            assert (due is None and again is None) or due.tolist() == again.tolist()
-            assert_array_equal(copy.total, budget.total)
-            assert_array_equal(copy.eligible, budget.eligible)
-        ages += 1
-        assert_array_equal((ages > threshold).sum(axis=-1), budget.eligible + (0 if due is None else due))
-        for run, number in enumerate([] if due is None else due):
-            oldest = np.argsort(-ages[run], kind="stable")[:number]
-            ages[run, oldest] = 0
-            total += number
-    assert total > 20
-
-
-# --- who goes ---------------------------------------------------------------------------------------------------------
+# --- which units are replaced -----------------------------------------------------------------------------------------
 
 
 def chosen(utility, age, threshold, number):
-    """Which units, one list a run."""
-    runs, units = least_useful(device(utility, float), device(age, float), threshold, np.asarray(number))
+    """Which units, a list for each run."""
+    runs, units = least_useful(device(utility, float), device(age, float) > threshold, np.asarray(number))
     return [sorted(host(units)[runs == run].tolist()) for run in range(len(utility))]
 
 
 @on_both_array_modules
 def test_the_eligible_unit_of_least_utility_goes_first():
     utility = [[3, 1, 2, 0], [0, 1, 2, 3]]
-    age = [[9, 9, 9, 4], [9, 9, 9, 9]]  # the most useless unit of the first run is too young
+    age = [[9, 9, 9, 4], [9, 9, 9, 9]]  # the unit of least utility of the first run is too young
     assert chosen(utility, age, 4, [1, 2]) == [[1], [0, 1]]
 
 
@@ -325,8 +347,8 @@ def test_a_run_that_is_due_nothing_keeps_all_its_units():
 
 
 def test_an_infinitely_useful_unit_is_eligible_all_the_same():
-    """1 / I is infinite for a unit without incoming weights; nothing guards against it in gnt.py either. A protected unit
-    must not go in its stead."""
+    """1 / I is infinite for a unit without incoming weights; nothing guards against it in gnt.py either. A protected
+    unit must not be replaced in its place."""
     utility = [[np.inf, 1, 0]]
     assert chosen(utility, [[9, 9, 1]], 4, [1]) == [[1]]
     assert chosen(utility, [[9, 9, 1]], 4, [2]) == [[0, 1]]
@@ -342,24 +364,23 @@ def test_a_unit_of_undefined_utility_counts_as_useless_and_protects_nobody():
 
 def test_a_dead_unit_without_incoming_weights_is_replaced():
     """Its adaptable contribution is 0 / 0 in every step; it must not stay for ever."""
-    network, rule = continual_backprop_of(hidden=3, replacement_rate=1 / 3, maturity_threshold=4)
-    network.hidden[0].incoming.weight[:, 1] = 0
+    rule = rule_of(hidden=3, replacement_rate=1 / 3, maturity_threshold=4)
+    rule.network.hidden[0].incoming.weight[:, 1] = 0
     with np.errstate(invalid="ignore"):
         for step in range(5):
-            features = device([[[1.0 + step], [0.0], [2.0 * step]]])
-            rule.step([None, None, features], step)
-    assert host(rule.state[0]["age"]).tolist() == [[5, 0, 5]]
-    assert np.isfinite(host(rule.state[0]["utility"])).all()
+            rule.step(values_of([[[1.0 + step], [0.0], [2.0 * step]]]), step)
+    assert host(rule.units[0]["age"]).tolist() == [[5, 0, 5]]
+    assert np.isfinite(host(rule.units[0]["utility"])).all()
 
 
 @on_both_array_modules
 def test_a_random_utility_replaces_every_unit_sooner_or_later_and_never_a_young_one():
-    _, rule = continual_backprop_of(hidden=5, utility="random", replacement_rate=0.04, maturity_threshold=20)
+    rule = rule_of(hidden=5, utility="random", replacement_rate=0.04, maturity_threshold=20)
     replaced = []
     for step in range(600):
-        before = host(rule.state[0]["age"])[0].copy()
-        rule.step([None, None, device(np.ones((1, 5, 1)))], step)
-        gone = np.flatnonzero(host(rule.state[0]["age"])[0] == 0)
+        before = host(rule.units[0]["age"])[0].copy()
+        rule.step(values_of(np.ones((1, 5, 1))), step)
+        gone = np.flatnonzero(host(rule.units[0]["age"])[0] == 0)
         assert (before[gone] >= 20).all()
         replaced += gone.tolist()
     assert set(replaced) == set(range(5)) and len(replaced) > 60
@@ -371,13 +392,14 @@ def test_a_random_utility_replaces_every_unit_sooner_or_later_and_never_a_young_
 def test_removing_a_unit_takes_its_contribution_away_and_its_successor_adds_nothing():
     """Algorithm 1: outgoing weights become 0, "to ensure that the newly added units do not affect" what is computed."""
     learner = make_learner((3, 4, 2), replacement_rate=0.25, maturity_threshold=0)
-    network, rule = learner.network, learner.continual_backprop
+    network, (rule,) = learner.network, learner.rules
     inputs = device(mini_batch(0, (3, 4, 2))[0])
     before = network.forward(inputs)
     weight = host(network.hidden[0].outgoing.weight).copy()
-    rule.step(before, 0)
-    gone = host(rule.state[0]["age"]) == 0  # (R, H)
+    (mask,) = rule.step(before, 0)
+    gone = host(rule.units[0]["age"]) == 0  # (R, H)
     assert gone.sum(axis=-1).tolist() == [1, 1]
+    assert_array_equal(host(mask), gone)
     removed = weight @ (host(before[2]) * gone[..., None])
     after = network.forward(inputs)
     assert_allclose(host(after[-1]), host(before[-1]) - removed, atol=1e-14)
@@ -385,10 +407,21 @@ def test_removing_a_unit_takes_its_contribution_away_and_its_successor_adds_noth
     assert_array_equal(host(network.forward(inputs)[-1]), host(after[-1]))
 
 
+def test_the_other_rules_are_told_which_units_were_replaced():
+    """A mask for each hidden layer, None for a layer where nothing was replaced."""
+    learner = make_learner((3, 4, 2, 1), replacement_rate=0.25, maturity_threshold=0)
+    told = []
+    learner.rules[0].units_replaced = told.append
+    learner.step(*map(device, mini_batch(0, (3, 4, 2, 1))))  # 0.25 times 4 units, and 0.25 times 2
+    ((first, second),) = told
+    assert_array_equal(host(first), host(learner.rules[0].units[0]["age"]) == 0)
+    assert host(first).sum(axis=-1).tolist() == [1, 1] and second is None
+
+
 @on_both_array_modules
-def test_a_new_unit_has_weights_of_the_initial_law_no_bias_and_no_past():
-    learner = make_learner((30, 40, 2), replacement_rate=1.0, maturity_threshold=0, activation="tanh")
-    network, rule = learner.network, learner.continual_backprop
+def test_a_new_unit_has_weights_of_the_initial_distribution_no_bias_and_no_past():
+    network = mlp((30, 40, 2), "tanh", SEEDS, "float64")
+    rule = ContinualBackprop(replacement_rate=1.0, maturity_threshold=0).bind(network, SGD())
     network.hidden[0].incoming.bias[...] = 5
     old = host(network.hidden[0].incoming.weight).copy()
     rule.step(network.forward(device(mini_batch(0, (30, 40, 2))[0])), 0)
@@ -398,170 +431,157 @@ def test_a_new_unit_has_weights_of_the_initial_law_no_bias_and_no_past():
     assert fresh.std() == pytest.approx(bound / np.sqrt(3), rel=0.04)  # 2,400 weights: 2 % is two standard errors
     assert (fresh[0] != fresh[1]).all()
     assert not host(network.hidden[0].incoming.bias).any() and not host(network.hidden[0].outgoing.weight).any()
-    assert not any(host(array).any() for array in rule.state[0].values())
+    assert not any(host(array).any() for array in rule.units[0].values())
 
 
 @on_both_array_modules
 def test_normal_fresh_weights_have_variance_2_over_fan_in():
     """The published code for the residual network."""
     learner = make_learner((30, 40, 2), replacement_rate=1.0, maturity_threshold=0, fresh_weights="normal")
-    learner.continual_backprop.step(learner.network.forward(device(mini_batch(0, (30, 40, 2))[0])), 0)
+    learner.rules[0].step(learner.network.forward(device(mini_batch(0, (30, 40, 2))[0])), 0)
     fresh = host(learner.network.hidden[0].incoming.weight)
     assert fresh.std() == pytest.approx(np.sqrt(2 / 30), rel=0.06)
-    assert abs(fresh).max() > 2.5 * np.sqrt(2 / 30)  # beyond any uniform law of that variance
+    assert abs(fresh).max() > 2.5 * np.sqrt(2 / 30)  # beyond any uniform distribution of that variance
 
 
-def test_neighbours_in_adjacent_layers_replaced_in_one_step_have_a_random_weight_between_them():
+def test_neighbors_in_adjacent_layers_replaced_in_one_step_have_a_random_weight_between_them():
     """gnt.py: layer l zeroes the column, then layer l + 1 redraws its whole row."""
     learner = make_learner((3, 2, 2, 1), replacement_rate=1.0, maturity_threshold=0)
     network = learner.network
-    learner.continual_backprop.step(network.forward(device(mini_batch(0, (3, 2, 2, 1))[0])), 0)
+    learner.rules[0].step(network.forward(device(mini_batch(0, (3, 2, 2, 1))[0])), 0)
     assert host(network.hidden[0].outgoing.weight).all()  # all four: both layers were replaced entirely
     assert not host(network.hidden[1].outgoing.weight).any()
 
 
 @on_both_array_modules
-def test_transferring_the_bias_keeps_the_mean_output():
-    """arXiv:2108.06325: the removed unit's mean feature times its outgoing weights goes to its consumers' biases; for
-    features that are always the same the output does not change at all."""
-    learner = make_learner(
-        (3, 4, 2), replacement_rate=0.5, maturity_threshold=5, transfer_bias=True, utility="contribution"
-    )
-    network, rule = learner.network, learner.continual_backprop
-    inputs = device(mini_batch(0, (3, 4, 2), batch=1)[0])
-    before = network.forward(inputs)
-    for step in range(6):
-        rule.step(before, step)
-    assert (host(rule.state[0]["age"]) == 0).sum(axis=-1).tolist() == [2, 2]
-    assert_allclose(host(network.forward(inputs)[-1]), host(before[-1]), atol=1e-13)
-
-
-def test_bias_transfer_works_beside_a_lifetime_average_too():
-    learner = make_learner(
-        (3, 4, 2), replacement_rate=0.5, maturity_threshold=5, transfer_bias=True, utility="contribution",
-        average="lifetime_activity",
-    )  # fmt: skip
-    inputs = device(mini_batch(0, (3, 4, 2), batch=1)[0])
-    before = learner.network.forward(inputs)
-    for step in range(6):
-        learner.continual_backprop.step(before, step)
-    assert_allclose(host(learner.network.forward(inputs)[-1]), host(before[-1]), atol=1e-13)
-
-
-@on_both_array_modules
-@pytest.mark.parametrize("optimizer", [{"optimizer": "adam"}, {"momentum": 0.9}])
-def test_resetting_the_optimizer_forgets_the_touched_weights_and_no_others(optimizer):
+@pytest.mark.parametrize("optimizer", [Adam(step_size=0.05), SGD(step_size=0.05, momentum=0.9)], ids=["adam", "sgd"])
+@pytest.mark.parametrize("reset", [True, False])
+def test_resetting_the_optimizer_acts_on_the_weights_of_replaced_units_and_no_others(reset, optimizer):
     """arXiv:2108.06325: moments and time steps of the weights that enter or leave the unit; the paper is silent."""
-    for reset in (True, False):
-        learner = make_learner((3, 4, 2), replacement_rate=0.25, reset_optimizer_state=reset, **optimizer)
-        network = learner.network
-        for array in learner.optimizer.state.values():
-            array[...] = 1
-        gone = [(0, 1), (1, 0), (1, 2)]  # run, unit
-        runs, units = np.transpose(gone)
-        rule = learner.continual_backprop
-        rule.replace(network.hidden[0], rule.state[0], runs, device(units), 0)
-        expected = np.ones((2, 4 * 3 + 4 + 2 * 4 + 2))
-        if reset:
-            for run, unit in gone:
-                expected[run, 3 * unit : 3 * unit + 3] = 0  # its row of the first weight
-                expected[run, 12 + unit] = 0  # its bias
-                expected[run, [16 + unit, 20 + unit]] = 0  # its column of the second
-        for array in learner.optimizer.state.values():
-            assert_array_equal(host(array), expected[:, : array.shape[-1]])  # a correction for all where none is reset
+    learner = make_learner((3, 4, 2), optimizer=optimizer, reset_optimizer_state=reset)
+    for array in learner.optimizer.state.values():
+        array[...] = 1
+    gone = [(0, 1), (1, 0), (1, 2)]  # run, unit
+    runs, units = np.transpose(gone)
+    learner.rules[0].replace(0, runs, device(units), 0)
+    expected = np.ones((2, 4 * 3 + 4 + 2 * 4 + 2))
+    if reset:
+        for run, unit in gone:
+            expected[run, 3 * unit : 3 * unit + 3] = 0  # its row of the first weight
+            expected[run, 12 + unit] = 0  # its bias
+            expected[run, [16 + unit, 20 + unit]] = 0  # its column of the second
+    for array in learner.optimizer.state.values():
+        assert_array_equal(host(array), expected[:, : array.shape[-1]])  # a correction for all where none is reset
 
 
 # --- the whole learner ------------------------------------------------------------------------------------------------
 
 
-def train(learner, num_steps, sizes=(3, 6, 5, 2), **options):
-    for step in range(num_steps):
+def train(learner, steps, sizes=(3, 6, 5, 2), **options):
+    for step in steps:
         inputs, targets = mini_batch(step, sizes, num_runs=len(learner.network.seeds), **options)
         learner.step(device(inputs), device(targets))
     return host(learner.network.parameters)
 
 
 def test_without_replacement_it_is_backprop_to_the_bit():
-    plain = train(make_learner(dtype="float32"), 60, dtype="float32")
-    no_rate = make_learner(dtype="float32", replacement_rate=0.0, transfer_bias=True, maturity_threshold=0)
-    assert no_rate.continual_backprop is None
-    assert_array_equal(train(no_rate, 60, dtype="float32"), plain)
+    plain = train(make_learner(dtype="float32"), range(60), dtype="float32")
+    no_rate = make_learner(dtype="float32", replacement_rate=0.0, maturity_threshold=0)
+    assert_array_equal(train(no_rate, range(60), dtype="float32"), plain)
     never_mature = make_learner(dtype="float32", replacement_rate=0.5, maturity_threshold=60)
-    assert_array_equal(train(never_mature, 60, dtype="float32"), plain)
-    assert host(never_mature.continual_backprop.state[0]["age"]).min() == 60
+    assert_array_equal(train(never_mature, range(60), dtype="float32"), plain)
+    assert host(never_mature.rules[0].units[0]["age"]).min() == 60
     matures_at_last = make_learner(dtype="float32", replacement_rate=0.5, maturity_threshold=59)
-    assert (train(matures_at_last, 60, dtype="float32") != plain).any()
+    assert (train(matures_at_last, range(60), dtype="float32") != plain).any()
 
 
 @on_both_array_modules
 def test_a_run_of_nans_is_replaced_beside_the_others_without_a_trace_in_them():
-    alone = make_learner(dtype="float32", replacement_rate=0.03, maturity_threshold=5)
-    expected = train(alone, 80, dtype="float32")
-    beside = make_learner(dtype="float32", replacement_rate=0.03, maturity_threshold=5)
+    settings = {"dtype": "float32", "replacement_rate": 0.03, "maturity_threshold": 5}
+    alone, beside = make_learner(**settings), make_learner(**settings)
+    expected = train(alone, range(80), dtype="float32")
     beside.network.parameters[0] = xp.nan
+    numbers = []  # replaced in run 0 and in run 1, for each step and layer where units were
+    beside.rules[0].units_replaced = lambda masks: numbers.extend(
+        host(mask).sum(axis=-1).tolist() for mask in masks if mask is not None
+    )
     with np.errstate(invalid="ignore"):
-        found = train(beside, 80, dtype="float32")
+        found = train(beside, range(80), dtype="float32")
     assert_array_equal(found[1], expected[1])
-    for ours, theirs in zip(beside.continual_backprop.state, alone.continual_backprop.state):
+    for ours, theirs in zip(beside.rules[0].units, alone.rules[0].units):
         for name in ours:
             assert_array_equal(host(ours[name])[1], host(theirs[name])[1])
-    for budget, state in zip(beside.continual_backprop.budgets, beside.continual_backprop.state):
-        assert_array_equal((host(state["age"]) > 5).sum(axis=-1), budget.eligible)  # the books of both runs are right
+        assert ours["units_to_replace"][0] == ours["units_to_replace"][1]
+    assert numbers == [[1, 1]] * len(numbers) and len(numbers) > 15  # in both runs as many, at the same steps
 
 
-BASE = LearnerSettings(step_size=0.05, replacement_rate=0.03, maturity_threshold=5, decay_rate=0.9, dtype="float64")
-_ALL_UTILITIES = (
-    "contribution",
-    "weight",
-    "adaptation",
-    "zero_contribution",
-    "adaptable_contribution",
-    "feature_by_input",
-    "random",
-)
-VARIANTS = {
-    **{f"utility={utility}": {"utility": utility} for utility in _ALL_UTILITIES},
-    "PAPER": PAPER,
-    "PUBLISHED_CODE": PUBLISHED_CODE,
-    "outgoing=sum": {"outgoing": "sum"},
-    "average=lifetime_activity": {"average": "lifetime_activity", "utility": "contribution"},
-    "average=lifetime_activity of weights": {"average": "lifetime_activity", "utility": "weight"},
-    "centre=previous": {"centre": "previous"},
-    "bias_correction=no": {"bias_correction": False},
-    "rate_counts=all": {"rate_counts": "all"},
-    "rounding=chance": {"rounding": "chance"},
-    "rounding=chance of more than one": {"rounding": "chance", "replacement_rate": 0.3},
-    "rounding=single": {"rounding": "single"},
-    "fresh_weights=normal": {"fresh_weights": "normal"},
-    "transfer_bias": {"transfer_bias": True},
-    "transfer_bias of a plain contribution": {"transfer_bias": True, "utility": "contribution", "centre": "previous"},
-    "momentum": {"momentum": 0.9, "step_size": 0.01},
-    "momentum reset": {"momentum": 0.9, "step_size": 0.01, "reset_optimizer_state": True},
-    "adam": {"optimizer": "adam", "step_size": 0.01},
-    "adam reset": {"optimizer": "adam", "step_size": 0.01, "reset_optimizer_state": True},
-    "weight decay": {"weight_decay": 0.01},
-    "when=before_update": {"when": "before_update", "utility": "contribution"},
-    "when=before_update with adam": {
-        "when": "before_update",
-        "optimizer": "adam",
-        "step_size": 0.01,
+@on_both_array_modules
+@pytest.mark.parametrize("rounding", ["accumulate", "single", "chance"])
+@pytest.mark.parametrize("rate_counts", ["eligible", "all"])
+def test_a_learner_restored_between_two_replacements_continues_to_the_bit(rounding, rate_counts):
+    """Every run has a rate of its own; saved before any unit is eligible, among the first replacements, and later."""
+    settings = {
+        "replacement_rate": device([[0.05], [0.11], [0.3]]),
+        "maturity_threshold": 7,
+        "rounding": rounding,
+        "rate_counts": rate_counts,
+        "seeds": (0, 1, 2),
+        "optimizer": Adam(step_size=0.01),
         "reset_optimizer_state": True,
-    },
-    "no trace": {"decay_rate": 0.0, "utility": "contribution"},
-    "all at once": {"replacement_rate": 1.0, "maturity_threshold": 20},
-    "many more due than eligible": {"replacement_rate": 1.5, "rate_counts": "all", "maturity_threshold": 20},
+    }
+    learner = make_learner(**settings)
+    total = []
+    learner.rules[0].units_replaced = lambda masks: total.extend(host(mask).sum() for mask in masks if mask is not None)
+    copies = []
+    for start, stop in ((0, 3), (3, 8), (8, 41), (41, 60)):
+        for each in (learner, *copies):
+            with np.errstate(divide="ignore", invalid="ignore"):  # units all of whose inputs were replaced
+                train(each, range(start, stop))
+        copies.append(make_learner(**settings))
+        copies[-1].restore(learner.state())
+    for copy, (name, array) in product(copies, learner.state().items()):
+        assert_array_equal(copy.state()[name], array, name)
+    assert sum(total) > 20
+    if rounding != "chance":
+        assert all((units["units_to_replace"] % 1).any() for units in learner.rules[0].units)  # fractions are due
+
+
+BASE = ContinualBackprop(replacement_rate=0.03, maturity_threshold=5, decay_rate=0.9)
+VARIANTS = {
+    "the defaults": (STEP, {}),
+    "utility=contribution": (STEP, {"utility": "contribution"}),
+    "utility=random": (STEP, {"utility": "random"}),
+    "PAPER": (STEP, PAPER),
+    "outgoing=sum": (STEP, {"outgoing": "sum"}),
+    "average=lifetime_activity": (STEP, {"average": "lifetime_activity", "utility": "contribution"}),
+    "bias_correction=no": (STEP, {"bias_correction": False}),
+    "rate_counts=all": (STEP, {"rate_counts": "all"}),
+    "rounding=chance": (STEP, {"rounding": "chance"}),
+    "rounding=chance of more than one": (STEP, {"rounding": "chance", "replacement_rate": 0.3}),
+    "rounding=single": (STEP, {"rounding": "single"}),
+    "fresh_weights=normal": (STEP, {"fresh_weights": "normal"}),
+    "momentum": (SGD(step_size=0.01, momentum=0.9), {}),
+    "momentum reset": (SGD(step_size=0.01, momentum=0.9), {"reset_optimizer_state": True}),
+    "adam": (Adam(step_size=0.01), {}),
+    "adam reset": (Adam(step_size=0.01), {"reset_optimizer_state": True}),
+    "weight decay": (SGD(step_size=0.05, weight_decay=0.01), {}),
+    "when=before_update": (STEP, {"when": "before_update", "utility": "contribution"}),
+    "when=before_update with adam": (Adam(step_size=0.01), {"when": "before_update", "reset_optimizer_state": True}),
+    "no trace": (STEP, {"decay_rate": 0.0, "utility": "contribution"}),
+    "all at once": (STEP, {"replacement_rate": 1.0, "maturity_threshold": 20}),
+    "many more due than eligible": (STEP, {"replacement_rate": 1.5, "rate_counts": "all", "maturity_threshold": 20}),
 }
 
 
-def compare_with_reference(settings, sizes, batch, num_steps):
+def compare_with_reference(optimizer, rule, sizes, batch, num_steps):
     """Both trajectories step by step; returns how many units were replaced."""
-    learner = Learner(make_mlp(sizes, settings, SEEDS), squared_error, settings)
-    network = learner.network
-    initial = [[np.array(host(getattr(layer, name))) for layer in network.dense_layers] for name in ("weight", "bias")]
+    network = mlp(sizes, "relu", SEEDS, "float64")
+    initial = [[host(getattr(layer, name)).copy() for layer in network.dense_layers] for name in ("weight", "bias")]
     references = [
-        ReferenceRun([w[run] for w in initial[0]], [b[run, :, 0] for b in initial[1]], settings, seed)
+        ReferenceRun([w[run] for w in initial[0]], [b[run, :, 0] for b in initial[1]], optimizer, rule, seed)
         for run, seed in enumerate(SEEDS)
     ]
+    learner = Learner(network, squared_error, optimizer, [rule])
     for step in range(num_steps):
         inputs, targets = mini_batch(step, sizes, batch)
         with np.errstate(divide="ignore"):  # a unit all of whose inputs were replaced has an infinite utility
@@ -570,7 +590,7 @@ def compare_with_reference(settings, sizes, batch, num_steps):
         for run, reference in enumerate(references):
             with np.errstate(divide="ignore"):
                 reference.step(inputs[run], targets[run])
-            ages = [host(state["age"])[run].tolist() for state in learner.continual_backprop.state]
+            ages = [host(units["age"])[run].tolist() for units in learner.rules[0].units]
             assert ages == reference.age, step  # the very same units, in the very same step
             # Two orders of summation in float64 differ by 1e-16 a step; 120 steps of a stable learner do not amplify
             # that a million times.
@@ -580,43 +600,67 @@ def compare_with_reference(settings, sizes, batch, num_steps):
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_goes_where_a_plain_loop_over_units_goes(variant, batch):
-    """Every utility and every convention, on a network whose runs NumPy keeps interleaved in memory."""
-    settings = replace(BASE, **VARIANTS[variant])
-    assert compare_with_reference(settings, (3, 6, 5, 2), batch, 120) >= 20
+def test_it_equals_a_plain_loop_over_units(variant, batch):
+    """Every utility and every convention."""
+    optimizer, changes = VARIANTS[variant]
+    assert compare_with_reference(optimizer, replace(BASE, **changes), (3, 6, 5, 2), batch, 120) >= 20
 
 
-@pytest.mark.parametrize("variant", ["PAPER", "PUBLISHED_CODE", "rounding=chance", "adam reset"])
-def test_a_wider_network_goes_there_too(variant):
-    settings = replace(BASE, **VARIANTS[variant], replacement_rate=0.01)
-    assert compare_with_reference(settings, (4, 24, 20, 2), 2, 100) >= 20
+@pytest.mark.parametrize("variant", ["PAPER", "the defaults", "rounding=chance", "adam reset"])
+def test_a_wider_network_equals_the_loop_too(variant):
+    optimizer, changes = VARIANTS[variant]
+    rule = replace(BASE, **changes, replacement_rate=0.01)
+    assert compare_with_reference(optimizer, rule, (4, 24, 20, 2), 2, 100) >= 20
 
 
 # --- presets and settings ---------------------------------------------------------------------------------------------
 
 
-def test_the_presets_are_the_two_readings_of_the_method():
-    paper, code = ContinualBackpropSettings(**PAPER), ContinualBackpropSettings(**PUBLISHED_CODE)
-    assert (paper.utility, paper.outgoing, paper.bias_correction, paper.rounding) == (
-        "contribution",
-        "sum",
-        False,
-        "single",
-    )
-    assert code == ContinualBackpropSettings()  # the defaults are the published code's
+def test_the_defaults_are_the_published_codes_and_the_preset_is_the_papers():
+    paper, code = ContinualBackprop(**PAPER), ContinualBackprop()
+    assert (paper.utility, paper.outgoing, paper.bias_correction) == ("contribution", "sum", False)
     assert (code.utility, code.outgoing, code.bias_correction) == ("adaptable_contribution", "mean", True)
-    assert (code.rounding, code.rate_counts, code.transfer_bias) == ("accumulate", "eligible", False)
+    assert (paper.rounding, paper.rate_counts) == ("single", "eligible")
+    assert (code.rounding, code.rate_counts) == ("accumulate", "eligible")
     assert paper.decay_rate == code.decay_rate == 0.99  # Methods: in all experiments
     assert paper.when == code.when == "after_update" and not paper.reset_optimizer_state
 
 
+def test_a_rule_may_be_bound_to_several_networks():
+    """`bind` gives each a copy with state of its own; the rule of the settings stays as it is."""
+    rule = ContinualBackprop(replacement_rate=0.5, maturity_threshold=0)
+    first, second = (Learner(mlp((3, 4, 2), "relu", [1], "float64"), squared_error, STEP, [rule]) for _ in range(2))
+    train(first, range(1), (3, 4, 2))
+    assert host(first.rules[0].units[0]["age"]).min() == 0 and host(first.rules[0].units[0]["age"]).max() == 1
+    assert not host(second.rules[0].units[0]["age"]).any()
+    assert rule == ContinualBackprop(replacement_rate=0.5, maturity_threshold=0) and not hasattr(rule, "units")
+
+
 def test_settings_that_contradict_are_refused():
-    with pytest.raises(ValueError, match="average=lifetime_activity needs utility=weight or utility=contribution"):
-        make_learner(replacement_rate=0.1, average="lifetime_activity", utility="adaptation")
-    with pytest.raises(ValueError, match=r"needs the runs axis; make the network with seeds=\[seed\]"):
-        ContinualBackprop(mlp((2, 2, 1), "relu", 3, "float64"), ContinualBackpropSettings(replacement_rate=0.1))
+    with pytest.raises(ValueError, match="average=lifetime_activity needs utility=contribution"):
+        ContinualBackprop(average="lifetime_activity", utility="adaptable_contribution")
+    with pytest.raises(
+        ValueError, match=r"continual_backprop needs the runs axis; make the network with seeds=\[seed\]"
+    ):
+        ContinualBackprop().bind(mlp((2, 2, 1), "relu", 3, "float64"), SGD())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"replacement_rate": -1.0},
+        {"maturity_threshold": -1},
+        {"decay_rate": 1.0},
+        {"utility": "weight"},
+        {"when": "now"},
+    ],
+)
+def test_a_value_that_does_not_exist_is_refused_by_name(changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=name):
+        replace(BASE, **changes)
 
 
 def test_a_network_without_hidden_units_has_nothing_to_replace():
-    with pytest.raises(ValueError, match="network=linear has no hidden units to drop, normalize or replace"):
-        make_learner(network="linear", replacement_rate=0.5)
+    with pytest.raises(ValueError, match="continual_backprop acts on hidden units, and kind=linear has none"):
+        LearnerSettings(SGD(), (ContinualBackprop(),), NetworkSettings(kind="linear"))

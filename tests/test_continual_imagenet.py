@@ -15,9 +15,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minilop import backend
 from minilop.data import DataError, halve, open_store, synthetic_objects
 from minilop.data.imagenet32 import convert
-from minilop.learner import Learner, LearnerSettings, make_convnet
+from minilop.fast import BufferedSGD, InPlaceSGD
+from minilop.learner_settings import LearnerSettings, NetworkSettings, make_convnet, make_learner, make_mlp
 from minilop.losses import cross_entropy
-from minilop.plasticity import ContinualBackprop
+from minilop.optimizers import SGD, Adam
+from minilop.plasticity import ContinualBackprop, L2Init, ShrinkAndPerturb
 from problems import continual_imagenet as problem
 from problems import permuted_mnist
 from problems import slowly_changing_regression as regression
@@ -39,28 +41,28 @@ TINY = Settings(
     bin_size=1,
 )
 STEPS = 6
-BACKPROP = LearnerSettings(step_size=0.05, momentum=0.9)
-CONTINUAL_BACKPROP = replace(BACKPROP, replacement_rate=0.05, maturity_threshold=2, rate_counts="all")
+BACKPROP = LearnerSettings(SGD(step_size=0.05, momentum=0.9))
+CONTINUAL_BACKPROP = BACKPROP.with_rules(
+    ContinualBackprop(replacement_rate=0.05, maturity_threshold=2, rate_counts="all")
+)
 LEARNERS = {
     "backprop": BACKPROP,
-    "shrink_and_perturb": replace(BACKPROP, weight_decay=0.01, perturb_scale=1e-3),
+    "l2_init": BACKPROP.with_rules(L2Init(init_decay=0.01)),
+    "shrink_and_perturb": BACKPROP.change(weight_decay=0.01).with_rules(ShrinkAndPerturb(perturb_scale=1e-3)),
     "continual_backprop": CONTINUAL_BACKPROP,
-    "continual_backprop_layer_style": replace(
-        CONTINUAL_BACKPROP, decay_rate=0.0, utility="contribution", rate_counts="eligible", when="before_update"
+    "continual_backprop_layer_style": CONTINUAL_BACKPROP.change(
+        decay_rate=0.0, utility="contribution", rate_counts="eligible", when="before_update"
     ),
-    "adam": LearnerSettings(optimizer="adam", step_size=0.005),
-    "dropout": replace(BACKPROP, dropout=0.3),
-    "batch_norm": replace(BACKPROP, batch_norm=True),
-    "linear": replace(BACKPROP, network="linear"),
-    "fresh": replace(BACKPROP, begin_anew="network"),
+    "adam": LearnerSettings(Adam(step_size=0.005)),
+    "dropout": BACKPROP.change(dropout=0.3),
+    "batch_norm": BACKPROP.change(batch_norm=True),
+    "linear": BACKPROP.change(kind="linear"),
+    "fresh": BACKPROP.change(reset="network"),
     "fresh_with_all_kinds_of_state": LearnerSettings(
-        optimizer="adam",
-        step_size=0.005,
-        begin_anew="network",
-        batch_norm=True,
-        dropout=0.3,
-        replacement_rate=0.05,
-        maturity_threshold=2,
+        Adam(step_size=0.005),
+        (ContinualBackprop(replacement_rate=0.05, maturity_threshold=2),),
+        NetworkSettings(batch_norm=True, dropout=0.3),
+        reset="network",
     ),
 }
 MEASURED = ["test_accuracy", "training_accuracy", "weight_magnitude"]  # at the end of a task
@@ -213,7 +215,7 @@ def test_two_classes_that_differ_are_told_apart_whichever_comes_first(array_modu
         return images
 
     settings = replace(TINY, num_classes=2, num_tasks=4, num_epochs=20)
-    runs = ImagePairs(settings, replace(BACKPROP, step_size=0.01), [3, 8], read_class)
+    runs = ImagePairs(settings, BACKPROP.change(step_size=0.01), [3, 8], read_class)
     assert {tuple(pair) for pair in pairs(runs, 4).reshape(-1, 2).tolist()} == {(0, 1), (1, 0)}
     runs.task = 0
     results = finish(runs)
@@ -242,7 +244,8 @@ def test_a_task_begins_with_a_zero_head_and_everything_else_is_carried_over(task
     after = runs.learner.state()
     assert_array_equal(parts(runs, runs.learner.network.parameters)[0], 0)
     assert_array_equal(parts(runs, runs.learner.network.parameters)[1], body)
-    assert after.keys() == before.keys() and {"velocity", "age.0", "utility.3", "replacements_due.2"} < after.keys()
+    of_rule = {f"continual_backprop.{name}" for name in ("age.0", "utility.3", "units_to_replace.2")}
+    assert after.keys() == before.keys() and {"optimizer.velocity", *of_rule} < after.keys()
     for name in before.keys() - {"parameters"}:
         assert_array_equal(after[name], before[name], name)
     velocity_of_head = parts(runs, runs.learner.optimizer.state["velocity"])[0]
@@ -263,6 +266,22 @@ def test_other_learners_begin_a_task_with_a_zero_head_too(learner):
         assert_array_equal(after[name], before[name], name)
 
 
+@pytest.mark.parametrize("reset", ["nothing", "network"])
+def test_l2_init_pulls_toward_the_zero_head_that_a_task_starts_with(reset, array_module):
+    """And toward the other parameters as they started: those of the first task, or of the new network."""
+    runs = start(LEARNERS["l2_init"].change(reset=reset))
+    body = parts(runs, runs.learner.network.parameters)[1]
+    for task in range(2):
+        advance_to(runs, task)
+        runs.begin_task()
+        pulled_to_head, pulled_to_body = parts(runs, runs.learner.rules[0].initial_parameters)
+        assert not pulled_to_head.any()
+        if reset == "network":
+            body = parts(runs, runs.learner.network.parameters)[1]
+        assert_array_equal(pulled_to_body, body)
+    assert (parts(runs, runs.learner.network.parameters)[1] == body).all() == (reset == "network")
+
+
 @pytest.mark.parametrize("task", [0, 1])
 def test_the_first_step_of_a_task_leads_no_gradient_below_the_head(task, array_module):
     """The gradient passes through the head's weights, which are zero; so both classes get one half, and the loss is
@@ -275,12 +294,12 @@ def test_the_first_step_of_a_task_leads_no_gradient_below_the_head(task, array_m
     outputs, losses = runs.learner.step(*runs.mini_batch(0))
     assert not host(outputs).any()
     assert_allclose(host(losses), math.log(2), rtol=1e-6)
-    of_head, of_body = parts(runs, runs.learner.network.gradients)
+    of_head, of_body = parts(runs, runs.learner.gradients)
     assert of_head.any(axis=-1).all() and not of_body.any()
     assert velocity.any() == (task > 0)
     assert_allclose(parts(runs, runs.learner.network.parameters)[1], body - 0.05 * 0.9 * velocity, atol=1e-7)
     runs.learner.step(*runs.mini_batch(1))
-    assert parts(runs, runs.learner.network.gradients)[1].any(axis=-1).all()  # the second one does
+    assert parts(runs, runs.learner.gradients)[1].any(axis=-1).all()  # the second one does
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -290,7 +309,7 @@ def make_mirror(learner, settings=TINY, seeds=(3, 8)):
     """A learner of its own for an independent loop."""
     kernels = tuple(zip(settings.num_channels, settings.kernel_sizes))
     network = make_convnet((3, 16, 16), kernels, settings.dense_units, 2, learner, list(seeds), "kaiming")
-    return Learner(network, cross_entropy, learner)
+    return make_learner(network, cross_entropy, learner)
 
 
 def percent_right(network, pair_of, indices):
@@ -335,7 +354,7 @@ def looked_at_by_hand(runs):
     for run in range(runs.num_runs):
         dormant, num_units = 0, 0
         for layer, units in zip(network.hidden, (4, 5, 6, 7)):
-            features = host(values[layer.features])[run]  # (C, Y, X, N), flattened (C S, N) or (H, N)
+            features = host(values[layer.feature_index])[run]  # (C, Y, X, N), flattened (C S, N) or (H, N)
             for unit in range(units):
                 places = len(features) // units
                 of_unit = features[unit * places : (unit + 1) * places].ravel()
@@ -522,7 +541,7 @@ def test_a_state_of_another_problem_or_network_is_refused():
     with pytest.raises(KeyError, match="age"):
         start("continual_backprop").restore(state)
     with pytest.raises((KeyError, ValueError)):
-        regression.start(regression.SCALES["smoke"].settings, LearnerSettings(), [3, 8], None).restore(state)
+        regression.start(regression.SCALES["smoke"].settings, BACKPROP, [3, 8], None).restore(state)
 
 
 # --- divergence -------------------------------------------------------------------------------------------------------
@@ -536,7 +555,7 @@ def test_a_step_size_too_large_breaks_one_run_of_a_sweep_and_no_other(learner):
     def sweep(size):
         sizes = np.array([[0.05], [size], [0.05]], "float32")
         with np.errstate(all="ignore"):
-            return finish(start(replace(LEARNERS[learner], step_size=sizes), seeds=[3, 8, 5]))
+            return finish(start(LEARNERS[learner].change(step_size=sizes), seeds=[3, 8, 5]))
 
     found, expected = sweep(1e30), sweep(0.05)
     assert found["diverged_at"].tolist() == [-1, 0, -1]
@@ -579,7 +598,7 @@ def test_a_run_that_diverges_later_keeps_what_was_measured_before(step, one_step
 def test_a_block_in_which_a_run_diverges_may_be_resumed_before_and_after(one_step_an_advance):
     """Also between the loss that is not finite and the end of the task, where it is entered among the results."""
     sizes = np.array([[0.05], [1e30], [0.05]], "float32")
-    settings = replace(BACKPROP, step_size=sizes)
+    settings = BACKPROP.change(step_size=sizes)
     with np.errstate(all="ignore"):
         expected = finish(start(settings, seeds=[3, 8, 5]))
         runs = start(settings, seeds=[3, 8, 5])
@@ -602,12 +621,12 @@ def test_a_block_in_which_a_run_diverges_may_be_resumed_before_and_after(one_ste
 def test_a_channel_that_is_replaced_in_a_task_begins_its_normalization_anew(array_module):
     """Scale 1, bias 0, running mean 0 and variance 1, and no weight leaves it but to those that are as new; of the
     others none is touched."""
-    runs = start(replace(CONTINUAL_BACKPROP, batch_norm=True, replacement_rate=0.1), num_epochs=4)
+    runs = start(CONTINUAL_BACKPROP.change(batch_norm=True, replacement_rate=0.1), num_epochs=4)
     runs.begin_task()
-    seen = 0
+    (rule,), seen = runs.learner.rules, 0
     for step in range(2 * STEPS):
         runs.learner.step(*runs.mini_batch(step))
-        replaced = [host(state["age"]) == 0 for state in runs.learner.continual_backprop.state]  # in this very step
+        replaced = [host(units["age"]) == 0 for units in rule.units]  # in this very step
         for layer, new, new_next in zip(runs.learner.network.hidden[:2], replaced, replaced[1:]):  # (R, C) each
             seen += new.sum()
             for name, fresh in (("scale", 1), ("bias", 0), ("running_mean", 0), ("running_variance", 1)):
@@ -667,10 +686,13 @@ def test_images_too_small_for_the_network_are_refused_at_the_start(changes, mess
 
 
 def test_learners_that_cannot_learn_from_images_are_refused_at_the_start():
-    for update in ("in_place", "pending"):  # for dense layers and one example at a time
-        for batch_size in (1, 8):
-            with pytest.raises(ValueError, match=f"update={update} is for .*; choose update=gradient"):
-                start(LearnerSettings(update=update), batch_size=batch_size)
+    for optimizer in (InPlaceSGD(), BufferedSGD()):
+        with pytest.raises(ValueError, match=f"{optimizer.name} is for networks of dense layers; choose sgd"):
+            start(LearnerSettings(optimizer), batch_size=1)
+        with pytest.raises(
+            ValueError, match=f"{optimizer.name} learns from one example a step; choose a batch_size of 1"
+        ):
+            start(LearnerSettings(optimizer), batch_size=8)
     with pytest.raises(ValueError, match="batch_norm needs mini-batches; choose a batch_size of at least 2"):
         start("batch_norm", batch_size=1)
     finish(start("backprop", batch_size=1, num_tasks=1))
@@ -680,10 +702,10 @@ def test_learners_that_cannot_learn_from_images_are_refused_at_the_start():
 @pytest.mark.parametrize("online", [regression, permuted_mnist])
 def test_the_online_problems_refuse_what_needs_tasks_or_mini_batches(online):
     settings = online.SCALES["smoke"].settings
-    with pytest.raises(ValueError, match="begin_anew is for problems that tell the learner of a new task"):
-        online.start(settings, LearnerSettings(begin_anew="network"), [0], None)
+    with pytest.raises(ValueError, match="reset is for problems that tell the learner of a new task"):
+        online.start(settings, BACKPROP.change(reset="network"), [0], None)
     with pytest.raises(ValueError, match="batch_norm is for networks that learn from mini-batches"):
-        online.start(settings, LearnerSettings(batch_norm=True), [0], None)
+        online.start(settings, BACKPROP.change(batch_norm=True), [0], None)
 
 
 # --- the store of ImageNet 32 x 32 ------------------------------------------------------------------------------------
@@ -783,64 +805,81 @@ def test_the_paper_scale_is_the_published_protocol():
     assert (values.num_epochs, values.batch_size, values.steps_a_task) == (250, 100, 3000)
     assert (values.initialization, values.bin_size, scale.runs) == ("default", 50, 30)
     assert values.steps_a_task == 250 * 1200 // 100
-    network = paper_learner("backprop").network
+    network = paper_network("backprop")
     assert network.num_parameters == 177_218
     assert [layer.incoming.num_outputs for layer in network.hidden] == [32, 64, 128, 128, 128]
 
 
-def paper_learner(name):
+def paper_network(name):
     scale = problem.SCALES["paper"]
     values, settings = scale.settings, scale.learners[name]
     kernels = tuple(zip(values.num_channels, values.kernel_sizes))
-    network = make_convnet((3, 32, 32), kernels, values.dense_units, 2, settings, [0], values.initialization)
-    return Learner(network, cross_entropy, settings)
+    return make_convnet((3, 32, 32), kernels, values.dense_units, 2, settings, [0], values.initialization)
 
 
 def test_the_learners_of_the_paper_scale_are_the_published_ones():
     """Published configuration files: step size, decay, scale of the noise, replacement rate; momentum 0.9 for all."""
     learners = problem.SCALES["paper"].learners
-    for name, expected in {
-        "backprop": (0.01, 0, 0, 0),
-        "backprop_step_0.01": (0.01, 0, 0, 0),
-        "backprop_step_0.001": (0.001, 0, 0, 0),
-        "backprop_step_0.0001": (0.0001, 0, 0, 0),
-        "l2": (0.03, 3e-6, 0, 0),
-        "shrink_and_perturb": (0.01, 1e-5, 1e-5, 0),
-        "continual_backprop": (0.01, 0, 0, 3e-4),
-        "continual_backprop_layer_style": (0.01, 0, 0, 3e-4),
-    }.items():
-        settings = learners[name]
-        found = (settings.step_size, settings.weight_decay, settings.perturb_scale, settings.replacement_rate)
-        assert found == expected, name
-        assert (settings.momentum, settings.optimizer, settings.begin_anew) == (0.9, "sgd", "nothing")
-    continual = learners["continual_backprop"]
-    assert (continual.maturity_threshold, continual.decay_rate) == (100, 0.99)
-    assert (continual.utility, continual.rate_counts) == ("adaptable_contribution", "all")
-    assert (continual.rounding, continual.when) == ("accumulate", "after_update")
-    style = learners["continual_backprop_layer_style"]
-    assert (style.maturity_threshold, style.decay_rate, style.utility) == (100, 0, "contribution")
-    assert (style.rate_counts, style.rounding, style.when) == ("eligible", "accumulate", "before_update")
-    assert learners["fresh"] == replace(learners["backprop"], begin_anew="network")
-    assert learners["linear"] == replace(learners["backprop"], network="linear")
+    backprop = LearnerSettings(SGD(step_size=0.01, momentum=0.9))
+    rule = ContinualBackprop(replacement_rate=3e-4, maturity_threshold=100, decay_rate=0.99)
+    expected = {
+        "backprop": backprop,
+        "backprop_step_0.01": backprop,
+        "backprop_step_0.001": backprop.change(step_size=0.001),
+        "backprop_step_0.0001": backprop.change(step_size=0.0001),
+        "l2": LearnerSettings(SGD(step_size=0.03, momentum=0.9, weight_decay=3e-6)),
+        "shrink_and_perturb": LearnerSettings(
+            SGD(step_size=0.01, momentum=0.9, weight_decay=1e-5), (ShrinkAndPerturb(perturb_scale=1e-5),)
+        ),
+        "continual_backprop": backprop.with_rules(
+            replace(
+                rule,
+                utility="adaptable_contribution",
+                rate_counts="all",
+                rounding="accumulate",
+                when="after_update",
+            )
+        ),
+        "continual_backprop_layer_style": backprop.with_rules(
+            replace(
+                rule,
+                decay_rate=0.0,
+                utility="contribution",
+                rate_counts="eligible",
+                rounding="accumulate",
+                when="before_update",
+            )
+        ),
+        "fresh": backprop.change(reset="network"),
+        "linear": backprop.change(kind="linear"),
+    }
+    for name, settings in expected.items():
+        assert learners[name] == settings, name
 
 
 @pytest.mark.parametrize("name", ["continual_backprop", "continual_backprop_layer_style"])
 def test_a_task_of_the_paper_replaces_as_many_units_as_nine_tenths_of_a_layer(name):
     """rho times all units of a layer is due in every step from 101 on: 28.8 of 32, 57.6 of 64 and 115.2 of 128 in the
     3,000 steps of a task. Of eligible units alone it is a little less: each of the replaced ones, rho n a step, is not
-    counted for the 100 steps until it is mature, 3 %."""
-    learner = paper_learner(name)
-    assert isinstance(learner.continual_backprop, ContinualBackprop)
-    counts_all = learner.settings.rate_counts == "all"
-    num_tasks, steps = 5, problem.SCALES["paper"].settings.steps_a_task
-    for budget, expected in zip(learner.continual_backprop.budgets, (28.8, 57.6, 115.2, 115.2, 115.2)):
-        replaced = np.array([0 if (due := budget.due(step)) is None else due[0] for step in range(num_tasks * steps)])
-        assert not replaced[:100].any()  # nobody is old enough
-        rate = 1 if counts_all else 1 / (1 + 3e-4 * 101)
-        late = replaced[steps:].sum() / (num_tasks - 1)
-        assert late == pytest.approx(expected * rate, abs=0.5)
-        if counts_all:
-            assert replaced.sum() == math.floor(3e-4 * budget.num_units * (num_tasks * steps - 100) + 1e-9)
+    counted for the 100 steps until it is mature, 3 %. Only the number of units matters, so dense layers will do."""
+    scale = problem.SCALES["paper"]
+    settings, num_units = scale.learners[name], (32, 64, 128)
+    network = make_mlp((1, *num_units, 1), settings, [0])
+    rule = settings.rules[0].bind(network, settings.optimizer.bind(network.parameters))
+    values = network.forward(np.ones((1, 1, 1), "float32"))
+    num_tasks, steps = 3, scale.settings.steps_a_task
+    replaced = np.zeros((num_tasks * steps, len(num_units)))
+    for step in range(num_tasks * steps):
+        for masks in (rule.before_update(values, None, step), rule.after_update(values, None, step)):
+            for index, mask in enumerate(masks or []):
+                replaced[step, index] += 0 if mask is None else mask.sum()
+    assert not replaced[:100].any()  # nobody is old enough
+    rate = 1 if rule.rate_counts == "all" else 1 / (1 + 3e-4 * 101)
+    late = replaced[steps:].sum(axis=0) / (num_tasks - 1)
+    assert late == pytest.approx(np.array([28.8, 57.6, 115.2]) * rate, abs=0.5)
+    if rule.rate_counts == "all":
+        expected = [math.floor(3e-4 * number * (num_tasks * steps - 100) + 1e-9) for number in num_units]
+        assert replaced.sum(axis=0).tolist() == expected
 
 
 def test_every_learner_of_every_scale_makes_a_step():
@@ -857,7 +896,7 @@ def test_every_learner_of_every_scale_makes_a_step():
             batch_size=8,
             dense_units=(6, 7),
         )
-        assert len(scale.learners) >= 19
+        assert len(scale.learners) >= 21
         for name, learner in scale.learners.items():
             runs = ImagePairs(settings, learner, [0, 1], images.__getitem__)
             runs.begin_task()
@@ -878,7 +917,7 @@ def test_every_learner_of_every_scale_makes_a_step():
 def test_a_sequence_of_tasks_on_the_device_is_that_on_the_host(learner):
     """The stand-in for CuPy refuses whatever mixes the two. In float64: it takes all rows of an image at a time where
     NumPy takes a few, and so rounds differently by 1e-16."""
-    settings = replace(LEARNERS[learner], dtype="float64")
+    settings = LEARNERS[learner].change(dtype="float64")
     found = []
     for module in ("numpy", strict_cupy.cupy):
         backend.use(module)
@@ -895,22 +934,34 @@ def test_a_sequence_of_tasks_on_the_device_is_that_on_the_host(learner):
         assert_allclose(found[1][name], array, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("learner", ["backprop", "shrink_and_perturb", "continual_backprop", "adam", "batch_norm"])
+@pytest.mark.parametrize("learner", ["backprop", "l2_init", "shrink_and_perturb", "adam", "batch_norm"])
 def test_between_the_borders_of_a_task_nobody_waits_for_the_device(learner, strict, one_step_an_advance):
-    """No transfer in the advances that neither begin nor end a task, as whether losses are finite is noted on the device,
-    and one synchronisation when an advance is over, so that progress is true. What is not random uploads nothing in the midst of an epoch either."""
+    """No transfer in the advances that neither begin nor end a task, because whether losses are finite is noted on the
+    device, and one synchronisation when an advance is over, so that progress is true. A learner without random draws
+    uploads nothing in the middle of an epoch either."""
     runs = start(learner)
     for step in range(STEPS):
         strict.reset()
         runs.advance()
         if 0 < step < STEPS - 1:
             assert (strict.synchronisations, strict.transfers) == (1, 0)
-            if learner in ("backprop", "adam", "batch_norm"):
+            if learner != "shrink_and_perturb":
                 assert (strict.uploads > 0) == (step % 3 == 0)  # an epoch's order is drawn from a few numbers
     assert strict.transfers > 0  # the end's measures
 
 
-@pytest.mark.parametrize("learner", ["backprop", "fresh", "continual_backprop"])
+def test_continual_backprop_fetches_the_number_of_eligible_units_of_each_layer_and_nothing_else(
+    strict, one_step_an_advance
+):
+    runs = start("continual_backprop")
+    for step in range(STEPS):
+        strict.reset()
+        runs.advance()
+        if 0 < step < STEPS - 1:
+            assert (strict.synchronisations, strict.transfers) == (1, 4)  # four hidden layers
+
+
+@pytest.mark.parametrize("learner", ["backprop", "fresh"])
 def test_a_task_costs_as_many_transfers_whatever_its_length(learner, strict):
     found = []
     for num_epochs in (1, 4):

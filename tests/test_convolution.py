@@ -7,12 +7,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import backend
 from minilop.layers import Bias, Convolution, Flatten, MaxPool
-from minilop.layers.convolution import add_patches, patches
-from minilop.learner import Learner, LearnerSettings
+from minilop.layers.convolution import output_length, pad, patches
+from minilop.learner import Learner
 from minilop.losses import cross_entropy
-from minilop.networks import Network, convnet
+from minilop.networks import Network
+from minilop.optimizers import SGD
 from minilop.plasticity import ContinualBackprop
-from minilop.plasticity.continual_backprop import ContinualBackpropSettings
+from minilop.recipes import convnet
 
 pytestmark = pytest.mark.quick
 
@@ -31,16 +32,6 @@ def test_patches_of_a_three_by_three_image_are_its_four_corners():
     """1 2 3 / 4 5 6 / 7 8 9 has the 2 x 2 patches 1 2 4 5, 2 3 5 6, 4 5 7 8, 5 6 8 9; each is a column."""
     image = device(np.arange(1.0, 10).reshape(1, 3, 3, 1))
     assert host(patches(image, 2).reshape(4, 4)).T.tolist() == [[1, 2, 4, 5], [2, 3, 5, 6], [4, 5, 7, 8], [5, 6, 8, 9]]
-
-
-@pytest.mark.parametrize("leading", [(), (2,)])
-def test_adding_patches_is_the_adjoint_of_taking_them(leading):
-    """<patches(x), c> = <x, add_patches(c)> for every x and c."""
-    images, columns = numbers(*leading, 2, 5, 6, 3), numbers(*leading, 3, 2, 3, 3, 4, 3, seed=1)
-    left = (host(patches(device(images), 3)) * columns).sum()
-    added = device(np.zeros(images.shape))
-    add_patches(device(columns), added)
-    assert left == pytest.approx((images * host(added)).sum(), rel=1e-12)
 
 
 def test_convolution_is_its_defining_sum():
@@ -69,26 +60,28 @@ SHAPES = [
 @on_both_array_modules
 @pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
 @pytest.mark.parametrize("leading", [(), (2,)])
-def test_adding_patches_is_the_adjoint_with_stride_and_padding_too(leading, size, stride, padding):
+def test_patches_with_stride_and_padding_are_where_the_formula_says(leading, size, stride, padding):
+    """patches[..., i, c, j, y, x, :] = image[..., c, s y + i - p, s x + j - p, :], or 0 outside the image."""
     images = numbers(*leading, 2, 7, 6, 3)
-    taken = host(patches(device(images), size, stride, padding))
-    columns = numbers(*taken.shape, seed=1)
-    added = device(np.zeros(images.shape))
-    for row in range(taken.shape[-3]):  # a row at a time, as the layer does
-        add_patches(device(columns[..., row : row + 1, :, :]), added, row, stride, padding)
-    assert (taken * columns).sum() == pytest.approx((images * host(added)).sum(), rel=1e-12)
+    found = host(patches(pad(device(images), padding), size, stride))
+    height, width = (output_length(length, size, stride, padding) for length in (7, 6))
+    assert found.shape == (*leading, size, 2, size, height, width, 3)
+    for i, j, y, x in np.ndindex(size, size, height, width):
+        row, column = stride * y + i - padding, stride * x + j - padding
+        inside = 0 <= row < 7 and 0 <= column < 6
+        expected = images[..., row, column, :] if inside else np.zeros((*leading, 2, 3))
+        assert_array_equal(found[..., i, :, j, y, x, :], expected)
 
 
-@pytest.mark.parametrize("keep_patches", [True, False])
-@pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])
+@on_both_array_modules
+@pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])  # one row of the outputs at a time, or all at once
 @pytest.mark.parametrize(("size", "stride", "padding"), SHAPES)
 def test_convolutions_with_stride_and_padding_are_those_of_pytorch(
-    size, stride, padding, numbers_in_cache, keep_patches, monkeypatch
+    size, stride, padding, numbers_in_cache, monkeypatch
 ):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(backend, "NUMBERS_IN_CACHE", numbers_in_cache)
-    places = {"stride": stride, "padding": padding}
-    layer = Convolution(3, 4, size, **places, has_bias=True, keep_patches=keep_patches)
+    layer = Convolution(3, 4, size, stride=stride, padding=padding, has_bias=True)
     Network([layer], [], [4, 5], "float64")
     images = numbers(2, 3, 7, 6, 5)
     outputs = layer.forward(device(images))
@@ -100,7 +93,7 @@ def test_convolutions_with_stride_and_padding_are_those_of_pytorch(
             torch.tensor(np.ascontiguousarray(array)).requires_grad_()
             for array in (np.moveaxis(images[run], -1, 0), host(layer.weight)[run], host(layer.bias)[run].ravel())
         )
-        expected = torch.nn.functional.conv2d(inputs, weight, bias, **places)
+        expected = torch.nn.functional.conv2d(inputs, weight, bias, stride, padding)
         expected.backward(torch.tensor(np.moveaxis(weights[run], -1, 0).copy()))
         assert_allclose(np.moveaxis(host(outputs)[run], -1, 0), expected.detach().numpy(), atol=1e-12)
         assert_allclose(np.moveaxis(gradient[run], -1, 0), inputs.grad.numpy(), atol=1e-12)
@@ -111,7 +104,7 @@ def test_convolutions_with_stride_and_padding_are_those_of_pytorch(
 @on_both_array_modules
 @pytest.mark.parametrize(("size", "stride", "padding"), [(1, 2, 0), (3, 1, 1), (3, 2, 1)])
 def test_gradients_with_stride_and_padding_are_the_slopes_of_the_loss(size, stride, padding):
-    layer = Convolution(2, 3, size, stride=stride, padding=padding, has_bias=True, keep_patches=False)
+    layer = Convolution(2, 3, size, stride=stride, padding=padding, has_bias=True)
     network = Network([layer], [], [4, 5], "float64")
     images, direction = numbers(2, 2, 5, 6, 3), numbers(2, 2, 5, 6, 3, seed=1)
     outputs = layer.forward(device(images))
@@ -130,13 +123,6 @@ def test_gradients_with_stride_and_padding_are_the_slopes_of_the_loss(size, stri
     assert (found * direction).sum() == pytest.approx(slope(loss, start, direction), rel=1e-7)
 
 
-def test_patches_that_are_not_kept_are_not_there_after_the_forward_pass():
-    for keep_patches in (True, False):
-        layer = Convolution(2, 3, 3, padding=1, keep_patches=keep_patches)
-        Network([layer], [], [4], "float64").forward(device(numbers(1, 2, 5, 6, 3)))
-        assert (layer.patches is not None) == keep_patches
-
-
 def test_of_equal_numbers_in_a_square_the_first_in_reading_order_gets_the_gradient():
     square = device(np.array([[5.0, 5.0], [5.0, 1.0]]).reshape(1, 2, 2, 1))
     pool = MaxPool()
@@ -146,17 +132,35 @@ def test_of_equal_numbers_in_a_square_the_first_in_reading_order_gets_the_gradie
 
 
 @on_both_array_modules
-@pytest.mark.parametrize("place", range(4))
-def test_pooling_sends_the_gradient_where_the_maximum_was(place):
+@pytest.mark.parametrize("position", range(4))
+def test_pooling_sends_the_gradient_where_the_maximum_was(position):
     square = np.zeros(4)
-    square[place] = 1
+    square[position] = 1
     images = device(square.reshape(1, 2, 2, 1))
     pool = MaxPool()
     gradient = pool.backward(images, pool.forward(images), device(np.full((1, 1, 1, 1), 7.0)))
     assert host(gradient).ravel().tolist() == (7 * square).tolist()
 
 
-def test_an_odd_last_line_is_left_out_of_pooling():
+@on_both_array_modules
+@pytest.mark.parametrize("shape", [(2, 4, 6, 3), (2, 3, 5, 7, 4)])
+def test_pooling_with_many_ties_is_a_loop_over_the_squares(shape):
+    images = numbers(*shape).round()  # mostly -1, 0 and 1
+    pool = MaxPool()
+    outputs = pool.forward(device(images))
+    output_gradient = numbers(*outputs.shape, seed=1)
+    found = host(pool.backward(device(images), outputs, device(output_gradient)))
+    expected = np.zeros(shape)
+    for *leading, y, x, example in np.ndindex(outputs.shape):
+        rows, columns = slice(2 * y, 2 * y + 2), slice(2 * x, 2 * x + 2)
+        square = images[(*leading, rows, columns, example)]
+        assert host(outputs)[(*leading, y, x, example)] == square.max()
+        row, column = np.unravel_index(square.argmax(), (2, 2))  # argmax finds the first
+        expected[(*leading, 2 * y + row, 2 * x + column, example)] = output_gradient[(*leading, y, x, example)]
+    assert_array_equal(found, expected)
+
+
+def test_pooling_leaves_out_an_odd_last_row_and_column():
     images = device(numbers(2, 5, 3, 4))
     pool = MaxPool()
     outputs = pool.forward(images)
@@ -166,7 +170,7 @@ def test_an_odd_last_line_is_left_out_of_pooling():
 
 
 @on_both_array_modules
-def test_flattening_keeps_a_channels_places_together():
+def test_flattening_keeps_the_positions_of_a_channel_together():
     """Channel r of a 2 x 2 map owns features 4 r to 4 r + 3, as in PyTorch."""
     images = device(np.arange(3 * 2 * 2).reshape(3, 2, 2, 1))
     assert host(Flatten().forward(images)).ravel().tolist() == list(range(12))
@@ -186,7 +190,7 @@ def test_bias_and_relu_commute_with_pooling():
 
 
 @on_both_array_modules
-@pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])  # rows of images one by one, or all of them at once
+@pytest.mark.parametrize("numbers_in_cache", [1, 1 << 17])  # one row of the outputs at a time, or all at once
 @pytest.mark.parametrize("seeds", [3, [3], [3, 4]])
 def test_gradients_of_the_network_are_the_slopes_of_its_loss(seeds, numbers_in_cache, monkeypatch):
     """Central differences along random directions of all parameters; relu and max are smooth but on a null set."""
@@ -211,11 +215,11 @@ def test_gradients_of_the_network_are_the_slopes_of_its_loss(seeds, numbers_in_c
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
-def test_the_network_of_continual_imagenet_has_its_parameters_and_places():
+def test_the_network_of_continual_imagenet_has_its_parameters_and_features():
     network = convnet([0], "float32")
     assert network.num_parameters == 177_218
     values = network.forward(device(np.zeros((1, 3, 32, 32, 2)), "float32"))
-    shapes = [values[layer.features].shape[1:-1] for layer in network.hidden]
+    shapes = [values[layer.feature_index].shape[1:-1] for layer in network.hidden]
     assert shapes == [(32, 14, 14), (64, 6, 6), (512,), (128,), (128,)]
     assert values[-1].shape == (1, 2, 2)
     bound = 1 / np.sqrt(75)  # the library default: weights and biases alike
@@ -240,7 +244,7 @@ def test_a_run_alone_is_itself_among_others():
 
 
 def test_it_is_the_network_of_pytorch():
-    """The same parameters in the same order; rounded inputs make ties, which must go to the same place."""
+    """The same parameters in the same order; rounded inputs make ties, whose gradients must go to the same pixel."""
     torch = pytest.importorskip("torch")
     network = convnet([5], "float64")
     layers = []
@@ -260,115 +264,97 @@ def test_it_is_the_network_of_pytorch():
 # Continual Backprop: units are channels
 
 
-def utility_by_hand(utility, features, mean, incoming, outgoing):
-    """A unit's utility from features (S, N) of its S places in the next layer, mean outgoing magnitude of each (S,)."""
-    variation = abs(features - mean).mean(axis=-1)
-    worth = {
-        "contribution": outgoing * abs(features).mean(axis=-1),
-        "zero_contribution": outgoing * variation,
-        "adaptable_contribution": outgoing * variation / incoming,
-        "adaptation": np.full_like(outgoing, 1 / incoming),
-    }
-    return worth[utility].mean()
+def utility_by_hand(utility, features, incoming, outgoing):
+    """The utility of a unit with features (S, N), mean incoming magnitude () and mean outgoing magnitudes (S,)."""
+    if utility == "contribution":
+        return (outgoing * abs(features).mean(axis=-1)).mean()
+    return (outgoing * abs(features - features.mean()).mean(axis=-1) / incoming).mean()
 
 
 @on_both_array_modules
-@pytest.mark.parametrize("utility", ["contribution", "zero_contribution", "adaptable_contribution", "adaptation"])
+@pytest.mark.parametrize("utility", ["contribution", "adaptable_contribution"])
 def test_the_utility_of_a_channel_is_as_published(utility):
-    """convGnT: means over examples and places; between the last convolution and the dense layer each place has its own
-    outgoing weights, and the channel is worth the mean over its places."""
+    """convGnT: means over examples and positions.
+
+    Between the last convolution and the dense layer each position has outgoing weights of its own, and the utility of
+    the channel is the mean over its positions.
+    """
     network = convnet([2], "float64", **SMALL)
-    settings = ContinualBackpropSettings(replacement_rate=1e-9, utility=utility, decay_rate=0.0)
-    rule = ContinualBackprop(network, settings)
+    rule = ContinualBackprop(replacement_rate=1e-9, utility=utility, decay_rate=0.0).bind(
+        network, SGD().bind(network.parameters)
+    )
     values = network.forward(device(numbers(1, 3, 26, 26, 4)))
     rule.step(values, 0)
     first, second, last = network.hidden[:3]
-    # From convolution to convolution all places of a channel count as examples.
-    features, kernel = host(values[first.features])[0], host(second.incoming.weight)[0]  # (3, 12, 12, 4), (8, 3, 3, 3)
+    # Between convolutions, all positions of a channel count as examples.
+    features = host(values[first.feature_index])[0]  # (3, 12, 12, 4)
+    kernels = abs(host(second.incoming.weight))[0]  # (8, 3, 3, 3)
     for unit in range(3):
-        channel = features[unit].reshape(1, -1)
-        own, leaving = abs(host(first.incoming.weight)[0, unit]).mean(), abs(kernel[:, unit]).mean()
-        expected = utility_by_hand(utility, channel, channel.mean(), own, np.array([leaving]))
-        assert host(rule.state[0]["utility"])[0, unit] == pytest.approx(expected)
-    # From the last convolution to the dense layer, S places.
-    features, weight = host(values[last.features])[0], host(last.outgoing.weight)[0]  # (5 S, 4), (12, 5 S)
-    places = len(features) // 5
+        incoming, outgoing = abs(host(first.incoming.weight)[0, unit]).mean(), kernels[:, unit].mean(keepdims=True)
+        expected = utility_by_hand(utility, features[unit].reshape(1, -1), incoming, outgoing.ravel())
+        assert host(rule.units[0]["utility"])[0, unit] == pytest.approx(expected)
+    # Between the last convolution and the dense layer, each channel has S features.
+    features, weight = host(values[last.feature_index])[0], abs(host(last.outgoing.weight))[0]  # (5 S, 4), (12, 5 S)
+    num_positions = len(features) // 5
     for unit in range(5):
-        part = slice(unit * places, (unit + 1) * places)
-        own, leaving = abs(host(last.incoming.weight)[0, unit]).mean(), abs(weight[:, part]).mean(axis=0)
-        expected = utility_by_hand(utility, features[part], features[part].mean(), own, leaving)
-        assert host(rule.state[2]["utility"])[0, unit] == pytest.approx(expected)
+        channel = slice(unit * num_positions, (unit + 1) * num_positions)
+        incoming, outgoing = abs(host(last.incoming.weight)[0, unit]).mean(), weight[:, channel].mean(axis=0)
+        expected = utility_by_hand(utility, features[channel], incoming, outgoing)
+        assert host(rule.units[2]["utility"])[0, unit] == pytest.approx(expected)
 
 
-def replace_one(layer, unit, **changes):
+def replace_one(index, unit):
+    """A network after one unit of one hidden layer has been replaced; also the rule and the outputs."""
     network = convnet([2], "float64", **SMALL)
-    rule = ContinualBackprop(network, ContinualBackpropSettings(replacement_rate=0.1, **changes))
+    rule = ContinualBackprop(replacement_rate=0.1).bind(network, SGD().bind(network.parameters))
     inputs = device(numbers(1, 3, 26, 26, 4))
-    values = network.forward(inputs)
-    rule.step(values, 0)
-    before = host(values[-1]).copy()
-    rule.replace(network.hidden[layer], rule.state[layer], np.array([0]), device(np.array([unit])), step=1)
-    return network, rule, before, host(network.forward(inputs)[-1])
+    rule.step(network.forward(inputs), 0)
+    rule.replace(index, np.array([0]), device(np.array([unit])), step=1)
+    return network, rule, host(network.forward(inputs)[-1])
 
 
 @on_both_array_modules
-@pytest.mark.parametrize("layer", range(4))
-def test_a_replaced_channel_gets_a_fresh_kernel_and_nothing_leaves_it(layer):
-    network, rule, _, after = replace_one(layer, 1)
-    place = network.hidden[layer]
-    bound = 1 / np.sqrt(place.incoming.num_inputs)
-    assert abs(host(place.incoming.weight)[0, 1]).max() < bound
-    assert host(place.bias.bias)[0, 1].ravel().tolist() == [0]
-    leaving = host(place.outgoing_weight(place.outgoing.weight))[0]  # (O, H, S)
-    assert not leaving[:, 1].any() and leaving[:, 0].all() and leaving[:, 2].all()
-    assert host(rule.state[layer]["age"])[0].tolist()[:3] == [1, 0, 1]
-    place.incoming.weight[0, 1] = 9.0  # whatever it computes now, nobody hears it
+@pytest.mark.parametrize("index", range(4))
+def test_a_replaced_channel_gets_a_new_kernel_and_no_outgoing_weights(index):
+    network, rule, outputs = replace_one(index, 1)
+    layer = network.hidden[index]
+    bound = 1 / np.sqrt(layer.incoming.num_inputs)
+    assert abs(host(layer.incoming.weight)[0, 1]).max() < bound
+    assert host(layer.bias.bias)[0, 1].ravel().tolist() == [0]
+    outgoing = host(layer.outgoing_weight(layer.outgoing.weight))[0]  # (O, H, S)
+    assert not outgoing[:, 1].any() and outgoing[:, 0].all() and outgoing[:, 2].all()
+    assert host(rule.units[index]["age"])[0].tolist()[:3] == [1, 0, 1]
+    layer.incoming.weight[0, 1] = 9.0  # whatever the channel computes now has no effect on the outputs
     inputs = device(numbers(1, 3, 26, 26, 4))
-    assert_allclose(host(network.forward(inputs)[-1]), after, atol=1e-12)
+    assert_allclose(host(network.forward(inputs)[-1]), outputs, atol=1e-12)
 
 
-def test_the_flattened_channel_owns_consecutive_columns_of_the_dense_layer():
+def test_a_flattened_channel_has_consecutive_columns_of_the_dense_layer():
     network, *_ = replace_one(2, 3)
-    places = network.hidden[2].outgoing.num_inputs // 5
-    silent = (host(network.hidden[2].outgoing.weight)[0] == 0).all(axis=0)
-    assert np.flatnonzero(silent).tolist() == list(range(3 * places, 4 * places))
+    num_positions = network.hidden[2].outgoing.num_inputs // 5
+    is_zero = (host(network.hidden[2].outgoing.weight)[0] == 0).all(axis=0)
+    assert np.flatnonzero(is_zero).tolist() == list(range(3 * num_positions, 4 * num_positions))
 
 
-def test_handing_over_the_mean_keeps_the_mean_input_of_the_consumers():
-    """transfer_bias: b' += sum of W'[:, r] times the mean of unit r, over every place it is seen through."""
-    network = convnet([2], "float64", **SMALL)
-    rule = ContinualBackprop(network, ContinualBackpropSettings(replacement_rate=0.1, transfer_bias=True))
-    values = network.forward(device(numbers(1, 3, 26, 26, 4)))
-    rule.step(values, 0)
-    layer = network.hidden[0]
-    mean = host(values[layer.features])[0, 1].mean()
-    expected = host(layer.outgoing_bias.bias)[0].ravel() + mean * host(layer.outgoing.weight)[0, :, 1].sum(
-        axis=(-1, -2)
-    )
-    rule.replace(layer, rule.state[0], np.array([0]), device(np.array([1])), step=1)
-    assert_allclose(host(layer.outgoing_bias.bias)[0].ravel(), expected, atol=1e-12)
-
-
-def test_the_published_rule_replaces_a_fixed_share_of_all_channels():
-    """convGnT: rho n_l is due in each step with anything eligible, an eighth of 8 channels: one a step from step m on."""
-    settings = LearnerSettings(replacement_rate=0.125, rate_counts="all", maturity_threshold=3)
+def test_the_published_rule_counts_all_channels():
+    """convGnT: each step with an eligible unit adds rho n_l, an eighth of 8: one channel a step from step m on."""
     network = convnet([2, 3], "float64", **SMALL)
-    learner = Learner(network, cross_entropy, settings)
+    rule = ContinualBackprop(replacement_rate=0.125, rate_counts="all", maturity_threshold=3)
+    learner = Learner(network, cross_entropy, SGD(), [rule])
     inputs, labels = device(numbers(2, 3, 26, 26, 4)), device(np.zeros((2, 4), int))
-    replaced = []
+    num_replaced = []
     for _ in range(5):
         learner.step(inputs, labels)
-        newborn = host(learner.continual_backprop.state[1]["age"]) == 0
-        replaced.append(newborn.sum(axis=-1).tolist())
-    assert replaced == [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]]
+        is_new = host(learner.rules[0].units[1]["age"]) == 0
+        num_replaced.append(is_new.sum(axis=-1).tolist())
+    assert num_replaced == [[0, 0], [0, 0], [0, 0], [1, 1], [1, 1]]
 
 
 @on_both_array_modules
 def test_a_learner_of_images_resumes_to_the_bit():
-    settings = LearnerSettings(replacement_rate=0.05, maturity_threshold=2, momentum=0.9)
-
     def make():
-        return Learner(convnet([1, 2], "float32", **SMALL), cross_entropy, settings)
+        rule = ContinualBackprop(replacement_rate=0.05, maturity_threshold=2)
+        return Learner(convnet([1, 2], "float32", **SMALL), cross_entropy, SGD(momentum=0.9), [rule])
 
     def train(learner, steps):
         for step in steps:
@@ -384,6 +370,6 @@ def test_a_learner_of_images_resumes_to_the_bit():
 
 
 def test_misshapen_images_are_refused():
-    learner = Learner(convnet([1], "float32", **SMALL), cross_entropy, LearnerSettings())
+    learner = Learner(convnet([1], "float32", **SMALL), cross_entropy, SGD())
     with pytest.raises(ValueError, match=r"shape \(R, C, Y, X, B\), here \(1, 3, 26, 26, B\)"):
         learner.step(device(np.zeros((1, 3, 24, 26, 4)), "float32"), device(np.zeros((1, 4), int)))

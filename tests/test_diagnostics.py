@@ -19,7 +19,7 @@ from minilop.diagnostics import (
     stable_rank,
     weight_magnitude,
 )
-from minilop.networks import mlp
+from minilop.recipes import mlp
 
 pytestmark = pytest.mark.quick
 

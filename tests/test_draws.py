@@ -177,7 +177,7 @@ def test_an_odd_number_of_normals_is_the_beginning_of_more(length: int) -> None:
     np.testing.assert_allclose(short, long[:, :length], rtol=0, atol=1e-14)
 
 
-def test_normal_numbers_have_the_moments_of_the_normal_law() -> None:
+def test_normal_numbers_have_the_moments_of_the_normal_distribution() -> None:
     number = 200_000
     drawn = host(draws.normal(1, "x", number, dtype="float64"))
     # mean 0, variance 1, third moment 0, fourth 3; five standard deviations of each sample moment
@@ -229,21 +229,23 @@ def counted(draw: Callable[[np.ndarray], Array], calls: list[int]) -> Callable[[
 
 
 @on_both_array_modules
-def test_drawing_ahead_gives_what_drawing_each_step_gives() -> None:
+def test_prefetched_draws_are_those_of_each_step() -> None:
     seeds, calls = np.array([1, 2]), []
 
     def draw(steps: Array) -> Array:
         return draws.words(seeds, "x", 3, step=steps)
 
-    ahead = draws.Ahead(counted(draw, calls), steps_at_a_time=8)
+    prefetched = draws.PrefetchedDraws(counted(draw, calls), steps_at_a_time=8)
     for step in range(20):
-        assert (host(ahead(step)) == host(draw(step))).all()
+        assert (host(prefetched(step)) == host(draw(step))).all()
     assert calls == [0, 8, 16]
 
 
-def test_drawing_ahead_may_start_anywhere_and_go_back() -> None:
+def test_prefetched_draws_may_start_anywhere_and_go_back() -> None:
     calls: list[int] = []
-    ahead = draws.Ahead(counted(lambda steps: draws.words(3, "x", 2, step=steps), calls), 8, dimensions=0)
+    prefetched = draws.PrefetchedDraws(
+        counted(lambda steps: draws.words(3, "x", 2, step=steps), calls), 8, dimensions=0
+    )
     for step in (13, 14, 2, 1000, 13):
-        assert host(ahead(step)).tolist() == words_by_hand(3, "x", 2, step=step)
+        assert host(prefetched(step)).tolist() == words_by_hand(3, "x", 2, step=step)
     assert calls == [8, 0, 1000, 8]

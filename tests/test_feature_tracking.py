@@ -10,7 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minilop import draws
 from minilop.experiment.results import LearnerResults, ResultSet
 from minilop.experiment.selection import choose
-from minilop.learner import LearnerSettings
+from minilop.fast import BufferedSGD
+from minilop.learner_settings import LearnerSettings
+from minilop.optimizers import MetaOptimize
+from minilop.plasticity import GenerateAndTest, L2Init
 from problems import feature_tracking
 from problems.feature_tracking import LEARNERS, FeatureStream, Settings, Teacher
 
@@ -30,10 +33,10 @@ QUICK = {"maturity_threshold": 40, "replacement_rate": 0.005}
 ALL_SMALL = {
     "sgd": LEARNERS["sgd"],
     "two_levels": LEARNERS["two_levels"],
-    "three_levels": replace(LEARNERS["three_levels"], **QUICK),
-    "without_inheritance": replace(LEARNERS["without_inheritance"], **QUICK),
-    "network_idbd": LearnerSettings(activation="tanh", optimizer="network_idbd"),
-    "metaoptimize": LearnerSettings(activation="tanh", optimizer="metaoptimize", step_size=1e-3, meta_step_size=1e-3),
+    "three_levels": LEARNERS["three_levels"].change(**QUICK),
+    "without_inheritance": LEARNERS["without_inheritance"].change(**QUICK),
+    "l2_init": LEARNERS["sgd"].with_rules(L2Init(init_decay=0.01)),
+    "metaoptimize": replace(LEARNERS["sgd"], optimizer=MetaOptimize(step_size=1e-3, meta_step_size=1e-3)),
 }
 
 
@@ -56,7 +59,7 @@ def assert_same_results(found, expected):
 @pytest.mark.parametrize("is_redrawn", [True, False])
 def test_the_target_is_a_teacher_whose_signs_and_features_change(is_redrawn, array_module):
     """A loop over examples that draws every change when it comes, one by one."""
-    runs = FeatureStream(SMALL, replace(LEARNERS["sgd"], dtype="float64"), [3, 8], is_redrawn)
+    runs = FeatureStream(SMALL, LEARNERS["sgd"].change(dtype="float64"), [3, 8], is_redrawn)
     parts = [runs.examples(start, start + 50) for start in range(0, 500, 50)]
     inputs = np.concatenate([host(part[0]) for part in parts])
     targets = np.concatenate([host(part[1]) for part in parts])
@@ -110,8 +113,8 @@ def test_features_have_length_root_two_and_any_of_them_is_redrawn():
 
 
 def test_to_predict_zero_has_an_error_of_the_number_of_features_and_the_noise():
-    """E max(0, v . x)^2 = |v|^2 / 2 = 1 for each feature, mixed terms cancel on average over the signs, and the noise has
-    variance 1; within a few standard errors over 40 teachers."""
+    """E max(0, v . x)^2 = |v|^2 / 2 = 1 for each feature, mixed terms cancel on average over the signs, and the noise
+    has variance 1; within a few standard errors over 40 teachers."""
     runs = FeatureStream(Settings(num_inputs=5, task_length=20), LEARNERS["sgd"], range(40), False)
     targets = np.concatenate([host(runs.examples(20 * task, 20 * task + 20)[1]) for task in range(100)])
     assert (targets**2).mean() == pytest.approx(5 + 1, rel=0.15)
@@ -121,8 +124,9 @@ def test_to_predict_zero_has_an_error_of_the_number_of_features_and_the_noise():
 
 
 def test_the_error_is_that_of_predictions_made_before_learning():
-    results = finish(SMALL, replace(ALL_SMALL["three_levels"], dtype="float64"), [3, 8])
-    runs = FeatureStream(SMALL, replace(ALL_SMALL["three_levels"], dtype="float64"), [3, 8], True)
+    settings = ALL_SMALL["three_levels"].change(dtype="float64")
+    results = finish(SMALL, settings, [3, 8])
+    runs = FeatureStream(SMALL, settings, [3, 8], True)
     errors = []
     for start in range(0, 900, 50):
         for x, y in zip(*runs.examples(start, start + 50)):
@@ -132,7 +136,7 @@ def test_the_error_is_that_of_predictions_made_before_learning():
             errors.append(((y - before) ** 2)[:, 0, 0])
     expected = np.array(errors).reshape(6, 150, 2).mean(axis=1).T
     assert_allclose(results["redrawn.squared_error"], expected, rtol=1e-12)
-    assert host(runs.learner.units[0]["age"]).min() < 800  # units were replaced
+    assert host(runs.learner.rules[0].units[0]["age"]).min() < 800  # units were replaced
 
 
 def test_step_sizes_are_measured_where_they_are_learned():
@@ -156,13 +160,18 @@ def test_relevant_step_sizes_are_those_of_the_first_inputs():
     assert host(measured["irrelevant_step_size"]) == pytest.approx([0.003, 0.003])
 
 
+def settings_of(learner):
+    """The settings of optimizer, network and rules by name."""
+    return {key: value for part in learner.parts().values() for key, value in vars(part).items()}
+
+
 @pytest.mark.quick
 def test_learners_differ_in_what_their_names_say():
     def differences(name, other):
-        one, two = vars(LEARNERS[name]), vars(LEARNERS[other])
+        one, two = (settings_of(LEARNERS[each]) for each in (name, other))
         return {key: (one[key], two[key]) for key in one if one[key] != two[key]}
 
-    assert differences("three_levels", "two_levels") == {"replacement_rate": (1e-4, 0.0)}
+    assert LEARNERS["three_levels"] == LEARNERS["two_levels"].with_rules(GenerateAndTest(replacement_rate=1e-4))
     assert differences("three_levels", "without_inheritance") == {"inherit": (True, False)}
     assert differences("three_levels", "dense_units") == {"new_inputs": ("by_step_sizes", "all")}
     assert differences("three_levels", "uniform_inputs") == {"new_inputs": ("by_step_sizes", "uniform")}
@@ -189,7 +198,7 @@ def test_learned_step_sizes_track_better_than_sgd_at_its_best_step_size():
 
 
 @pytest.mark.parametrize("name", ALL_SMALL)
-@pytest.mark.parametrize("num_inputs", [6, 150])  # interleaved in memory, and not
+@pytest.mark.parametrize("num_inputs", [6, 150])  # tiny matrices, and larger ones
 def test_a_run_is_the_same_to_the_bit_whoever_runs_beside_it(name, num_inputs):
     settings = replace(SMALL, num_inputs=num_inputs, num_redrawn=300, num_fixed=0)
     beside = finish(settings, ALL_SMALL[name], [4, 9, 2])
@@ -221,7 +230,7 @@ def test_every_learner_makes_a_step():
         inputs, targets = runs.examples(0, 1)
         _, losses = runs.learner.step(inputs[0], targets[0])
         assert np.isfinite(host(losses)).all() and (host(runs.learner.network.parameters) != before).any(), name
-        assert learner.activation == "tanh"
+        assert learner.network.activation == "tanh"
 
 
 # --- settings and figures ---------------------------------------------------------------------------------------------
@@ -241,17 +250,27 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
         replace(SMALL, **changes)
 
 
-@pytest.mark.parametrize("changes", [{"network": "linear"}, {"update": "pending"}, {"begin_anew": "head"}], ids=str)
-def test_learners_that_want_another_network_are_refused(changes):
+@pytest.mark.parametrize(
+    "learner",
+    [
+        *(
+            LEARNERS["sgd"].change(**changes)
+            for changes in ({"kind": "linear"}, {"reset": "head"}, {"batch_norm": True})
+        ),
+        LearnerSettings(BufferedSGD()),
+    ],
+    ids=["linear", "reset", "batch_norm", "buffered"],
+)
+def test_learners_that_want_another_network_are_refused(learner):
     with pytest.raises(ValueError, match="Here the network is deep"):
-        feature_tracking.start(SMALL, replace(LEARNERS["sgd"], **changes), [0], None)
+        feature_tracking.start(SMALL, learner, [0], None)
 
 
-def test_settings_of_both_kinds_of_learners_can_be_changed_by_name():
+def test_settings_of_optimizers_and_rules_can_be_changed_by_name():
     changes = ["feature_tracking.three_levels.input_power=1", "feature_tracking.sgd.momentum=0.5"]
     (chosen,) = choose({"feature_tracking": feature_tracking}, "smoke", ["sgd", "three_levels"], changes=changes)
     sgd, three_levels = (experiment.learner_settings for experiment in chosen.experiments)
-    assert sgd.momentum == 0.5 and three_levels.input_power == 1.0
+    assert sgd.optimizer.momentum == 0.5 and three_levels.rules[0].input_power == 1.0
 
 
 def results_of(*names, settings=SMALL):

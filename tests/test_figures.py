@@ -21,6 +21,7 @@ from minilop.experiment.figures import (
     save_animation,
 )
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.experiment.settings import Experiment
 from problems import PROBLEMS
 
 nan = np.nan
@@ -57,8 +58,8 @@ def of_problems():
             runs = module.start(settings, scale.learners[learner], [0, 1, 2], None)
             while runs.progress < 1:
                 runs.advance()
-            learner_settings = {"step_size": scale.learners[learner].step_size}
-            metadata = [{"seed": seed, "learner_settings": learner_settings} for seed in (0, 1, 2)]
+            experiment = Experiment(problem, learner, settings, scale.learners[learner], module.__name__, "smoke")
+            metadata = [{"seed": seed, **experiment.identity()} for seed in (0, 1, 2)]
             finished[learner] = LearnerResults(runs.results(), metadata)
         sets[problem] = ResultSet(problem, "smoke", settings, finished)
     return sets

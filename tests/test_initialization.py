@@ -69,11 +69,11 @@ def test_normal_weights_have_variance_two_over_fan_in(array_module: str) -> None
     weight = host(made(50, 400, "relu").normal_rows(np.array([[1], [2]]), np.arange(400), "fresh weight"))
     assert weight.shape == (2, 400, 50)
     assert weight.var() == pytest.approx(2 / 50, rel=0.05)  # five standard deviations are 3.5 %
-    assert abs(weight).max() > math.sqrt(2) * math.sqrt(3 / 50)  # beyond the uniform law's bound
+    assert abs(weight).max() > math.sqrt(2) * math.sqrt(3 / 50)  # beyond the uniform distribution's bound
 
 
 def test_the_normal_scheme_has_its_deviation_and_no_bound(array_module: str) -> None:
-    """So has the law of a replaced unit, which is the initial one."""
+    """So has the distribution of the weights of a replaced unit, which is the initial one."""
     layer = made(50, 400, "relu", "kaiming_normal")
     fresh = layer.initial_rows(np.array([[1], [2]]), np.arange(400), "fresh weight", 5)
     for weight in (host(layer.weight), host(fresh)):

@@ -1,4 +1,4 @@
-"""Layers: small examples by hand, derivatives against central differences, and the fast forms against the plain ones."""
+"""Layers: small examples by hand, and derivatives against central differences."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,10 @@ import pytest
 from conftest import device, host, on_both_array_modules, slope
 
 from minilop.backend import Array
-from minilop.layers import Activation, Dense, Dropout, PendingDense
+from minilop.layers import Activation, Dense, Dropout
 from minilop.layers.activation import ActivationName
-from minilop.layers.dense import product
 from minilop.layers.layer import Layer
-from minilop.networks import Network, mlp
-from minilop.optimizers import SGD
+from minilop.networks import Network
 
 pytestmark = pytest.mark.quick
 
@@ -32,8 +30,8 @@ def bound(layer: Layer, leading: tuple[int, ...] = (), dtype: str = "float64") -
     return Network([layer], [], np.arange(math.prod(leading)).reshape(leading), dtype)
 
 
-def dense(weight: Sequence, bias: Sequence, kind: type[Dense] = Dense) -> Dense:
-    layer = kind(len(weight[0]), len(weight))
+def dense(weight: Sequence, bias: Sequence) -> Dense:
+    layer = Dense(len(weight[0]), len(weight))
     bound(layer)
     layer.weight[...] = device(weight, "float64")
     layer.bias[...] = device(bias, "float64")[:, None]
@@ -123,16 +121,15 @@ def test_gradients_of_a_mini_batch_are_summed() -> None:
 
 
 @on_both_array_modules
-@pytest.mark.parametrize("runs_last_below", [0, 500])
+@pytest.mark.parametrize("num_outputs", [1, 3])  # behind a single output nothing is summed
 @pytest.mark.parametrize("batch", [1, 6])
 @pytest.mark.parametrize("leading", LEADING)
 def test_every_gradient_of_a_dense_layer_is_the_central_difference(
-    leading: tuple[int, ...], batch: int, runs_last_below: int, monkeypatch: pytest.MonkeyPatch
+    leading: tuple[int, ...], batch: int, num_outputs: int
 ) -> None:
-    monkeypatch.setattr("minilop.networks.RUNS_LAST_BELOW", runs_last_below)
-    layer = Dense(4, 3)
+    layer = Dense(4, num_outputs)
     network = bound(layer, leading)
-    inputs, weights = numbers(*leading, 4, batch), numbers(*leading, 3, batch, seed=1)
+    inputs, weights = numbers(*leading, 4, batch), numbers(*leading, num_outputs, batch, seed=1)
 
     def total(parameters: np.ndarray, inputs: np.ndarray) -> float:
         network.parameters[...] = device(parameters)
@@ -151,105 +148,6 @@ def test_every_gradient_of_a_dense_layer_is_the_central_difference(
     direction = numbers(*inputs.shape, seed=2)
     expected = slope(lambda x: total(point, x), inputs, direction)
     assert (input_gradient * direction).sum() == pytest.approx(expected, abs=1e-7)
-
-
-def test_a_product_does_not_depend_on_where_the_runs_are_in_memory() -> None:
-    matrices, columns = numbers(5, 3, 4), device(numbers(5, 4, 2, seed=1))
-    runs_last = device(np.ascontiguousarray(matrices.transpose(1, 2, 0))).transpose(2, 0, 1)
-    assert runs_last.strides[0] == runs_last.itemsize
-    expected = host(product(device(matrices), columns))
-    np.testing.assert_allclose(expected, matrices @ host(columns), rtol=1e-14)
-    np.testing.assert_allclose(host(product(runs_last, columns)), expected, rtol=1e-13)  # sums of 4 in another order
-
-
-# In place, and saved up
-
-
-@pytest.mark.parametrize("numbers_in_cache", [5, 1 << 17])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize("leading", LEADING)
-def test_descending_in_place_is_sgd(
-    leading: tuple[int, ...], weight_decay: float, numbers_in_cache: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """W <- W - alpha (d x' + lambda W), and the same for b."""
-    monkeypatch.setattr("minilop.backend.NUMBERS_IN_CACHE", numbers_in_cache)
-    plain, in_place = Dense(4, 6, scheme="default"), Dense(4, 6, scheme="default")
-    plain_network, network = bound(plain, leading), bound(in_place, leading)
-    optimizer = SGD(plain_network.parameters, 0.05, weight_decay=weight_decay)
-    for step in range(10):
-        inputs, gradient = (device(numbers(*leading, n, 1, seed=2 * step + n)) for n in (4, 6))
-        plain.fill_gradients(inputs, gradient)
-        optimizer.step(plain_network.parameters, plain_network.gradients)
-        in_place.descend(inputs, gradient, 0.05, weight_decay)
-        # Ten updates of numbers near 1, each rounded in another place.
-        np.testing.assert_allclose(host(network.parameters), host(plain_network.parameters), rtol=0, atol=1e-14)
-
-
-@on_both_array_modules
-def test_one_descent_by_hand() -> None:
-    layer = dense([[1, 2]], [3])
-    layer.descend(device([[10.0], [20.0]]), device([[0.5]]), step_size=0.1, weight_decay=0.2)
-    shrunk = 1 - 0.1 * 0.2
-    assert host(layer.weight)[0] == pytest.approx([shrunk * 1 - 0.1 * 0.5 * 10, shrunk * 2 - 0.1 * 0.5 * 20])
-    assert host(layer.bias)[0] == pytest.approx([shrunk * 3 - 0.1 * 0.5])
-
-
-def learn(network: Network, steps: int, flush_after: Sequence[int] = ()) -> list[np.ndarray]:
-    """The outputs of `steps` steps of SGD on one example each, with a target that depends on the step."""
-    outputs = []
-    leading = network.seeds.shape
-    for step in range(steps):
-        values = network.forward(device(numbers(*leading, 4, 1, seed=step)))
-        outputs.append(host(values[-1]).copy())
-        output_gradient = 0.2 * (values[-1] - math.sin(step))
-        network.descend(values, network.backward(values, output_gradient), step_size=0.1)
-        if step in flush_after:
-            network.flush()
-    return outputs
-
-
-def pair(leading: tuple[int, ...]) -> tuple[Network, Network]:
-    seeds = np.arange(math.prod(leading)).reshape(leading)
-    plain, pending = (
-        mlp((4, 7, 5, 2), "tanh", seeds, "float64", dense_layer=kind, scheme="default")
-        for kind in (Dense, PendingDense)
-    )
-    return plain, pending
-
-
-@on_both_array_modules
-@pytest.mark.parametrize("numbers_in_cache", [5, 1 << 17])
-@pytest.mark.parametrize("leading", LEADING)
-def test_updates_that_are_saved_up_act_as_if_they_were_made(
-    leading: tuple[int, ...], numbers_in_cache: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """W - U' V in every product; 50 steps flush three times and leave two updates pending."""
-    monkeypatch.setattr("minilop.backend.NUMBERS_IN_CACHE", numbers_in_cache)
-    plain, pending = pair(leading)
-    for expected, found in zip(learn(plain, 50), learn(pending, 50)):
-        # Float64 rounds numbers near 1 by 1e-16; 50 steps of a smooth network carry that on without amplifying it.
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    assert [layer.num_pending for layer in pending.dense_layers] == [50 % 16] * 3
-    difference = abs(host(pending.parameters) - host(plain.parameters)).max()
-    assert difference > 1e-6  # the weights do lack the pending updates
-    pending.flush()
-    np.testing.assert_allclose(host(pending.parameters), host(plain.parameters), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("flush_after", [[0], [15], [16], [3, 4, 30], range(40)])
-def test_a_flush_at_any_moment_changes_nothing_but_rounding(flush_after: Sequence[int]) -> None:
-    (_, undisturbed), (_, flushed) = pair((3,)), pair((3,))
-    for expected, found in zip(learn(undisturbed, 40), learn(flushed, 40, flush_after)):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
-def test_a_second_flush_does_nothing() -> None:
-    _, pending = pair((3,))
-    learn(pending, 5)
-    pending.flush()
-    before = host(pending.parameters).copy()
-    pending.flush()
-    assert (host(pending.parameters) == before).all()
 
 
 # Dropout

@@ -5,7 +5,6 @@ minilop/optimizers/metaoptimize.py.
 """
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +12,11 @@ from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.backend import xp
-from minilop.learner import Learner, LearnerSettings, make_mlp, make_optimizer
+from minilop.learner import Learner
 from minilop.losses import half_squared_error
 from minilop.optimizers import IDBD, SGD, Adam, MetaOptimize
 from minilop.plasticity.units import reset_optimizer_state
+from minilop.recipes import convnet, mlp
 from problems.tracking import Settings, SignStream
 
 
@@ -52,7 +52,7 @@ def follow(optimizer, weights, inputs, targets, hessian=""):
 def test_two_steps_by_hand():
     """One weight, alpha_0 = 0.1, eta = 0.5, gamma = 0.9; x = 2 and y = 1, twice."""
     weights = device([[0.0]])
-    optimizer = MetaOptimize(weights, 0.1, 0.5, "sgd", "sgd", [1], trace_decay=0.9)
+    optimizer = MetaOptimize(0.1, 0.5, "sgd", "sgd", trace_decay=0.9).bind(weights)
     optimizer.step(weights, device([[-2.0]]), device([[4.0 * 0]]))  # g = - delta x = - 1 * 2, Hess H = x^2 H = 0
     assert host(weights)[0, 0] == pytest.approx(0.1 * 2)
     assert host(optimizer.state["traces"])[0, 0] == pytest.approx(0.1 * 2)
@@ -61,7 +61,7 @@ def test_two_steps_by_hand():
     optimizer.step(weights, device([[gradient]]), device([[product]]))
     assert host(weights)[0, 0] == pytest.approx(0.2 - 0.1 * gradient)  # still with the alpha from before
     assert host(optimizer.state["traces"])[0, 0] == pytest.approx(0.9 * (0.2 - 0.1 * product) - 0.1 * gradient)
-    assert host(optimizer.step_sizes)[0, 0] == pytest.approx(
+    assert host(optimizer.present_step_sizes)[0, 0] == pytest.approx(
         0.1 * math.exp(-0.5 * 0.2 * gradient)
     )  # agreement: it grows
 
@@ -76,7 +76,7 @@ def test_it_is_the_small_case_of_the_paper_line_by_line(gamma, hessian):
     """
     inputs, targets = examples(200, 4)
     weights = device(np.zeros((2, 4)))
-    optimizer = MetaOptimize(weights, 0.02, 0.003, "sgd", "sgd", [4], trace_decay=gamma)
+    optimizer = MetaOptimize(0.02, 0.003, "sgd", "sgd", trace_decay=gamma).bind(weights)
     follow(optimizer, weights, inputs, targets, hessian)
     for run in range(2):
         w, h, beta = np.zeros(4), np.zeros(4), math.log(0.02)
@@ -89,7 +89,7 @@ def test_it_is_the_small_case_of_the_paper_line_by_line(gamma, hessian):
                 beta - 0.003 * h @ gradient,
             )
         assert_allclose(host(weights)[run], w, rtol=0, atol=1e-12)
-        assert host(optimizer.step_sizes)[run, 0] == pytest.approx(math.exp(beta), rel=1e-12)
+        assert host(optimizer.present_step_sizes)[run, 0] == pytest.approx(math.exp(beta), rel=1e-12)
 
 
 @pytest.mark.quick
@@ -97,20 +97,20 @@ def test_with_a_step_size_a_weight_and_the_diagonal_of_the_hessian_it_is_idbd():
     """Section 4 of the paper; IDBD uses the new alpha, so `meta_first`. Nowhere does alpha x^2 exceed 1."""
     inputs, targets = examples(300, 5)
     weights = device(np.zeros((2, 5)))
-    optimizer = MetaOptimize(weights, 0.02, 0.002, "sgd", "sgd", order="meta_first")
+    optimizer = MetaOptimize(0.02, 0.002, "sgd", "sgd", "weight", order="meta_first").bind(weights)
     errors = follow(optimizer, weights, inputs, targets, "diagonal")
     linear = IDBD(device(np.zeros((2, 5))), 0.002, 0.02)
     expected = [host(linear.step(x, y)) ** 2 for x, y in zip(device(inputs), device(targets))]
     assert host(linear.step_sizes).max() * (inputs**2).max() < 1
     assert_allclose(errors, expected, rtol=0, atol=1e-12)
-    assert_allclose(host(optimizer.step_sizes), host(linear.step_sizes), rtol=1e-12)
+    assert_allclose(host(optimizer.present_step_sizes), host(linear.step_sizes), rtol=1e-12)
 
 
 @pytest.mark.quick
 def test_with_no_trace_decay_it_is_hypergradient_descent():
     """gamma = 0: beta grows by eta alpha times the product of this gradient with the last."""
     weights = device([[0.0, 0.0]])
-    optimizer = MetaOptimize(weights, 0.1, 0.5, "sgd", "sgd", [2], trace_decay=0.0)
+    optimizer = MetaOptimize(0.1, 0.5, "sgd", "sgd", trace_decay=0.0).bind(weights)
     gradients = [[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]]
     beta, alpha_before, before = 0.0, 0.0, np.zeros(2)
     for gradient in np.array(gradients):
@@ -126,9 +126,9 @@ def test_one_step_size_finds_the_best_of_lms():
     length = 60_000
     inputs, targets = SignStream(Settings(), np.arange(100, 110), "float64").examples(0, length)
     weights = device(np.zeros((10, 20)))
-    optimizer = MetaOptimize(weights, 0.005, 0.001, "sgd", "sgd", [20])
+    optimizer = MetaOptimize(0.005, 0.001, "sgd", "sgd").bind(weights)
     errors = follow(optimizer, weights, host(inputs)[:, :, 0], host(targets)[..., 0], "full")
-    assert host(optimizer.step_sizes).mean() == pytest.approx(0.034, abs=0.004)
+    assert host(optimizer.present_step_sizes).mean() == pytest.approx(0.034, abs=0.004)
     assert errors[length // 2 :].mean() == pytest.approx(3.335, abs=0.05)
 
 
@@ -140,8 +140,8 @@ def test_a_meta_step_size_of_zero_is_the_base_rule(base):
     """To the bit for SGD; Adam orders its operations in another way."""
     gradients = np.random.default_rng(0).normal(size=(30, 2, 6))
     found, expected = device(np.zeros((2, 6))), device(np.zeros((2, 6)))
-    optimizer = MetaOptimize(found, 0.01, 0.0, base, "sgd", [6])
-    known = SGD(expected, 0.01) if base == "sgd" else Adam(expected, 0.01)
+    optimizer = MetaOptimize(0.01, 0.0, base, "sgd").bind(found)
+    known = (SGD(0.01) if base == "sgd" else Adam(0.01)).bind(expected)
     for gradient in gradients:
         optimizer.step(found, device(gradient))
         known.step(expected, device(gradient))
@@ -154,7 +154,7 @@ def test_momentum_and_lion_by_hand():
     moved = {}
     for base in ("momentum", "lion"):
         weights = device([[0.0]])
-        optimizer = MetaOptimize(weights, 0.5, 0.0, base, "sgd", [1])
+        optimizer = MetaOptimize(0.5, 0.0, base, "sgd").bind(weights)
         moved[base] = []
         for gradient in (2.0, -0.1, -3.0):
             optimizer.step(weights, device([[gradient]]))
@@ -169,9 +169,9 @@ def test_momentum_and_lion_by_hand():
 @pytest.mark.parametrize("meta", ["sgd", "momentum", "adam", "lion"])
 def test_the_meta_rule_is_the_same_rule_one_level_up(meta):
     """beta <- beta - eta D(z); the sequence of z is made by gradients and traces, so it is fed by hand."""
-    optimizer = MetaOptimize(device([[0.0]]), 0.1, 0.01, "sgd", meta, [1])
+    optimizer = MetaOptimize(0.1, 0.01, "sgd", meta).bind(device([[0.0]]))
     weights = device([[0.0]])
-    as_base = MetaOptimize(weights, 0.01, 0.0, meta, "sgd", [1])
+    as_base = MetaOptimize(0.01, 0.0, meta, "sgd").bind(weights)
     for z in (0.5, -2.0, 0.1, 7.0):
         optimizer.adapt(device([[z]]))
         as_base.step(weights, device([[z]]))
@@ -183,7 +183,7 @@ def test_meta_lion_and_the_first_step_of_meta_adam_move_the_logarithm_by_the_met
     """So 0.001 is a factor e in 1,000 steps, whatever the problem."""
     for meta in ("lion", "adam"):
         weights = device([[1.0]])
-        optimizer = MetaOptimize(weights, 0.1, 0.001, "sgd", meta, [1])
+        optimizer = MetaOptimize(0.1, 0.001, "sgd", meta).bind(weights)
         optimizer.state["traces"][...] = 3.0
         optimizer.step(weights, device([[200.0]]))
         assert host(optimizer.state["log_step_sizes"])[0, 0] == pytest.approx(-0.001)
@@ -192,7 +192,7 @@ def test_meta_lion_and_the_first_step_of_meta_adam_move_the_logarithm_by_the_met
 def test_weight_decay_is_decoupled_from_the_rule_and_shortens_the_trace():
     """change = - alpha (d + kappa w); h <- gamma (1 - kappa alpha) h + change."""
     weights = device([[2.0]])
-    optimizer = MetaOptimize(weights, 0.1, 0.0, "lion", "sgd", [1], trace_decay=0.5, weight_decay=0.3)
+    optimizer = MetaOptimize(0.1, 0.0, "lion", "sgd", trace_decay=0.5, weight_decay=0.3).bind(weights)
     optimizer.state["traces"][...] = 1.0
     optimizer.step(weights, device([[-7.0]]))
     change = -0.1 * (-1 + 0.3 * 2)
@@ -207,69 +207,82 @@ def test_each_block_has_the_step_size_that_it_would_have_alone():
     """z is a sum over the block. One block is the scalar form, blocks of one weight are one step size a weight."""
     gradients = np.random.default_rng(0).normal(size=(40, 2, 7))
 
-    def learned(columns, blocks):
+    def learned(columns, step_sizes, layer_sizes=()):
         weights = device(np.zeros((2, columns.stop - columns.start)))
-        optimizer = MetaOptimize(weights, 0.05, 0.01, "adam", "adam", blocks, trace_decay=0.95)
+        optimizer = MetaOptimize(0.05, 0.01, "adam", "adam", step_sizes, trace_decay=0.95).bind(weights, layer_sizes)
         for gradient in gradients[..., columns]:
             optimizer.step(weights, device(gradient))
         return host(weights)
 
-    together = learned(slice(0, 7), [3, 4])
-    assert_array_equal(together[:, :3], learned(slice(0, 3), [3]))
-    assert_array_equal(together[:, 3:], learned(slice(3, 7), [4]))
-    assert_array_equal(learned(slice(0, 7), [1] * 7), learned(slice(0, 7), []))
-
-
-def test_a_learner_hands_on_every_setting():
-    settings = LearnerSettings(
-        optimizer="metaoptimize",
-        step_size=0.02,
-        meta_step_size=0.003,
-        base="lion",
-        meta="momentum",
-        trace_decay=0.9,
-        weight_decay=0.1,
-        order="meta_first",
-        dtype="float64",
-    )
-    optimizer = make_optimizer(device(np.zeros((1, 3))), settings, [3])
-    assert (optimizer.step_size, optimizer.meta_step_size, optimizer.trace_decay) == (0.02, 0.003, 0.9)
-    assert (optimizer.base, optimizer.meta, optimizer.order) == ("lion", "momentum", "meta_first")
-    assert optimizer.weight_decay == 0.1
+    together = learned(slice(0, 7), "layer", [3, 4])
+    assert_array_equal(together[:, :3], learned(slice(0, 3), "scalar"))
+    assert_array_equal(together[:, 3:], learned(slice(3, 7), "scalar"))
+    assert_array_equal(learned(slice(0, 7), "layer", [1] * 7), learned(slice(0, 7), "weight"))
+    assert_array_equal(learned(slice(0, 7), "layer", [7]), learned(slice(0, 7), "scalar"))
 
 
 @on_both_array_modules
-def test_in_a_network_a_block_is_a_layer():
-    settings = LearnerSettings(optimizer="metaoptimize", base="sgd", dtype="float64", meta_step_size=0.001)
-    for step_sizes, shape in (("scalar", (2, 1)), ("layer", (2, 2)), ("weight", (2, 26))):
-        each = replace(settings, step_sizes=step_sizes)
-        learner = Learner(make_mlp((3, 5, 1), each, [0, 1]), half_squared_error, each)
-        random = np.random.default_rng(0)
-        for _ in range(3):
-            learner.step(device(random.normal(size=(2, 3, 4))), device(np.ones((2, 1, 4))))
-        assert learner.optimizer.state["log_step_sizes"].shape == shape
-        alpha = np.broadcast_to(host(learner.optimizer.step_sizes), (2, 26))
-        if step_sizes == "layer":
-            assert len(set(alpha[0, :20])) == len(set(alpha[0, 20:])) == 1 and alpha[0, 0] != alpha[0, 25]
+@pytest.mark.parametrize(("step_sizes", "shape"), [("scalar", (2, 1)), ("layer", (2, 2)), ("weight", (2, 26))])
+def test_in_a_network_a_block_is_a_layer_with_parameters(step_sizes, shape):
+    optimizer = MetaOptimize(0.01, 0.001, base="sgd", step_sizes=step_sizes)
+    learner = Learner(mlp((3, 5, 1), "relu", [0, 1], "float64"), half_squared_error, optimizer)
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        learner.step(device(random.normal(size=(2, 3, 4))), device(np.ones((2, 1, 4))))
+    assert learner.optimizer.state["log_step_sizes"].shape == shape
+    alpha = np.broadcast_to(host(learner.optimizer.present_step_sizes), (2, 26))
+    if step_sizes == "layer":
+        assert len(set(alpha[0, :20])) == len(set(alpha[0, 20:])) == 1 and alpha[0, 0] != alpha[0, 25]
+
+
+def test_a_lone_bias_and_a_normalization_are_blocks_of_their_own():
+    for batch_norm in (False, True):
+        network = convnet([0], "float32", image_size=6, kernels=((2, 3),), dense_units=(), batch_norm=batch_norm)
+        learner = Learner(network, half_squared_error, MetaOptimize(step_sizes="layer"))
+        assert learner.optimizer.state["log_step_sizes"].shape == (1, 3)  # convolution, the other one, dense
 
 
 def test_a_replaced_unit_starts_afresh_and_what_its_layer_shares_stays():
     """Zero state of a weight is a fresh one, its step size included; the layer's belongs to the other units too."""
     for step_sizes in ("layer", "weight"):
-        settings = LearnerSettings(optimizer="metaoptimize", step_sizes=step_sizes, dtype="float64", step_size=0.01)
-        network = make_mlp((3, 5, 1), settings, [0, 1])
-        optimizer = Learner(network, half_squared_error, settings).optimizer
+        network = mlp((3, 5, 1), "relu", [0, 1], "float64")
+        optimizer = MetaOptimize(0.01, step_sizes=step_sizes).bind(network.parameters, network.layer_sizes)
         for array in optimizer.state.values():
             array += 1
         reset_optimizer_state(optimizer, network, network.hidden[0], xp.asarray([1]), xp.asarray([2]))
         traces = host(network.views(optimizer.state["traces"])[0]["weight"])
         assert traces[1, 2].tolist() == [0, 0, 0] and traces.sum() == 30 - 3
-        alpha = np.broadcast_to(host(optimizer.step_sizes), (2, 26))
+        alpha = np.broadcast_to(host(optimizer.present_step_sizes), (2, 26))
         changed = abs(alpha - 0.01 * math.e) > 1e-12
         assert changed.sum() == (0 if step_sizes == "layer" else 3 + 1 + 1)
         assert alpha[changed] == pytest.approx(0.01)
 
 
-def test_blocks_that_are_not_all_the_parameters_are_refused():
-    with pytest.raises(ValueError, match="blocks of 5 parameters do not make 6"):
-        MetaOptimize(device(np.zeros((1, 6))), 0.1, block_lengths=[2, 3])
+def test_layers_that_are_not_all_the_parameters_are_refused():
+    with pytest.raises(ValueError, match="layers of 5 parameters do not make up 6"):
+        MetaOptimize(0.1, step_sizes="layer").bind(device(np.zeros((1, 6))), [2, 3])
+
+
+@on_both_array_modules
+def test_each_run_may_have_hyperparameters_of_its_own():
+    """Arrays (R, 1) in any precision; each run equals itself with these numbers alone, in the precision of its weights."""
+    gradients = np.random.default_rng(0).normal(size=(20, 2, 5)).astype("float32")
+    own = {
+        "step_size": (0.1, 0.01),
+        "meta_step_size": (0.01, 0.001),
+        "trace_decay": (1.0, 0.9),
+        "weight_decay": (0, 0.5),
+    }
+
+    def learned(runs, **hyperparameters):
+        weights = device(np.ones((len(gradients[0, runs]), 5)), "float32")
+        optimizer = MetaOptimize(**hyperparameters).bind(weights)
+        for gradient in gradients[:, runs]:
+            optimizer.step(weights, device(gradient))
+        assert weights.dtype == optimizer.present_step_sizes.dtype == np.float32
+        return host(weights)
+
+    together = learned(slice(0, 2), **{name: device(values)[:, None] for name, values in own.items()})
+    for run in range(2):
+        alone = learned(slice(run, run + 1), **{name: values[run] for name, values in own.items()})
+        assert_allclose(together[run], alone[0], rtol=1e-5)  # float32

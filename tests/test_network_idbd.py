@@ -11,23 +11,28 @@ import pytest
 from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
-from minilop.learner import Learner, LearnerSettings, make_convnet, make_mlp
+from minilop.learner import Learner
 from minilop.losses import cross_entropy, half_squared_error, squared_error
-from minilop.optimizers import IDBD, Autostep
+from minilop.optimizers import IDBD, SGD, Autostep, NetworkIDBD
 from minilop.optimizers.network_idbd import error_length, fill_squared_sources
+from minilop.recipes import convnet, linear, mlp
 
 pytestmark = pytest.mark.quick
 
 CURVATURES = ("layer_local", "gauss_newton_diagonal", "gauss_newton")
 each_curvature = pytest.mark.parametrize("curvature", CURVATURES)
-SETTINGS = LearnerSettings(
-    activation="tanh", optimizer="network_idbd", step_size=0.02, meta_step_size=0.05, tau=50.0, dtype="float64"
-)
+DEFAULTS = NetworkIDBD(step_size=0.02, meta_step_size=0.05, tau=50.0)
+
+
+def make_network(sizes, seeds):
+    """Units of tanh, or a linear network if there are inputs and outputs alone."""
+    if len(sizes) == 2:
+        return linear(sizes[:1], sizes[1], list(seeds), "float64")
+    return mlp(sizes, "tanh", list(seeds), "float64")
 
 
 def make_learner(sizes, seeds=(0, 1), loss=half_squared_error, **changes):
-    settings = replace(SETTINGS, **changes)
-    return Learner(make_mlp(sizes, settings, list(seeds)), loss, settings)
+    return Learner(make_network(sizes, seeds), loss, replace(DEFAULTS, **changes))
 
 
 def examples(length, sizes, num_runs=2):
@@ -40,7 +45,7 @@ def examples(length, sizes, num_runs=2):
 
 def learn(learner, inputs, targets):
     for x, y in zip(inputs, targets):
-        learner.step(device(x, learner.settings.dtype), device(y, learner.settings.dtype))
+        learner.step(device(x), device(y))
     return host(learner.network.parameters).copy()
 
 
@@ -48,7 +53,7 @@ class SlowNetworkIDBD:
     """One run with one hidden layer of tanh units and one output, weight by weight.
 
     A weight is known by (unit, source): units are 0 to H - 1 and the output "out"; a source is the number of an input or
-    hidden unit, or "bias". `dynamic` learners are tested with it too.
+    hidden unit, or "bias". `settings` are the hyperparameters. Tests of GenerateAndTest use it as well.
     """
 
     def __init__(self, w1, b1, w2, b2, settings):
@@ -123,7 +128,7 @@ def test_network_idbd_is_the_rule_applied_weight_by_weight(curvature, changes):
     """With a step size of 0.5 the bound is met all the time."""
     sizes = (4, 3, 1)
     learner = make_learner(sizes, curvature=curvature, **changes)
-    slow = [slow_of(learner.network, run, learner.settings) for run in range(2)]
+    slow = [slow_of(learner.network, run, learner.optimizer) for run in range(2)]
     inputs, targets = examples(150, sizes)
     learn(learner, inputs, targets)
     for run in range(2):
@@ -147,7 +152,7 @@ def with_bias(inputs):
 def test_without_a_hidden_layer_it_is_autostep_with_the_transient_bound(curvature):
     """There u = x, so the first two curvatures are one. The bias is the weight of an input that is always 1."""
     sizes = (6, 1)
-    learner = make_learner(sizes, network="linear", curvature=curvature)
+    learner = make_learner(sizes, curvature=curvature)
     learner.network.parameters[...] = 0
     linear = Autostep(device(np.zeros((2, 7))), 0.05, 0.02, 50.0, "transient")
     inputs, targets = examples(300, sizes)
@@ -163,7 +168,7 @@ def test_without_a_hidden_layer_it_is_autostep_with_the_transient_bound(curvatur
 @on_both_array_modules
 def test_without_normalizer_and_bound_it_is_idbd():
     sizes = (6, 1)
-    learner = make_learner(sizes, network="linear", normalized=False, overshoot_limit=0.0)
+    learner = make_learner(sizes, normalized=False, overshoot_limit=0.0)
     learner.network.parameters[...] = 0
     linear = IDBD(device(np.zeros((2, 7))), 0.05, 0.02)
     for x, y in zip(*examples(200, sizes)):
@@ -178,7 +183,7 @@ def test_the_scale_of_the_targets_changes_no_step_size_of_a_linear_network():
     inputs, targets = examples(100, (5, 1))
 
     def step_sizes(scale):
-        learner = make_learner((5, 1), network="linear")
+        learner = make_learner((5, 1))
         learner.network.parameters[...] = 0
         learn(learner, inputs, scale * targets)
         return host(learner.optimizer.step_sizes)
@@ -214,7 +219,7 @@ def test_sensitivities_are_the_derivatives_of_the_output():
 
 def test_the_source_of_a_weight_is_what_its_unit_reads():
     """x_i^2 for every weight from source i, whichever unit it leads to; 1 for a bias."""
-    network = make_mlp((2, 2, 1), SETTINGS, [0])
+    network = make_network((2, 2, 1), [0])
     values = network.forward(device([[[3.0], [-2.0]]]))
     features = host(values[2])[0, :, 0]
     expected = [9, 4, 9, 4, 1, 1, features[0] ** 2, features[1] ** 2, 1]
@@ -227,7 +232,7 @@ def test_the_source_of_a_weight_is_what_its_unit_reads():
 def test_traces_with_the_full_product_are_the_derivative_of_the_weights_of_a_linear_network():
     """h = d w / d b where all step sizes are multiplied by exp(b): exact for linear networks, by a central difference."""
     inputs, targets = examples(60, (5, 1))
-    settings = {"network": "linear", "meta_step_size": 0.0, "overshoot_limit": 0.0, "curvature": "gauss_newton"}
+    settings = {"meta_step_size": 0.0, "overshoot_limit": 0.0, "curvature": "gauss_newton"}
 
     def weights(b):
         return learn(make_learner((5, 1), step_size=0.02 * math.exp(b), **settings), inputs, targets)
@@ -247,7 +252,7 @@ def test_no_step_moves_the_outputs_along_the_error_by_more_than_the_limit(limit)
     """Exactly so without a hidden layer, also for several outputs: at a huge step size eta |e|, at a small one less."""
     inputs, targets = examples(20, (4, 3))
     for step_size, met in ((100.0, True), (1e-3, False)):
-        learner = make_learner((4, 3), network="linear", step_size=step_size, overshoot_limit=limit)
+        learner = make_learner((4, 3), step_size=step_size, overshoot_limit=limit)
         for x, y in zip(inputs, targets):
             before = host(learner.step(device(x), device(y))[0])
             moved = host(learner.network.forward(device(x))[-1]) - before
@@ -270,16 +275,19 @@ def test_a_huge_step_size_is_harmless_in_a_network(curvature):
 def test_a_meta_step_size_of_zero_is_sgd_to_the_bit_where_nothing_overshoots(curvature):
     sizes = (4, 6, 5, 2)
     inputs, targets = examples(60, sizes)
+
+    def learn_by_sgd(step_size):
+        return learn(Learner(make_network(sizes, [0, 1]), half_squared_error, SGD(step_size)), inputs, targets)
+
     adapting = make_learner(sizes, meta_step_size=0.0, overshoot_limit=0.0, curvature=curvature)
-    assert_array_equal(learn(adapting, inputs, targets), learn(make_learner(sizes, optimizer="sgd"), inputs, targets))
+    assert_array_equal(learn(adapting, inputs, targets), learn_by_sgd(0.02))
     bounded = make_learner(sizes, meta_step_size=0.0, step_size=1e-4, curvature=curvature)
-    expected = learn(make_learner(sizes, optimizer="sgd", step_size=1e-4), inputs, targets)
-    assert_array_equal(learn(bounded, inputs, targets), expected)
+    assert_array_equal(learn(bounded, inputs, targets), learn_by_sgd(1e-4))
 
 
 @each_curvature
-def test_a_run_alone_equals_itself_among_others_and_after_a_stop(curvature):
-    sizes = (12, 40, 2)  # wide enough that every run has its own stretch of memory
+@pytest.mark.parametrize("sizes", [(3, 2, 1), (12, 40, 2)], ids=str)
+def test_a_run_alone_equals_itself_among_others_and_after_a_stop(curvature, sizes):
     inputs, targets = examples(60, sizes, num_runs=3)
     together = make_learner(sizes, seeds=[4, 7, 9], curvature=curvature)
     expected = learn(together, inputs, targets)
@@ -291,11 +299,11 @@ def test_a_run_alone_equals_itself_among_others_and_after_a_stop(curvature):
 
 
 @on_both_array_modules
-def test_each_run_may_have_hyperparameters_of_its_own():
-    sizes = (12, 40, 1)
+@pytest.mark.parametrize("sizes", [(3, 2, 1), (12, 40, 1)], ids=str)
+def test_each_run_may_have_hyperparameters_of_its_own(sizes):
     inputs, targets = examples(40, sizes)
     names = ("step_size", "meta_step_size", "tau", "overshoot_limit")
-    values = {name: np.array([[0.5], [1.0]]) * getattr(SETTINGS, name) for name in names}
+    values = {name: np.array([[0.5], [1.0]]) * getattr(DEFAULTS, name) for name in names}
     found = learn(make_learner(sizes, **{name: device(value) for name, value in values.items()}), inputs, targets)
     for run in range(2):
         own = {name: float(value[run, 0]) for name, value in values.items()}
@@ -324,11 +332,12 @@ def test_squared_error_without_the_half_wants_a_limit_of_one_half():
 
 def test_what_it_cannot_do_is_refused():
     learner = make_learner((4, 3, 1))
+    values = learner.network.forward(device(np.ones((2, 4, 5))))
     with pytest.raises(ValueError, match="one example a step; choose a mini-batch of 1 or another optimizer"):
-        learner.step(device(np.ones((2, 4, 5))), device(np.ones((2, 1, 5))))
-    with pytest.raises(TypeError, match="call learn"):
+        learner.optimizer.update(learner.network, values, values)
+    with pytest.raises(TypeError, match="call update"):
         learner.optimizer.step(learner.network.parameters, learner.network.gradients)
-    network = make_convnet((1, 8, 8), [(2, 3)], [4], 2, SETTINGS, [0])
-    of_images = Learner(network, cross_entropy, SETTINGS)
+    network = convnet([0], "float64", image_size=8, num_channels=1, kernels=[(2, 3)], dense_units=[4])
+    of_images = Learner(network, cross_entropy, DEFAULTS)
     with pytest.raises(ValueError, match="is for networks of dense layers; choose gauss_newton_diagonal"):
         of_images.step(device(np.ones((1, 1, 8, 8, 1))), device(np.zeros((1, 1), int)))

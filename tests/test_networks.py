@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from conftest import device, host, on_both_array_modules, slope
 
-from minilop.layers import Activation, Dense, Dropout, PendingDense
+from minilop.layers import Activation, Dense
 from minilop.layers.activation import ActivationName
+from minilop.layers.dense import product
 from minilop.losses import Loss, cross_entropy, squared_error
-from minilop.networks import Network, linear, mlp
+from minilop.networks import Network
+from minilop.recipes import convnet, linear, mlp
 
 pytestmark = pytest.mark.quick
 
@@ -34,12 +36,8 @@ def test_parameters_lie_in_the_order_of_pytorch() -> None:
 
 
 @on_both_array_modules
-@pytest.mark.parametrize("runs_last_below", [0, 500])
 @pytest.mark.parametrize("leading", LEADING)
-def test_a_layer_and_the_vector_share_their_memory(
-    leading: tuple[int, ...], runs_last_below: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("minilop.networks.RUNS_LAST_BELOW", runs_last_below)
+def test_a_layer_and_the_vector_share_their_memory(leading: tuple[int, ...]) -> None:
     network = mlp((3, 4, 2), "relu", seeds(leading), "float64")
     layer = network.dense_layers[0]
     layer.weight[...] = 7
@@ -60,13 +58,24 @@ def test_the_same_views_lie_over_any_vector_of_the_same_length() -> None:
     assert host(moment)[0].tolist() == [0] * 16 + [1] * 8 + [0] * 2
 
 
-def test_small_networks_keep_the_runs_last_in_memory_but_not_on_a_gpu(array_module: str) -> None:
-    small, large = mlp((3, 4, 2), "relu", [1, 2, 3], "float64"), mlp((30, 40, 2), "relu", [1, 2, 3], "float64")
-    assert small.runs_last == (array_module == "numpy") and not large.runs_last
-    assert (small.parameters.strides[0] == 8) == small.runs_last
-    assert (small.zeros(5).strides[0] == 8) == small.runs_last
-    assert large.parameters.strides[-1] == 8
-    assert not mlp((3, 4, 2), "relu", 1, "float64").runs_last
+@on_both_array_modules
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (30, 40, 2)])
+def test_the_parameters_of_a_run_lie_side_by_side_in_memory(sizes: tuple[int, ...]) -> None:
+    """In networks of all sizes, so that a run is computed in the same order alone and among others."""
+    network = mlp(sizes, "relu", [1, 2, 3], "float64")
+    for array in (network.parameters, network.gradients, network.zeros(5)):
+        assert array.strides == (8 * array.shape[-1], 8)
+
+
+def test_layer_sizes_are_the_numbers_of_parameters_of_all_layers() -> None:
+    """0 for those without parameters."""
+    assert mlp((3, 4, 2), "relu", [1, 2], "float32").layer_sizes == [3 * 4 + 4, 0, 4 * 2 + 2]
+    images = convnet([1], "float32", image_size=6, num_channels=2, kernels=((3, 3),), dense_units=(), batch_norm=True)
+    # convolution, normalization, pooling, activation, flattening, dense
+    assert images.layer_sizes == [3 * 2 * 9, 3 + 3, 0, 0, 0, 2 * 3 * 4 + 2]
+    assert sum(images.layer_sizes) == images.num_parameters
+    assert images.weighted_layers == [images.layers[0], images.layers[5]]
+    assert images.dense_layers == [images.layers[5]]
 
 
 def test_mlp_is_dense_layers_with_an_activation_after_each_but_the_last() -> None:
@@ -90,11 +99,11 @@ def test_features_are_what_the_activation_gives_before_anything_is_dropped(dropo
     network.begin_step(0)
     values = network.forward(device(np.ones((2, 3, 1))))
     for layer in network.hidden:
-        features = host(values[layer.features])
+        features = host(values[layer.feature_index])
         assert features.shape == (2, layer.incoming.num_outputs, 1)
         assert (features > 0).all() and (features < 1).all()  # a sigmoid is never 0, a dropped feature is
         if dropout:
-            assert (host(values[layer.features + 1]) == 0).any()
+            assert (host(values[layer.feature_index + 1]) == 0).any()
 
 
 @on_both_array_modules
@@ -120,21 +129,14 @@ def whole_gradient(network: Network, loss: Loss, inputs: np.ndarray, targets: np
     return host(network.fill_gradients(values, network.backward(values, output_gradient))).copy()
 
 
-@pytest.mark.parametrize("runs_last_below", [0, 500])
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("leading", LEADING)
 @pytest.mark.parametrize("loss", [cross_entropy, squared_error])
 @pytest.mark.parametrize("kind", ["relu", "tanh", "swish", "dropout", "linear"])
 def test_gradient_of_a_network_is_the_central_difference(
-    kind: str,
-    loss: Loss,
-    leading: tuple[int, ...],
-    batch: int,
-    runs_last_below: int,
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, loss: Loss, leading: tuple[int, ...], batch: int
 ) -> None:
     """Along a random direction, which shows a wrong entry anywhere, and for every run by itself."""
-    monkeypatch.setattr("minilop.networks.RUNS_LAST_BELOW", runs_last_below)
     random = np.random.default_rng(1)
     if kind == "linear":
         network = linear((3,), 4, seeds(leading), "float64")
@@ -176,17 +178,33 @@ def test_every_entry_of_the_gradient_is_the_central_difference() -> None:
     np.testing.assert_allclose(gradient, found, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("runs_last_below", [0, 500])
-def test_a_run_alone_is_the_run_among_others(runs_last_below: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minilop.networks.RUNS_LAST_BELOW", runs_last_below)
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 1, 1), (2, 3, 1), (4, 5, 2), (12, 30, 20, 2)])
+def test_a_run_alone_is_the_run_among_others_to_the_bit(
+    sizes: tuple[int, ...], activation: ActivationName, batch: int
+) -> None:
+    """The smallest networks, too."""
     random = np.random.default_rng(0)
-    inputs, targets = random.normal(size=(3, 4, 1)), random.normal(size=(3, 2, 1))
-    together, alone = (mlp((4, 5, 2), "relu", each, "float64") for each in ([7, 8, 9], [8]))
+    inputs, targets = random.normal(size=(5, sizes[0], batch)), random.normal(size=(5, sizes[-1], batch))
+    together, alone = (mlp(sizes, activation, each, "float64") for each in ([7, 8, 9, 3, 4], [8]))
     assert (host(together.parameters)[1] == host(alone.parameters)[0]).all()
     found = whole_gradient(together, squared_error, inputs, targets)[1]
-    expected = whole_gradient(alone, squared_error, inputs[1:2], targets[1:2])[0]
-    # Where the runs lie last, one run is summed in another order than several.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14 if runs_last_below else 0)
+    assert (found == whole_gradient(alone, squared_error, inputs[1:2], targets[1:2])[0]).all()
+
+
+@on_both_array_modules
+@pytest.mark.parametrize("leading", LEADING)
+@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 1, 3), (1, 5, 1), (4, 5, 3), (1, 1, 1)], ids=str)
+def test_the_product_of_a_dense_layer_is_that_of_matrices(leading: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """(R, O, I) and (R, I, B); with a single input nothing is summed, so that case is equal to the bit as well."""
+    num_outputs, num_inputs, batch = shape
+    random = np.random.default_rng(0)
+    matrices = random.normal(size=(*leading, num_outputs, num_inputs))
+    columns = random.normal(size=(*leading, num_inputs, batch))
+    found = host(product(device(matrices), device(columns)))
+    assert found.shape == (*leading, num_outputs, batch)
+    assert (found == matrices @ columns).all()
 
 
 def test_networks_without_and_with_the_runs_axis_are_the_same() -> None:
@@ -208,24 +226,8 @@ def test_a_network_computes_in_its_own_precision(dtype: str) -> None:
     assert {array.dtype for array in [*values, *gradients, network.parameters, network.gradients]} == {np.dtype(dtype)}
 
 
-@on_both_array_modules
-@pytest.mark.parametrize("dense_layer", [Dense, PendingDense])
-def test_descending_is_sgd_of_the_whole_gradient(dense_layer: type[Dense]) -> None:
-    """The backward pass is complete before the first layer moves."""
-    random = np.random.default_rng(0)
-    inputs, targets = random.normal(size=(2, 3, 1)), random.normal(size=(2, 2, 1))
-    network = mlp((3, 4, 2), "tanh", [1, 2], "float64", dense_layer=dense_layer)
-    before = host(network.parameters).copy()
-    gradient = whole_gradient(network, squared_error, inputs, targets)
-    values = network.forward(device(inputs))
-    network.descend(values, network.backward(values, squared_error(values[-1], device(targets))[1]), step_size=0.1)
-    network.flush()
-    np.testing.assert_allclose(host(network.parameters), before - 0.1 * gradient, rtol=0, atol=1e-15)
-
-
 def test_an_evaluation_ends_where_the_next_step_begins() -> None:
     network = mlp((3, 50, 2), "sigmoid", [1], "float64", dropout=0.5)
-    assert [type(layer) for layer in network.two_way_layers] == [Dropout]
     inputs = device(np.ones((1, 3, 1)))
     network.begin_step(0)
     learning = host(network.forward(inputs)[-1])

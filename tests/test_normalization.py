@@ -9,10 +9,13 @@ from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.layers import BatchNorm
-from minilop.learner import Learner, LearnerSettings
+from minilop.learner import Learner
 from minilop.losses import cross_entropy
-from minilop.networks import Network, convnet
+from minilop.networks import Network
+from minilop.optimizers import SGD
+from minilop.plasticity import ContinualBackprop
 from minilop.plasticity.units import replace_units, reset_optimizer_state
+from minilop.recipes import convnet
 
 pytestmark = pytest.mark.quick
 
@@ -31,12 +34,12 @@ def layer_of(num_units, image=False, seeds=(1,), dtype="float64"):
 
 @on_both_array_modules
 def test_two_examples_by_hand():
-    """1 and 3 have the mean 2 and the variance 1; running statistics move a tenth, there the variance is 2 / (2 - 1)."""
+    """1 and 3 have mean 2 and variance 1; running statistics move by a tenth, with a variance of 2 / (2 - 1)."""
     layer = layer_of(1)
     layer.scale[...], layer.bias[...] = 5, 7
     outputs = host(layer.forward(device([[[1.0, 3.0]]])))
-    deviation = np.sqrt(1 + 1e-5)
-    assert_allclose(outputs, [[[7 - 5 / deviation, 7 + 5 / deviation]]])
+    std = np.sqrt(1 + 1e-5)
+    assert_allclose(outputs, [[[7 - 5 / std, 7 + 5 / std]]])
     assert_allclose(host(layer.running_mean), [[[0.9 * 0 + 0.1 * 2]]])
     assert_allclose(host(layer.running_variance), [[[0.9 * 1 + 0.1 * 2]]])
     layer.begin_evaluation()
@@ -54,8 +57,8 @@ def test_an_evaluation_changes_no_statistics():
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((2, 3, 9), -1), ((2, 3, 2, 4, 5), (-3, -2, -1))])
-def test_every_unit_leaves_with_mean_zero_and_deviation_one(shape, axes):
-    """A channel's statistics are taken over examples and places together."""
+def test_every_unit_has_mean_0_and_standard_deviation_1(shape, axes):
+    """The statistics of a channel are taken over examples and positions together."""
     layer = layer_of(3, image=len(shape) == 5, seeds=[1, 2])
     outputs = host(layer.forward(device(100 + 30 * numbers(*shape))))
     assert_allclose(outputs.mean(axis=axes), np.zeros((2, 3)), atol=1e-12)
@@ -65,7 +68,7 @@ def test_every_unit_leaves_with_mean_zero_and_deviation_one(shape, axes):
 @on_both_array_modules
 @pytest.mark.parametrize("shape", [(2, 3, 6), (2, 3, 2, 3, 4)])
 def test_gradients_are_the_slopes_of_the_loss(shape):
-    """Loss: a fixed weighted sum of the outputs; the derivative goes through mean and variance, too."""
+    """The loss is a fixed weighted sum of the outputs; its derivative goes through mean and variance as well."""
     layer = layer_of(3, image=len(shape) == 5, seeds=[1, 2])
     layer.scale[...] = device(1 + 0.3 * numbers(*layer.scale.shape, seed=4))
     layer.bias[...] = device(numbers(*layer.bias.shape, seed=5))
@@ -137,9 +140,8 @@ def test_all_gradients_of_a_normalized_network_are_the_slopes_of_its_loss():
     assert (gradients * direction).sum() == pytest.approx(slope(loss, start, direction), rel=1e-6)
 
 
-def make_learner(seeds, **changes):
-    settings = LearnerSettings(momentum=0.9, batch_norm=True, **changes)
-    return Learner(convnet(seeds, "float32", **SMALL), cross_entropy, settings)
+def make_learner(seeds, *rules):
+    return Learner(convnet(seeds, "float32", **SMALL), cross_entropy, SGD(momentum=0.9), rules)
 
 
 def learn(learner, steps, seeds):
@@ -149,7 +151,7 @@ def learn(learner, steps, seeds):
         learner.step(device(images, "float32"), device(labels))
 
 
-def test_running_statistics_are_part_of_the_learners_state():
+def test_running_statistics_are_part_of_the_state_of_a_learner():
     learner, other = make_learner([4, 5]), make_learner([4, 5])
     learn(learner, 3, [4, 5])
     other.restore(learner.state())
@@ -167,7 +169,7 @@ def test_running_statistics_are_part_of_the_learners_state():
 def test_a_run_alone_is_itself_among_others_to_the_bit():
     states = []
     for seeds in ([5], [4, 5, 6]):
-        learner = make_learner(seeds, replacement_rate=0.02, maturity_threshold=2)
+        learner = make_learner(seeds, ContinualBackprop(replacement_rate=0.02, maturity_threshold=2))
         learn(learner, 5, seeds)
         states.append({name: array[seeds.index(5)] for name, array in learner.state().items() if array.ndim})
     for name, array in states[0].items():
@@ -175,8 +177,8 @@ def test_a_run_alone_is_itself_among_others_to_the_bit():
 
 
 @on_both_array_modules
-def test_a_replaced_unit_starts_with_fresh_normalization_and_its_own_alone():
-    """Scale 1, bias 0, running mean 0 and variance 1, as in the published residual network; momentum on request."""
+def test_replacing_a_unit_resets_its_normalization_and_no_other():
+    """Scale 1, bias 0, running mean 0 and variance 1, as in the published residual network; momentum if asked."""
     learner = make_learner([4, 5])
     learn(learner, 2, [4, 5])
     network = learner.network
@@ -184,8 +186,8 @@ def test_a_replaced_unit_starts_with_fresh_normalization_and_its_own_alone():
     runs, units = np.array([1]), np.array([2])
     names = ("scale", "bias", "running_mean", "running_variance")
     before = {name: host(getattr(layer.normalization, name)).copy() for name in names}
-    replace_units(layer, device(runs), device(units), network.seeds[runs], 7)
-    reset_optimizer_state(learner.optimizer, network, layer, device(runs), device(units))
+    replace_units(layer, runs, device(units), network.seeds[runs], 7)
+    reset_optimizer_state(learner.optimizer, network, layer, runs, device(units))
     chosen = np.zeros((2, 5), bool)
     chosen[1, 2] = True
     for name, fresh in zip(names, (1, 0, 0, 1)):

@@ -1,13 +1,15 @@
 """Optimizers: a few steps by hand, what a restart of some entries means, and hyperparameters of each run."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import device, host, on_both_array_modules
 
 from minilop.backend import Array
-from minilop.optimizers import SGD, Adam
+from minilop.fast import BufferedSGD, InPlaceSGD
+from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
 from minilop.optimizers.optimizer import Optimizer, is_used
 
 pytestmark = pytest.mark.quick
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.quick
 
 def descend(optimizer: Optimizer, parameters: Array, gradients: list[float]) -> list[float]:
     """The one parameter after each step."""
-    after = []
+    optimizer, after = optimizer.bind(parameters), []
     for gradient in gradients:
         optimizer.step(parameters, device([[gradient]]))
         after.append(host(parameters)[0, 0].item())
@@ -26,16 +28,14 @@ def descend(optimizer: Optimizer, parameters: Array, gradients: list[float]) -> 
 def test_sgd_by_hand() -> None:
     """p <- p - alpha g."""
     parameters = device([[1.0]])
-    assert descend(SGD(parameters, 0.1), parameters, [0.5, -2.0]) == pytest.approx(
-        [1 - 0.1 * 0.5, 1 - 0.1 * 0.5 + 0.1 * 2]
-    )
+    assert descend(SGD(0.1), parameters, [0.5, -2.0]) == pytest.approx([1 - 0.1 * 0.5, 1 - 0.1 * 0.5 + 0.1 * 2])
 
 
 @on_both_array_modules
 def test_momentum_by_hand() -> None:
     """v <- mu v + g from v = 0, without dampening: the first step takes the whole gradient."""
     parameters = device([[1.0]])
-    found = descend(SGD(parameters, 0.1, momentum=0.9), parameters, [0.5, -2.0, 0.0])
+    found = descend(SGD(0.1, momentum=0.9), parameters, [0.5, -2.0, 0.0])
     velocities = [0.5, 0.9 * 0.5 - 2, 0.9 * (0.9 * 0.5 - 2)]
     assert found == pytest.approx([1 - 0.1 * sum(velocities[:steps]) for steps in (1, 2, 3)])
 
@@ -43,14 +43,14 @@ def test_momentum_by_hand() -> None:
 def test_weight_decay_is_added_to_the_gradient_and_passes_through_the_momentum() -> None:
     """g <- g + lambda p: coupled, not AdamW's way."""
     parameters = device([[1.0]])
-    found = descend(SGD(parameters, 0.1, momentum=0.5, weight_decay=0.2), parameters, [0.0, 0.0])
+    found = descend(SGD(0.1, momentum=0.5, weight_decay=0.2), parameters, [0.0, 0.0])
     first = 1 - 0.1 * (0.2 * 1)
     assert found == pytest.approx([first, first - 0.1 * (0.5 * 0.2 * 1 + 0.2 * first)])
 
 
 def test_weight_decay_acts_on_every_parameter_biases_too() -> None:
     parameters = device([[1.0, -2.0, 3.0]])
-    SGD(parameters, 0.1, weight_decay=0.5).step(parameters, device(np.zeros((1, 3))))
+    SGD(0.1, weight_decay=0.5).bind(parameters).step(parameters, device(np.zeros((1, 3))))
     assert host(parameters)[0] == pytest.approx([0.95 * 1, 0.95 * -2, 0.95 * 3])
 
 
@@ -59,14 +59,14 @@ def test_the_first_step_of_adam_has_the_length_of_the_step_size(gradient: float)
     """M / c1 = g and V / c2 = g^2, so the step is alpha g / (|g| + eps)."""
     parameters = device([[1.0]])
     step = 0.1 * gradient / (abs(gradient) + 1e-8)
-    assert descend(Adam(parameters, 0.1), parameters, [gradient]) == pytest.approx([1 - step], rel=1e-14)
+    assert descend(Adam(0.1), parameters, [gradient]) == pytest.approx([1 - step], rel=1e-14)
     assert abs(step) == pytest.approx(0.1, rel=1e-4)
 
 
 @on_both_array_modules
 def test_two_steps_of_adam_by_hand() -> None:
     parameters = device([[1.0]])
-    found = descend(Adam(parameters, 0.1, beta_1=0.8, beta_2=0.9, epsilon=1e-3), parameters, [2.0, -1.0])
+    found = descend(Adam(0.1, beta_1=0.8, beta_2=0.9, epsilon=1e-3), parameters, [2.0, -1.0])
     first = 1 - 0.1 * 2 / (2 + 1e-3)
     mean = (0.8 * 0.2 * 2 + 0.2 * -1) / (1 - 0.8**2)
     square = (0.9 * 0.1 * 4 + 0.1 * 1) / (1 - 0.9**2)
@@ -75,15 +75,18 @@ def test_two_steps_of_adam_by_hand() -> None:
 
 def test_adam_with_weight_decay_adds_it_to_the_gradient() -> None:
     decayed, plain = device([[2.0]]), device([[2.0]])
-    Adam(decayed, 0.1, epsilon=0.5, weight_decay=0.3).step(decayed, device([[1.0]]))
-    Adam(plain, 0.1, epsilon=0.5).step(plain, device([[1.0 + 0.3 * 2]]))
+    Adam(0.1, epsilon=0.5, weight_decay=0.3).bind(decayed).step(decayed, device([[1.0]]))
+    Adam(0.1, epsilon=0.5).bind(plain).step(plain, device([[1.0 + 0.3 * 2]]))
     assert host(decayed).tolist() == host(plain).tolist()
 
 
-def test_adam_counts_the_steps_of_every_entry_in_its_corrections() -> None:
+@pytest.mark.parametrize("of_each_weight", [False, True])
+def test_adam_counts_its_steps_in_its_corrections(of_each_weight: bool) -> None:
     """c1 = 1 - b1^t and c2 = 1 - b2^t, kept as running averages of ones."""
     parameters = device(np.ones((2, 3)))
-    optimizer = Adam(parameters, 0.01)
+    optimizer = Adam(0.01).bind(parameters)
+    if of_each_weight:
+        optimizer.keep_state_of_each_weight()
     for steps in range(1, 30):
         optimizer.step(parameters, parameters)
         for name, beta in (("first_correction", 0.9), ("second_correction", 0.999)):
@@ -92,38 +95,25 @@ def test_adam_counts_the_steps_of_every_entry_in_its_corrections() -> None:
 
 
 @on_both_array_modules
-def test_one_correction_a_run_is_that_of_each_weight_where_none_begins_again() -> None:
+def test_one_correction_a_run_is_that_of_each_weight_if_none_starts_afresh() -> None:
     random = np.random.default_rng(0)
     each, one = device(np.ones((2, 3))), device(np.ones((2, 3)))
     betas = {"beta_1": device([[0.9], [0.5]]), "beta_2": 0.99}
-    of_each, of_one = Adam(each, 0.1, **betas), Adam(one, 0.1, **betas, correct_each=False)
+    of_each, of_one = Adam(0.1, **betas).bind(each), Adam(0.1, **betas).bind(one)
+    of_each.keep_state_of_each_weight()
     for _ in range(10):
         gradients = device(random.normal(size=(2, 3)))
         of_each.step(each, gradients)
         of_one.step(one, gradients)
     assert of_one.state["first_correction"].shape == of_one.state["second_correction"].shape == (2, 1)
+    assert of_each.state["first_correction"].shape == of_each.state["second_correction"].shape == (2, 3)
     assert (host(each) == host(one)).all()
 
 
-@pytest.mark.parametrize("numbers_in_cache", [1, 5, 8, 1 << 17])
-def test_the_blocks_of_adam_change_nothing(numbers_in_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    start, gradients = random.normal(size=(2, 7)), random.normal(size=(3, 2, 7))
-
-    def steps() -> np.ndarray:
-        parameters = device(start)
-        optimizer = Adam(parameters, device([[0.1], [0.01]]), weight_decay=device([[0.0], [0.1]]))
-        for gradient in gradients:
-            optimizer.step(parameters, device(gradient))
-        return host(parameters)
-
-    expected = steps()
-    monkeypatch.setattr("minilop.backend.NUMBERS_IN_CACHE", numbers_in_cache)
-    assert (steps() == expected).all()
-
-
-def make(kind: str, parameters: Array, step_size: Array = 0.1) -> Optimizer:
-    return SGD(parameters, step_size, momentum=0.9) if kind == "sgd" else Adam(parameters, step_size)
+def make(kind: str, parameters: Array) -> Optimizer:
+    optimizer = (SGD(0.1, momentum=0.9) if kind == "sgd" else Adam(0.1)).bind(parameters)
+    optimizer.keep_state_of_each_weight()
+    return optimizer
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
@@ -171,12 +161,12 @@ def test_a_sweep_over_runs_is_the_runs_one_by_one(kind: type[Optimizer], sweep: 
     random = np.random.default_rng(0)
     start, gradients = random.normal(size=(3, 5)), random.normal(size=(8, 3, 5))
     together = device(start)
-    optimizer = kind(together, **{name: device(values)[:, None] for name, values in sweep.items()})
+    optimizer = kind(**{name: device(values)[:, None] for name, values in sweep.items()}).bind(together)
     for gradient in gradients:
         optimizer.step(together, device(gradient))
     for run in range(3):
         alone = device(start[run : run + 1])
-        optimizer = kind(alone, **{name: values[run] for name, values in sweep.items()})
+        optimizer = kind(**{name: values[run] for name, values in sweep.items()}).bind(alone)
         for gradient in gradients:
             optimizer.step(alone, device(gradient[run : run + 1]))
         assert (host(alone)[0] == host(together)[run]).all()
@@ -187,7 +177,7 @@ def test_a_sweep_over_runs_is_the_runs_one_by_one(kind: type[Optimizer], sweep: 
 def test_the_gradients_are_left_as_they_are(kind: type[Optimizer], weight_decay: float) -> None:
     """They are the network's own array, which diagnostics may look at after the step."""
     parameters, gradients = device(np.ones((1, 3))), device([[1.0, 2.0, 3.0]])
-    kind(parameters, 0.1, weight_decay=weight_decay).step(parameters, gradients)
+    kind(0.1, weight_decay=weight_decay).bind(parameters).step(parameters, gradients)
     assert host(gradients).tolist() == [[1.0, 2.0, 3.0]]
 
 
@@ -195,7 +185,7 @@ def test_the_gradients_are_left_as_they_are(kind: type[Optimizer], weight_decay:
 def test_a_step_happens_in_place_and_in_the_precision_of_the_parameters(kind: type[Optimizer]) -> None:
     parameters = device(np.ones((2, 3)), "float32")
     view = parameters[:, 1:]
-    optimizer = kind(parameters, 0.1, weight_decay=1e-3)
+    optimizer = kind(0.1, weight_decay=1e-3).bind(parameters)
     optimizer.step(parameters, device(np.ones((2, 3)), "float32"))
     assert (host(view) < 1).all()
     assert parameters.dtype == np.float32
@@ -204,9 +194,9 @@ def test_a_step_happens_in_place_and_in_the_precision_of_the_parameters(kind: ty
 
 def test_only_momentum_needs_a_velocity() -> None:
     parameters = device(np.ones((2, 3)))
-    assert SGD(parameters, 0.1, momentum=0.0).state == {}
-    assert [array.shape for array in SGD(parameters, 0.1, momentum=0.9).state.values()] == [(2, 3)]
-    assert list(SGD(parameters, 0.1, momentum=device([[0.0], [0.9]])).state) == ["velocity"]
+    assert SGD(0.1, momentum=0.0).bind(parameters).state == {}
+    assert [array.shape for array in SGD(0.1, momentum=0.9).bind(parameters).state.values()] == [(2, 3)]
+    assert list(SGD(0.1, momentum=device([[0.0], [0.9]])).bind(parameters).state) == ["velocity"]
 
 
 def test_only_the_number_zero_is_unused() -> None:
@@ -218,13 +208,13 @@ def test_only_the_number_zero_is_unused() -> None:
 def test_moments_of_a_weight_whose_gradient_has_ended_do_not_linger_as_subnormal_numbers():
     """0.9^t reaches float32's 1e-38 after 830 steps and would stay near 1e-44, where processors are slow."""
     parameters = device(np.zeros((1, 2)), "float32")
-    optimizer = Adam(parameters, step_size=1e-3)
+    optimizer = Adam(step_size=1e-3).bind(parameters)
     optimizer.step(parameters, device([[1.0, 1.0]], "float32"))
     untouched = host(parameters).copy()
     smallest = np.finfo("float32").tiny
     for step in range(1000):
         if step % 100 == 0:
-            optimizer.drop_negligible()
+            optimizer.flush_subnormals()
         optimizer.step(parameters, device([[0.0, 1.0]], "float32"))
         moment = abs(host(optimizer.state["first_moment"]))
         assert ((moment == 0) | (moment >= smallest)).all()
@@ -233,9 +223,45 @@ def test_moments_of_a_weight_whose_gradient_has_ended_do_not_linger_as_subnormal
     assert host(optimizer.state["first_moment"])[0, 1] == pytest.approx(1.0)  # what matters is kept
 
 
-def test_dropping_what_is_negligible_leaves_the_rest_to_the_bit():
+def test_flushing_subnormal_numbers_leaves_the_rest_to_the_bit():
     parameters = device(np.zeros((1, 3)), "float32")
-    optimizer = SGD(parameters, step_size=1.0, momentum=0.9)
+    optimizer = SGD(step_size=1.0, momentum=0.9).bind(parameters)
     optimizer.state["velocity"][...] = device([[1e-29, -1e-31, 0.5]], "float32")
-    optimizer.drop_negligible()
+    optimizer.flush_subnormals()
     assert host(optimizer.state["velocity"]).tolist() == [[np.float32(1e-29), 0.0, 0.5]]
+
+
+ALL = [SGD(0.1, momentum=0.9), Adam(0.1), MetaOptimize(0.1), NetworkIDBD(0.1)]
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=lambda optimizer: optimizer.name)
+def test_binding_makes_a_copy_with_state_of_its_own(optimizer: Optimizer) -> None:
+    """So one object of hyperparameters makes the optimizers of many learners."""
+    parameters = device(np.ones((2, 3)))
+    first, second = optimizer.bind(parameters), optimizer.bind(parameters)
+    assert first == second == optimizer == replace(optimizer)  # the hyperparameters
+    assert not hasattr(optimizer, "state")
+    for array in first.state.values():
+        array += 1
+    first.step_size = 7.0
+    assert optimizer.step_size == second.step_size == 0.1
+    assert all((host(array) == 0).all() for array in second.state.values())
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=lambda optimizer: optimizer.name)
+def test_binding_again_starts_from_nothing(optimizer: Optimizer) -> None:
+    bound = optimizer.bind(device(np.ones((2, 3))))
+    for array in bound.state.values():
+        array += 1
+    again = bound.bind(device(np.ones((1, 5))))
+    assert all(array.shape[0] == 1 and (host(array) == 0).all() for array in again.state.values())
+    assert all((host(array) == 1).all() for array in bound.state.values())
+
+
+@pytest.mark.parametrize(
+    "optimizer", [NetworkIDBD(), InPlaceSGD(), BufferedSGD()], ids=lambda optimizer: optimizer.name
+)
+def test_gradients_alone_are_not_enough_for_those_that_update_networks(optimizer: Optimizer) -> None:
+    parameters = device(np.ones((2, 3)))
+    with pytest.raises(TypeError, match="call update"):
+        optimizer.bind(parameters).step(parameters, parameters)

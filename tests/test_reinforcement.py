@@ -9,25 +9,31 @@ from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import draws
-from minilop.learner import LearnerSettings
+from minilop.fast import BufferedSGD, InPlaceSGD
+from minilop.learner_settings import LearnerSettings
+from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
+from minilop.plasticity import ContinualBackprop, L2Init, ReDo, ShrinkAndPerturb
 from minilop.reinforcement import PPO, PPOSettings
 from minilop.reinforcement.advantages import generalized_advantages, normalized
 from minilop.reinforcement.policies import log_probability, log_probability_gradients, sample, standardized
 from minilop.reinforcement.ppo import policy_loss, value_loss
 
 SMALL = PPOSettings(num_environments=3, num_steps=8, num_epochs=2, mini_batch_size=6, hidden_units=(9, 8))
-ADAM = LearnerSettings(optimizer="adam", step_size=1e-3, beta_1=0.99, beta_2=0.99)
+ADAM = LearnerSettings(Adam(step_size=1e-3, beta_1=0.99, beta_2=0.99))
+RULE = ContinualBackprop(replacement_rate=0.02, maturity_threshold=3, rounding="chance")
+METAOPTIMIZE = LearnerSettings(MetaOptimize(step_size=1e-3, meta_step_size=0.01))
 KINDS = {
-    "adam": {},
-    "l2": {"weight_decay": 1e-2},
-    "sgd": {"optimizer": "sgd", "momentum": 0.9},
-    "shrink_and_perturb": {"weight_decay": 1e-2, "perturb_scale": 1e-3},
-    "continual_backprop": {"replacement_rate": 0.02, "maturity_threshold": 3, "rounding": "chance"},
-    "continual_backprop of the paper": {"replacement_rate": 0.02, "maturity_threshold": 3, "rounding": "single"},
-    "redo": {"redo_period": 3, "redo_threshold": 0.5},
-    "linear": {"network": "linear"},
-    "metaoptimize": {"optimizer": "metaoptimize"},
-    "metaoptimize by layers": {"optimizer": "metaoptimize", "step_sizes": "layer", "meta": "lion"},
+    "adam": ADAM,
+    "l2": ADAM.change(weight_decay=1e-2),
+    "l2_init": ADAM.with_rules(L2Init(init_decay=1e-2)),
+    "sgd": LearnerSettings(SGD(step_size=1e-3, momentum=0.9)),
+    "shrink_and_perturb": ADAM.change(weight_decay=1e-2).with_rules(ShrinkAndPerturb(perturb_scale=1e-3)),
+    "continual_backprop": ADAM.with_rules(RULE),
+    "continual_backprop of the paper": ADAM.with_rules(replace(RULE, rounding="single")),
+    "redo": ADAM.with_rules(ReDo(redo_period=3, redo_threshold=0.5)),
+    "linear": ADAM.change(kind="linear"),
+    "metaoptimize": METAOPTIMIZE,
+    "metaoptimize by layers": METAOPTIMIZE.change(step_sizes="layer", meta="lion"),
 }
 NUM_OBSERVATIONS, NUM_ACTIONS = 4, 2
 
@@ -36,8 +42,9 @@ def settings_of(**changes):
     return replace(SMALL, **changes)
 
 
-def agents(seeds=(4, 9), settings=SMALL, **changes):
-    return PPO(settings, replace(ADAM, **changes), NUM_OBSERVATIONS, NUM_ACTIONS, seeds)
+def agents(seeds=(4, 9), settings=SMALL, learner=ADAM, **changes):
+    """PPO with a learner, of which some settings are changed."""
+    return PPO(settings, learner.change(**changes), NUM_OBSERVATIONS, NUM_ACTIONS, seeds)
 
 
 def play(ppo, steps):
@@ -46,7 +53,7 @@ def play(ppo, steps):
         observations, last_observations, ends = [], [], []
         for seed in ppo.seeds:
             random = np.random.default_rng([int(seed), step])
-            shape = (ppo.num_observations, ppo.settings.num_environments)
+            shape = (NUM_OBSERVATIONS, ppo.settings.num_environments)
             observations.append(random.normal(size=shape))
             last_observations.append(random.normal(size=shape))
             ends.append(random.random(shape[1:]))
@@ -55,13 +62,13 @@ def play(ppo, steps):
         rewards = -((actions - now[:, : ppo.num_actions]) ** 2).sum(axis=-2)
         terminated, timed_out = device(np.stack(ends) < 0.1), device(np.stack(ends) > 0.9)
         ppo.store(
-            now,
-            actions,
-            log_probabilities,
-            rewards,
-            terminated,
-            timed_out,
-            device(np.stack(last_observations), ppo.dtype),
+            observations=now,
+            actions=actions,
+            log_probabilities=log_probabilities,
+            rewards=rewards,
+            terminated=terminated,
+            timed_out=timed_out,
+            last_observations=device(np.stack(last_observations), ppo.dtype),
         )
         if ppo.is_full:
             ppo.learn()
@@ -110,7 +117,7 @@ def test_nothing_comes_after_a_fall(timed_out, time_outs):
 @pytest.mark.quick
 @pytest.mark.parametrize(("time_outs", "bootstrap"), [("terminal", 0), ("bootstrapped", 0.5 * 30)])
 def test_a_time_out_is_a_fall_or_is_not(time_outs, bootstrap):
-    """The published `done` does not tell them apart; else the last observation keeps its value. Nothing flows over it."""
+    """The published `done` does not tell them apart; else the last observation keeps its value. Nothing crosses it."""
     last = 3 + 0.5 * 40 - 30
     middle = 2 + bootstrap - 20
     assert three_steps(NONE, SECOND, time_outs) == [1 + 0.5 * 20 - 10 + 0.25 * middle, middle, last]
@@ -128,7 +135,7 @@ def test_environments_and_runs_are_apart():
 
 @on_both_array_modules
 def test_advantages_are_normalized_with_n_minus_1_and_no_epsilon():
-    """1, 2, 6: deviations -2, -1, 3 and variance (4 + 1 + 9) / 2. Where all are equal nothing happens, nor with a NaN."""
+    """1, 2, 6: deviations -2, -1, 3, variance (4 + 1 + 9) / 2. Where all are equal nothing happens, nor with a NaN."""
     with np.errstate(invalid="ignore"):
         found = host(normalized(device([[1.0, 2.0, 6.0], [5.0, 5.0, 5.0], [1.0, np.nan, 2.0], [1.0, np.inf, 2.0]])))
     assert found[0] == pytest.approx(np.array([-2, -1, 3]) / np.sqrt(7))
@@ -318,9 +325,8 @@ def torch_batch(torch, data, value, time_outs):
         advantages[step] = advantage = delta + 0.99 * 0.95 * advantage * ~ended[step]
     rows = [data["observations"].mT.reshape(-1, 4), data["actions"].mT.reshape(-1, 2)]
     flat = advantages.reshape(-1)
-    return [
-        *rows, data["log_probabilities"].reshape(-1), (flat - flat.mean()) / flat.std(), (advantages + values).reshape(-1)
-    ]  # fmt: skip
+    old, targets = data["log_probabilities"].reshape(-1), (advantages + values).reshape(-1)
+    return [*rows, old, (flat - flat.mean()) / flat.std(), targets]
 
 
 # --- networks, epochs, measures ---------------------------------------------------------------------------------------
@@ -340,10 +346,10 @@ def test_networks_begin_as_published_and_draw_different_numbers():
 
 
 def test_perturbations_and_fresh_weights_of_the_two_networks_differ():
-    ppo = agents(settings=settings_of(hidden_units=(9, 9)), perturb_scale=1.0)
+    ppo = agents(settings=settings_of(hidden_units=(9, 9)), learner=KINDS["shrink_and_perturb"], perturb_scale=1.0)
     for learner in (ppo.policy, ppo.value):
         learner.network.parameters[...] = 0
-        learner.perturb()
+        learner.rules[0].after_update([], None, 0)
     of_policy, of_value = (host(learner.network.parameters) for learner in (ppo.policy, ppo.value))
     assert not np.isin(of_policy, of_value).any()
     hidden = [learner.network.hidden[1].incoming for learner in (ppo.policy, ppo.value)]
@@ -351,15 +357,23 @@ def test_perturbations_and_fresh_weights_of_the_two_networks_differ():
     assert (fresh[0] != fresh[1]).mean() > 0.99
 
 
+def watch_mini_batches(ppo):
+    """A list to which each mini-batch of the epochs to come is added, by name, in place of learning from it."""
+    seen = []
+    ppo.learn_mini_batch = lambda **batch: seen.append({name: host(array) for name, array in batch.items()})
+    return seen
+
+
 def test_an_epoch_shows_every_sample_once_in_an_order_of_its_own():
     ppo = agents()
-    for row in range(ppo.settings.num_samples):
-        ppo.samples[:, row] = row
-    shown = []
-    for ppo.epochs_done in range(2):
-        batches = [host(targets) for *_, targets in ppo.mini_batches()]
-        assert [batch.shape for batch in batches] == [(2, 6)] * 4
-        shown += list(np.concatenate(batches, axis=-1))
+    ppo.samples["targets"][...] = device(np.arange(24), "float32")
+    batches = watch_mini_batches(ppo)
+    ppo.epochs_left, shown = 2, []
+    for epoch in range(2):
+        ppo.learn_epoch()
+        of_epoch = [batch["targets"] for batch in batches[4 * epoch :]]
+        assert [targets.shape for targets in of_epoch] == [(2, 6)] * 4
+        shown += list(np.concatenate(of_epoch, axis=-1))
     assert all(sorted(order.tolist()) == list(range(24)) for order in shown)
     assert len({tuple(order) for order in shown}) == 4
 
@@ -374,33 +388,42 @@ def test_samples_stay_together_on_their_way_into_mini_batches():
     ppo.rollout["log_probabilities"][...] = device(names, "float32")
     ppo.num_stored = 8
     ppo.begin_update()
-    seen = []
-    for observations, actions, log_probabilities, *_ in ppo.mini_batches():
-        for array in (observations, actions):
-            assert_array_equal(host(array), np.broadcast_to(host(log_probabilities)[:, None], array.shape))
-        seen.append(host(log_probabilities))
+    assert ppo.samples["observations"].shape == (2, 24, 4) and ppo.samples["advantages"].shape == (2, 24)
+    batches = watch_mini_batches(ppo)
+    ppo.learn_epoch()
+    for batch in batches:
+        for name, length in (("observations", 4), ("actions", 2)):
+            assert batch[name].shape == (2, length, 6)
+            assert_array_equal(batch[name], np.broadcast_to(batch["log_probabilities"][:, None], batch[name].shape))
+    seen = np.concatenate([batch["log_probabilities"] for batch in batches], axis=-1)
     for run in range(2):
-        assert_array_equal(np.sort(np.concatenate(seen, axis=-1)[run]), np.sort(names[:, run].ravel()))
+        assert_array_equal(np.sort(seen[run]), np.sort(names[:, run].ravel()))
 
 
-def test_the_change_of_the_policys_weights_is_measured_since_the_last_update_began():
+def test_advantages_and_targets_stay_with_their_observations():
+    """The value network is 0 and every step is the end of an episode, so a sample's target is its own reward."""
     ppo = agents()
-    play(ppo, range(8))
-    before = host(ppo.parameters_before).copy()
-    expected = np.zeros(2)
-    for layer, views in zip(ppo.policy.network.layers, ppo.policy.network.views(device(before))):
-        if views:
-            expected += abs(host(layer.weight) - host(views["weight"])).sum(axis=(-1, -2))
-    assert (expected > 0).all()
-    assert_allclose(host(ppo.policy_weight_change()), expected, rtol=1e-5)
+    ppo.value.network.parameters[...] = 0
+    names = np.random.default_rng(0).normal(size=(8, 2, 3)).astype("float32")  # (T, R, N)
+    ppo.rollout["observations"][...] = device(names[:, :, None])
+    ppo.rollout["rewards"][...] = device(names)
+    ppo.rollout["terminated"][...] = True
+    ppo.num_stored = 8
+    ppo.begin_update()
+    batches = watch_mini_batches(ppo)
+    ppo.learn_epoch()
+    for batch in batches:
+        assert_array_equal(batch["targets"], batch["observations"][:, 0])
+        mean, deviation = (measure(axis=(0, 2)) for measure in (names.mean, lambda axis: names.std(axis=axis, ddof=1)))
+        assert_allclose(batch["advantages"], ((batch["targets"].T - mean) / deviation).T, rtol=0, atol=1e-5)
 
 
 @on_both_array_modules
 @pytest.mark.parametrize("of_value", [False, True])
 @pytest.mark.parametrize("kind", ["continual_backprop", "redo"])
 def test_units_of_both_networks_are_replaced(kind, of_value):
-    changes = {"replacement_rate": 0.3, "maturity_threshold": 1} if kind == "continual_backprop" else KINDS[kind]
-    ppo, plain = agents(**changes), agents()
+    changes = {"replacement_rate": 0.3, "maturity_threshold": 1} if kind == "continual_backprop" else {}
+    ppo, plain = agents(learner=KINDS[kind], **changes), agents()
     for each in (ppo, plain):
         play(each, range(16))
     found, expected = ((each.value if of_value else each.policy).network for each in (ppo, plain))
@@ -437,7 +460,7 @@ def test_weight_decay_pulls_the_deviation_towards_1():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_is_the_same_to_the_bit_whoever_runs_beside_it(kind, hidden_units, num_environments):
     settings = settings_of(num_environments=num_environments, num_steps=24, hidden_units=hidden_units)
-    alone, beside = agents((9,), settings, **KINDS[kind]), agents((4, 9, 2), settings, **KINDS[kind])
+    alone, beside = (agents(seeds, settings, KINDS[kind]) for seeds in ((9,), (4, 9, 2)))
     for ppo in (alone, beside):
         play(ppo, range(60))
     assert np.isfinite(parameters(alone)).all()
@@ -448,7 +471,7 @@ def test_a_run_is_the_same_to_the_bit_whoever_runs_beside_it(kind, hidden_units,
 @pytest.mark.parametrize("kind", ["adam", "continual_backprop", "redo"])
 def test_a_run_that_diverges_leaves_the_others_to_the_bit_as_they_were(kind):
     settings = settings_of(hidden_units=(20, 20))
-    expected, found = (agents((4, 9, 2), settings, **KINDS[kind]) for _ in range(2))
+    expected, found = (agents((4, 9, 2), settings, KINDS[kind]) for _ in range(2))
     play(expected, range(40))
     play(found, range(11))
     found.rollout["rewards"][1, 1] = np.nan
@@ -458,28 +481,33 @@ def test_a_run_that_diverges_leaves_the_others_to_the_bit_as_they_were(kind):
     assert_array_equal(parameters(found)[[0, 2]], parameters(expected)[[0, 2]])
 
 
-def test_acting_and_learning_neither_wait_for_the_device_nor_fetch_from_it(strict):
-    ppo = agents(perturb_scale=1e-3, replacement_rate=0.1, maturity_threshold=2)
+@pytest.mark.parametrize("kind", ["adam", "l2_init", "shrink_and_perturb", "continual_backprop"])
+def test_acting_and_learning_neither_wait_for_the_device_nor_fetch_from_it(kind, strict):
+    """But for Continual Backprop, which fetches the number of eligible units of each hidden layer in every step: two
+    networks of two layers, and two updates of two epochs of four mini-batches. Each layer also fetches one draw."""
+    ppo = agents(learner=KINDS[kind])
     now = device(np.ones((2, 4, 3)), "float32")
     over = device(np.zeros((2, 3), bool))
     strict.reset()
     for step in range(16):
         actions, log_probabilities = ppo.act(now, step)
-        ppo.store(now, actions, log_probabilities, log_probabilities, over, over, now)
+        step_of_ants = (now, actions, log_probabilities, log_probabilities, over, over, now)
+        ppo.store(**dict(zip(SHAPES, step_of_ants, strict=True)))
         if ppo.is_full:
             ppo.learn()
-    assert strict.synchronisations == 0 and strict.transfers == 0
+    number = 2 * 2 * (2 * 2 * 4 + 1) if kind == "continual_backprop" else 0
+    assert (strict.synchronisations, strict.transfers) == (0, number)
 
 
-# --- going on after a stop, and beginning anew ------------------------------------------------------------------------
+# --- going on after a stop, and a reset -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_restored_learner_goes_on_bit_for_bit(kind):
     """Stopped in the middle of a rollout, then between two epochs."""
-    uninterrupted = agents(**KINDS[kind])
+    uninterrupted = agents(learner=KINDS[kind])
     play(uninterrupted, range(29))
-    ppo = agents(**KINDS[kind])
+    ppo = agents(learner=KINDS[kind])
     play(ppo, range(13))
     ppo = resumed(ppo, kind)
     play(ppo, range(13, 15))
@@ -497,9 +525,10 @@ def test_a_restored_learner_goes_on_bit_for_bit(kind):
 
 def resumed(ppo, kind):
     state = ppo.state()
-    play_on = agents(**KINDS[kind])
+    play_on = agents(learner=KINDS[kind])
     ppo.log_std[...] = 7  # what happens afterwards must not reach into the state
-    ppo.samples[...] = 7
+    for array in ppo.samples.values():
+        array[...] = 7
     play_on.restore(state)
     return play_on
 
@@ -511,22 +540,17 @@ def test_a_state_of_other_agents_is_refused():
 
 @on_both_array_modules
 @pytest.mark.parametrize("kind", ["adam", "continual_backprop", "redo"])
-def test_beginning_anew_forgets_everything(kind):
+def test_a_reset_forgets_everything(kind):
     """Other networks, and everything else as before the first step; only the counts that name draws go on."""
-    fresh, ppo = agents(**KINDS[kind]), agents(**KINDS[kind])
+    fresh, ppo = agents(learner=KINDS[kind]), agents(learner=KINDS[kind])
     play(ppo, range(13))
-    ppo.begin_anew(1)
+    ppo.reset(1)
     for name, array in fresh.state().items():
-        if name.endswith(("parameters", "num_steps", "epochs_done")) or name in {
-            "samples",
-            "parameters_before",
-            *ppo.rollout,
-        }:
-            continue
-        assert_array_equal(ppo.state()[name], array, name)
+        if not (name.endswith(("parameters", "num_steps", "epochs_done")) or name.startswith(("samples.", "rollout."))):
+            assert_array_equal(ppo.state()[name], array, name)
     assert (parameters(ppo) != parameters(fresh)).mean() > 0.5
-    other = agents(**KINDS[kind])
-    other.begin_anew(2)
+    other = agents(learner=KINDS[kind])
+    other.reset(2)
     assert (parameters(ppo) != parameters(other)).mean() > 0.5
     assert ppo.num_stored == ppo.epochs_left == 0 and ppo.epochs_done == 2
     play(ppo, range(13, 30))
@@ -558,17 +582,20 @@ def test_settings_that_make_no_sense_are_refused_by_name(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("learner", "message"),
     [
-        ({"dropout": 0.1}, "PPO needs dropout=0"),
-        ({"batch_norm": True}, "batch_norm is for networks that learn from mini-batches of images"),
-        ({"optimizer": "sgd", "update": "in_place"}, "choose update=gradient"),
-        ({"optimizer": "network_idbd"}, "network_idbd learns from one example a step"),
+        (ADAM.change(dropout=0.1), "PPO needs dropout=0"),
+        (ADAM.change(batch_norm=True), "batch_norm is for networks that learn from mini-batches of images"),
+        (LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example a step and cannot learn log_std"),
+        (LearnerSettings(BufferedSGD()), "sgd_buffered learns from one example a step and cannot learn log_std"),
+        (LearnerSettings(NetworkIDBD()), "network_idbd learns from one example a step and cannot learn log_std"),
     ],
 )
-def test_learners_that_ppo_has_no_meaning_for_are_refused(changes, message):
+@pytest.mark.parametrize("mini_batch_size", [1, 6])
+def test_learners_that_ppo_has_no_meaning_for_are_refused(learner, message, mini_batch_size):
+    """Optimizers of one example a step need a network, which log_std is not, so a mini-batch of 1 does not help."""
     with pytest.raises(ValueError, match=message):
-        agents(**changes)
+        agents(settings=settings_of(mini_batch_size=mini_batch_size), learner=learner)
 
 
 def test_the_runs_axis_is_needed():
@@ -593,6 +620,9 @@ def test_wrong_shapes_are_refused_by_name(name):
     agents().store(**step)
     with pytest.raises(ValueError, match=rf"{name} must have the shape \(R, .*N\), here \(2, .*3\), not \(2, 1\)"):
         agents().store(**{**step, name: device(np.zeros((2, 1)), "float32")})
+    del step[name]
+    with pytest.raises(ValueError, match="A step needs observations, actions, .*, last_observations, not "):
+        agents().store(**step)
 
 
 def test_acting_on_wrong_shapes_is_refused():
@@ -633,7 +663,7 @@ def test_a_point_is_steered_to_its_goal(array_module):
         initial_log_std=-0.5,
         time_outs="bootstrapped",
     )
-    ppo = PPO(settings, LearnerSettings(optimizer="adam", step_size=1e-3), 2, 1, [1, 2, 3])
+    ppo = PPO(settings, LearnerSettings(Adam(step_size=1e-3)), 2, 1, [1, 2, 3])
     random = np.random.default_rng(0)
     position, age, rewards = random.uniform(-2, 2, (3, 16)), np.zeros((3, 16)), []
     for step in range(60 * settings.num_steps):
@@ -644,7 +674,8 @@ def test_a_point_is_steered_to_its_goal(array_module):
         terminated, timed_out = abs(position) > 4, age >= 8
         reward = -((position - 1) ** 2) - 5 * terminated
         last = np.stack([position, np.ones_like(position)], axis=1)
-        ppo.store(observations, actions, log_probabilities, reward, terminated, timed_out, last)
+        step_of_agents = (observations, actions, log_probabilities, reward, terminated, timed_out, last)
+        ppo.store(**dict(zip(SHAPES, step_of_agents, strict=True)))
         position = np.where(terminated | timed_out, random.uniform(-2, 2, (3, 16)), position)
         age = np.where(terminated | timed_out, 0, age)
         rewards.append(reward.mean(axis=-1))

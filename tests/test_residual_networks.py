@@ -1,4 +1,4 @@
-"""Residual networks: the graph, its layers, the network of class-incremental CIFAR-100, and Continual Backprop on it."""
+"""Residual networks: the graph, its layers, the network of class-incremental CIFAR-100, Continual Backprop on it."""
 
 import tracemalloc
 
@@ -8,11 +8,11 @@ from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.layers import Activation, Add, Convolution, Dense, GlobalAveragePool
-from minilop.learner import Learner, LearnerSettings
+from minilop.learner import Learner
 from minilop.losses import cross_entropy
-from minilop.networks import mlp
+from minilop.optimizers import SGD
 from minilop.plasticity import ContinualBackprop
-from minilop.plasticity.continual_backprop import ContinualBackpropSettings
+from minilop.recipes import mlp
 from minilop.residual_networks import Graph, resnet
 
 SMALL = {"widths": (4, 6), "blocks": (2, 1), "image_size": 8, "num_outputs": 5}
@@ -34,7 +34,7 @@ def gradients_of(network, images, labels):
 @pytest.mark.quick
 @on_both_array_modules
 def test_a_sum_gives_its_gradient_to_both_by_hand():
-    """y = relu(v x) + v x with v = 1 at x = 3 and x = -2: outputs 6 and -2, slopes 2 and 1, so dy/dv is 2 * 3 + 1 * -2."""
+    """y = relu(v x) + v x with v = 1 at x = 3 and x = -2: outputs 6 and -2, slopes 2 and 1, dy/dv = 2 * 3 + 1 * -2."""
     dense = Dense(1, 1)
     network = Graph([dense, Activation("relu"), Add(2, 1)], [], [0], "float64")
     network.parameters[...] = device([[1.0, 0.0]])
@@ -50,7 +50,7 @@ def test_a_sum_gives_its_gradient_to_both_by_hand():
 
 @pytest.mark.quick
 @on_both_array_modules
-def test_the_mean_over_places_by_hand():
+def test_global_average_pooling_by_hand():
     """1 2 3 4 have the mean 2.5; each gets a quarter of the gradient."""
     pool, image = GlobalAveragePool(), device(np.arange(1.0, 5).reshape(1, 1, 2, 2, 1))
     assert host(pool.forward(image)).tolist() == [[[2.5]]]
@@ -59,7 +59,7 @@ def test_the_mean_over_places_by_hand():
 
 
 @pytest.mark.quick
-def test_the_mean_over_places_has_the_slopes_of_its_loss():
+def test_the_gradient_of_global_average_pooling_is_the_slope_of_its_loss():
     pool, images, weights = GlobalAveragePool(), numbers(2, 3, 4, 5, 6), numbers(2, 3, 6, seed=1)
     direction = numbers(*images.shape, seed=2)
     gradient = host(pool.backward(device(images), None, device(weights)))
@@ -96,12 +96,12 @@ def test_gradients_of_a_residual_network_are_the_slopes_of_its_loss():
 # The network
 
 
-def test_the_network_of_class_incremental_cifar_has_its_parameters_places_and_hidden_layers():
+def test_the_network_of_class_incremental_cifar_has_its_parameters_and_hidden_layers():
     network = resnet([0], "float32")
     assert network.num_parameters == 11_224_932
     network.begin_evaluation()
     values = network.forward(device(np.zeros((1, 3, 32, 32, 1)), "float32"))
-    shapes = [values[layer.features].shape[1:-1] for layer in network.hidden]
+    shapes = [values[layer.feature_index].shape[1:-1] for layer in network.hidden]
     assert shapes == [(64, 32, 32)] * 5 + [(128, 16, 16)] * 4 + [(256, 8, 8)] * 4 + [(512, 4, 4)] * 3 + [(512,)]
     assert values[-1].shape == (1, 100, 1)
     convolutions = [layer for layer in network.layers if isinstance(layer, Convolution) and layer.size == 3]
@@ -120,11 +120,11 @@ def test_the_network_of_class_incremental_cifar_has_its_parameters_places_and_hi
 def test_features_of_second_convolutions_are_the_outputs_of_their_blocks():
     network = resnet([3], "float64", **SMALL)
     values = network.forward(device(numbers(1, 3, 8, 8, 4)))
-    stem, first, second = (host(values[layer.features]) for layer in network.hidden[:3])
+    stem, first, second = (host(values[layer.feature_index]) for layer in network.hidden[:3])
     branch = host(values[network.hidden[2].incoming.index + 2])  # after its normalization
     assert (first >= 0).all() and first.shape == stem.shape
     assert_array_equal(second, np.maximum(branch + stem, 0))
-    assert_array_equal(host(values[network.hidden[-1].features]), host(values[-3]).mean(axis=(-3, -2)))
+    assert_array_equal(host(values[network.hidden[-1].feature_index]), host(values[-3]).mean(axis=(-3, -2)))
 
 
 @pytest.mark.parametrize("stages", [{"widths": (4,), "blocks": (1, 1)}, {"widths": (4, 0), "blocks": (1, 1)}])
@@ -134,8 +134,9 @@ def test_stages_that_do_not_fit_together_are_refused(stages):
 
 
 def make_learner(seeds, **changes):
-    settings = LearnerSettings(momentum=0.9, weight_decay=5e-4, **changes)
-    return Learner(resnet(seeds, "float32", **SMALL), cross_entropy, settings)
+    network = resnet(seeds, "float32", **SMALL)
+    rule = ContinualBackprop(**{**PUBLISHED, **changes})
+    return Learner(network, cross_entropy, SGD(momentum=0.9, weight_decay=5e-4), [rule])
 
 
 def learn(learner, seeds, steps):
@@ -155,11 +156,10 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("shortcuts", ["ignored", "cut"])
-def test_a_run_alone_is_itself_among_others_to_the_bit(shortcuts):
+def test_a_run_alone_is_itself_among_others_to_the_bit():
     states = []
     for seeds in ([5], [4, 5, 6]):
-        learner = make_learner(seeds, **PUBLISHED, shortcuts=shortcuts)
+        learner = make_learner(seeds)
         learn(learner, seeds, range(5))
         states.append({name: array[seeds.index(5)] for name, array in learner.state().items() if array.ndim})
     for name, array in states[0].items():
@@ -167,7 +167,7 @@ def test_a_run_alone_is_itself_among_others_to_the_bit(shortcuts):
 
 
 def test_a_learner_resumes_to_the_bit():
-    whole, first, second = (make_learner([1, 2], **PUBLISHED) for _ in range(3))
+    whole, first, second = (make_learner([1, 2]) for _ in range(3))
     learn(whole, [1, 2], range(6))
     learn(first, [1, 2], range(4))
     second.restore(first.state())
@@ -180,9 +180,9 @@ def test_a_learner_resumes_to_the_bit():
 
 
 def test_a_step_replaces_the_units_and_only_those_that_a_loop_over_them_replaces():
-    """res_gnt.py, unit by unit, with decisions of the loop's own: 3 steps, of which each may replace."""
+    """res_gnt.py, unit by unit, with decisions of the loop's own: 4 steps; units are eligible from the second on."""
     network = resnet([7, 8], "float64", **SMALL)
-    rule = ContinualBackprop(network, ContinualBackpropSettings(**{**PUBLISHED, "replacement_rate": 0.15}))
+    rule = ContinualBackprop(**{**PUBLISHED, "replacement_rate": 0.15}).bind(network, SGD().bind(network.parameters))
     sums = [np.zeros((2, layer.incoming.num_outputs)) for layer in network.hidden]
     ages = [np.zeros(array.shape, int) for array in sums]
     due = [0.0] * len(sums)
@@ -194,7 +194,7 @@ def test_a_step_replaces_the_units_and_only_those_that_a_loop_over_them_replaces
         buffers = {name: host(array).copy() for name, array in network.buffers().items()}
         chosen = []
         for index, layer in enumerate(network.hidden):
-            features = host(values[layer.features])
+            features = host(values[layer.feature_index])
             places = tuple(range(2, features.ndim))
             ages[index] += 1
             sums[index] += (1 - 0.99) * abs(features).mean(axis=places)
@@ -232,73 +232,56 @@ def test_a_step_replaces_the_units_and_only_those_that_a_loop_over_them_replaces
             assert_array_equal(host(array), buffers[name])
         num_replaced += len(chosen)
     assert num_replaced > 8
-    for index, state in enumerate(rule.state):
-        assert_array_equal(host(state["age"]), ages[index])
-        assert_allclose(host(state["utility"]), sums[index], rtol=1e-12)  # never reset, as published
-
-
-def replace_one(network, index, unit, shortcuts):
-    settings = ContinualBackpropSettings(**PUBLISHED, shortcuts=shortcuts)
-    rule = ContinualBackprop(network, settings)
-    rule.replace(network.hidden[index], rule.state[index], np.array([0]), device(np.array([unit])), step=1)
-    return network.hidden[index]
-
-
-def is_heard(shortcuts, index):
-    """Whether the output depends on what a freshly replaced unit of hidden layer `index` computes."""
-    network = resnet([2], "float64", **SMALL)
-    layer = replace_one(network, index, 1, shortcuts)
-    images = device(numbers(1, 3, 8, 8, 4))
-    before = host(network.forward(images)[-1])
-    layer.incoming.weight[0, 1] = device(numbers(*layer.incoming.row_shape, seed=9))
-    layer.normalization.bias[0, 1] = 3
-    return abs(host(network.forward(images)[-1]) - before).max() > 1e-12
-
-
-def test_published_replacements_are_heard_through_shortcuts_and_cut_ones_are_not():
-    """Hidden layers 0 to 6: stem, two blocks of two, one block of two with a convolution in its shortcut."""
-    assert [is_heard("ignored", index) for index in range(7)] == [True, False, True, False, True, False, False]
-    assert not any(is_heard("cut", index) for index in range(7))
+    for index, units in enumerate(rule.units):
+        assert_array_equal(host(units["age"]), ages[index])
+        assert_allclose(host(units["utility"]), sums[index], rtol=1e-12)  # never reset, as published
 
 
 @on_both_array_modules
-def test_cutting_zeroes_the_channel_in_every_layer_that_it_reaches_and_in_no_other():
-    """The stem's channel runs through both blocks of the first stage into the second, where a convolution ends it."""
+def test_shortcut_consumers_are_the_layers_that_a_channel_reaches_unweighted():
+    """The stem's channels run through both blocks of the first stage into the second, where a convolution ends them."""
     network = resnet([2], "float64", **SMALL)
     _, *inner = [layer.incoming for layer in network.hidden]
     projection = next(layer for layer in network.layers if isinstance(layer, Convolution) and layer.size == 1)
-    layer = replace_one(network, 0, 1, "cut")
-    assert layer.readers(True) == (inner[0], inner[2], inner[4], projection)
-    for each in network.weighted_layers:
-        silent = ~host(each.weight)[0].any(axis=tuple(range(2, host(each.weight)[0].ndim))).any(axis=0)
-        assert np.flatnonzero(silent).tolist() == ([1] if each in layer.readers(True) else [])
-    last = network.hidden[-1]
-    assert last.readers(True) == (network.layers[-1],)
-    assert network.hidden[3].readers(True) == (inner[3],)  # inside of a block
+    head = network.layers[-1]
+    assert [layer.outgoing for layer in network.hidden] == [*inner, head]
+    assert [layer.shortcut_consumers for layer in network.hidden] == [
+        (inner[2], inner[4], projection),  # stem
+        (),  # inside a block
+        (inner[4], projection),
+        (),
+        (projection,),
+        (),
+        (),
+    ]
+    # Without weights to all of these, and only then, a channel of the stem has no effect on the outputs.
+    images, stem = device(numbers(1, 3, 8, 8, 4)), network.hidden[0]
+    *others, last = (stem.outgoing, *stem.shortcut_consumers)
+    for consumer in others:
+        consumer.weight[0, :, 1] = 0
+    assert change_of_outputs(network, images, stem, 1) > 1e-6
+    last.weight[0, :, 1] = 0
+    assert change_of_outputs(network, images, stem, 1) < 1e-12
 
 
-def test_the_utility_of_a_cut_unit_counts_all_that_leaves_it():
-    network = resnet([2], "float64", **SMALL)
-    rule = ContinualBackprop(network, ContinualBackpropSettings(replacement_rate=0.1, shortcuts="cut"))
-    layer = network.hidden[0]
-    leaving = [abs(host(reader.weight)[0]).swapaxes(0, 1).reshape(4, -1) for reader in layer.readers(True)]
-    assert_allclose(host(rule.weight_magnitudes()[0][1])[0], np.concatenate(leaving, axis=-1).mean(axis=-1), rtol=1e-12)
+def change_of_outputs(network, images, layer, unit):
+    """How much the outputs change when the unit is given other incoming weights; these are restored."""
+    before, weight = host(network.forward(images)[-1]), host(layer.incoming.weight)[0, unit].copy()
+    layer.incoming.weight[0, unit] = device(numbers(*layer.incoming.row_shape, seed=9))
+    change = abs(host(network.forward(images)[-1]) - before).max()
+    layer.incoming.weight[0, unit] = device(weight)
+    return change
 
 
-def test_cutting_and_handing_over_means_exclude_each_other():
-    with pytest.raises(ValueError, match="choose shortcuts=ignored"):
-        LearnerSettings(replacement_rate=0.1, shortcuts="cut", transfer_bias=True)
-
-
-def test_momentum_of_what_is_cut_is_forgotten_where_that_is_asked_for():
-    learner = make_learner([4], replacement_rate=1e-9, shortcuts="cut", reset_optimizer_state=True)
-    learn(learner, [4], range(2))
-    rule, layer = learner.continual_backprop, learner.network.hidden[0]
-    rule.replace(layer, rule.state[0], np.array([0]), device(np.array([1])), step=2)
-    views = learner.network.views(learner.optimizer.state["velocity"])
-    for reader in layer.readers(True):
-        assert not host(views[reader.index]["weight"])[0, :, 1].any()
-        assert host(views[reader.index]["weight"])[0, :, 0].any()
+def test_a_unit_replaced_as_published_has_an_effect_through_shortcuts():
+    """Hidden layers 0 to 6: stem, two blocks of two, one block of two with a convolution in its shortcut."""
+    images, has_effect = device(numbers(1, 3, 8, 8, 4)), []
+    for index in range(7):
+        network = resnet([2], "float64", **SMALL)
+        rule = ContinualBackprop(**PUBLISHED).bind(network, SGD().bind(network.parameters))
+        rule.replace(index, np.array([0]), device(np.array([1])), step=1)
+        has_effect.append(bool(change_of_outputs(network, images, network.hidden[index], 1) > 1e-12))
+    assert has_effect == [True, False, True, False, True, False, False]
 
 
 # Against PyTorch
@@ -331,7 +314,6 @@ def torch_twin(torch, widths, blocks, num_outputs):
     return nn.Sequential(*layers).double()
 
 
-@pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize(
     "family",
     [
@@ -339,14 +321,14 @@ def torch_twin(torch, widths, blocks, num_outputs):
         pytest.param({"widths": (8, 12), "blocks": (1, 2), "num_outputs": 7}, id="small member"),
     ],
 )
-def test_it_is_the_network_of_pytorch(family, winograd, array_module):
+def test_it_is_the_network_of_pytorch(family, array_module):
     """Outputs, all gradients and running statistics of two steps, and an evaluation."""
     torch = pytest.importorskip("torch")
     if array_module == "strict" and not family:
         pytest.skip("the small member is enough")
     torch.set_num_threads(1)
     shape = {"widths": (64, 128, 256, 512), "blocks": (2, 2, 2, 2), "num_outputs": 100, **family}
-    network = resnet([5], "float64", winograd=winograd, **shape)
+    network = resnet([5], "float64", **shape)
     peer = torch_twin(torch, **shape)
     start = host(network.parameters)[0] + 0.01 * numbers(network.num_parameters, seed=3)  # biases and scales, too
     network.parameters[0] = device(start)

@@ -12,11 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toy_composed
 from toy_blocks import Ears, experiment
 
-from minilop.experiment import archive
-from minilop.experiment.checkpoints import remove_checkpoint
-from minilop.experiment.results import divergence, load_results, read_result, result_path, write_result
+from minilop.experiment import archive, results, settings
+from minilop.experiment.checkpoints import checkpoint_path, remove_checkpoint, save_checkpoint
+from minilop.experiment.results import (
+    divergence,
+    load_results,
+    older_results,
+    read_result,
+    result_path,
+    write_result,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -237,3 +245,73 @@ def test_a_result_set_tells_what_was_changed_of_the_scale(tmp_path: Path) -> Non
     write(tmp_path, 0, "slow")
     found = load_results(tmp_path, learners, range(2), Ears().warn)
     assert found.scale == "smoke with toy.num_steps=8, toy.fast.rate=2, toy.slow.rate=3"
+
+
+def in_format_1(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    """Let `make` write its files as an earlier minilop did."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(settings, "RESULTS_FORMAT", 1)
+        make()
+
+
+def test_results_of_an_older_format_are_told_of_in_one_sentence_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_format_1(monkeypatch, lambda: [write(tmp_path, seed) for seed in (0, 1)])
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    runs = [(experiment("slow"), range(2)), (experiment("fast"), range(1, 3))]
+    assert older_results(tmp_path, runs) == (
+        f"{tmp_path} holds files of the older results format 1, made by an earlier minilop; "
+        "they are left as they are and not read."
+    )
+    assert read_result(tmp_path, experiment(), 0, Ears().warn) is None
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
+    write(tmp_path, 1)  # beside it
+    assert "results format 1" in older_results(tmp_path, runs)
+
+
+def test_a_checkpoint_of_an_older_format_is_told_of_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"step": np.array(4)}
+    in_format_1(monkeypatch, lambda: save_checkpoint(tmp_path, experiment(), (2, 3), "numpy", state, 0.5, 1.0))
+    assert not checkpoint_path(tmp_path, experiment(), (2, 3), "numpy").exists()
+    assert "results format 1" in older_results(tmp_path, [(experiment(), range(4))])
+
+
+def test_nothing_is_said_of_files_of_other_runs_other_settings_or_other_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [(experiment("fast"), range(2))]
+    assert older_results(tmp_path / "missing", runs) == ""
+    in_format_1(monkeypatch, lambda: write(tmp_path, seed=5))
+    in_format_1(monkeypatch, lambda: write(tmp_path, learner="slow"))
+    write(tmp_path)
+    write_result(tmp_path, experiment(num_steps=9), 0, ARRAYS, {})  # other settings, this format
+    empty(tmp_path / "toy-fast-s0-0123456789.npz")
+    np.savez(tmp_path / "toy-fast-s1-0123456789.npz", curve=np.zeros(3))
+    np.savez(tmp_path / "notes.npz", curve=np.zeros(3))
+    assert older_results(tmp_path, runs) == ""
+
+
+def test_only_a_few_files_are_opened_to_look_for_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for steps in range(10, 20):
+        write_result(tmp_path, experiment(num_steps=steps), 0, ARRAYS, {})
+        os.utime(result_path(tmp_path, experiment(num_steps=steps), 0), (steps, steps))
+    in_format_1(monkeypatch, lambda: os.utime(write(tmp_path), (11.5, 11.5)))  # the third
+    opened = []
+    monkeypatch.setattr(results.archive, "read", lambda path, *rest, **options: opened.append(path))
+    assert older_results(tmp_path, [(experiment(), [0])]) == ""
+    assert len(opened) == 3
+    monkeypatch.undo()
+    assert "results format 1" in older_results(tmp_path, [(experiment(), [0])])
+
+
+def test_a_composed_learner_is_stored_with_the_names_of_its_parts(tmp_path: Path) -> None:
+    one = replace(experiment(), learner="redo", learner_settings=toy_composed.LEARNERS["redo"])
+    write_result(tmp_path, one, 0, ARRAYS, {})
+    found = read_result(tmp_path, one, 0, Ears().warn)
+    assert found is not None
+    assert found[1]["dtype"] == "float32"
+    assert found[1]["learner_settings"]["optimizer"] == {
+        "name": "sgd", "step_size": 3.9, "momentum": 0, "weight_decay": 0
+    }  # fmt: skip
+    assert [rule["name"] for rule in found[1]["learner_settings"]["rules"]] == ["redo"]

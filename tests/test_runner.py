@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_composed
 from toy_blocks import Ears, assert_same, block, expected, experiment, results
 from toy_problem import SMOKE, ToyRuns
 
@@ -65,6 +66,19 @@ def test_an_interrupted_block_goes_on_to_the_last_bit(tmp_path: Path, step: int)
     run(tmp_path, block(), ears)
     assert ears.reports == [later / 8 for later in range(step + 1, 9)]
     assert_same(results(tmp_path, block()), expected(block()))
+
+
+@pytest.mark.quick
+def test_a_block_of_a_composed_learner_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    learner = toy_composed.LEARNERS["continual_backprop"]
+    one = replace(experiment(), learner="continual_backprop", learner_settings=learner, module="toy_composed")
+    composed = replace(block(), experiment=one)
+    run_until_step(tmp_path, composed, 3)
+    ears = Ears()
+    run(tmp_path, composed, ears)
+    assert ears.reports[0] == 4 / 8
+    assert ears.warnings == []
+    assert_same(results(tmp_path, composed), expected(block()))  # its step size is the rate of "fast"
 
 
 KILLED = """

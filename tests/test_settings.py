@@ -1,13 +1,30 @@
 """Settings given as text, the errors that name the remedy, and fingerprints."""
 
+import json
+import pickle
 from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Any, Literal
 
 import pytest
+import toy_composed
+import toy_problem
 from toy_blocks import experiment
-from toy_problem import ToyLearner
+from toy_problem import ToyLearner, ToySettings
 
-from minilop.experiment.settings import SettingsError, differences, fingerprint, nearest, override, sentence, unknown
+from minilop.experiment.parsing import is_text_type, nearest
+from minilop.experiment.settings import (
+    Experiment,
+    SettingsError,
+    all_settings,
+    differences,
+    fingerprint,
+    override,
+    sentence,
+    unknown,
+)
+from minilop.learner_settings import LearnerSettings
+from minilop.optimizers import SGD, Adam
+from minilop.plasticity import ContinualBackprop, ReDo
 
 pytestmark = pytest.mark.quick
 
@@ -164,3 +181,139 @@ def test_a_whole_number_and_the_same_float_have_one_fingerprint() -> None:
     one = experiment(pause=1)
     assert one.fingerprint == experiment(pause=1.0).fingerprint
     assert one.fingerprint != experiment(pause=1.5).fingerprint
+
+
+# --- settings that are composed of parts ------------------------------------------------------------------------------
+
+BOTH = LearnerSettings(SGD(step_size=0.1), (ContinualBackprop(), ReDo()))
+
+
+def composed(settings: LearnerSettings) -> Experiment:
+    return Experiment("toy", "composed", ToySettings(), settings, "toy_composed", "smoke")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part", "value"),
+    [
+        ("step_size", "0.5", "optimizer", 0.5),
+        ("optimizer.step_size", "1", "optimizer", 1.0),
+        ("activation", "tanh", "network", "tanh"),
+        ("network.activation", "tanh", "network", "tanh"),
+        ("decay_rate", "0.5", "continual_backprop", 0.5),
+        ("continual_backprop.replacement_rate", "1e-3", "continual_backprop", 0.001),
+        ("redo_period", "1e3", "redo", 1000),
+        ("redo.reset_optimizer_state", "true", "redo", True),
+    ],
+)
+def test_a_setting_of_a_part_is_changed_by_its_name_or_by_its_full_name(
+    name: str, text: str, part: str, value: object
+) -> None:
+    changed = override(BOTH, {name: text})
+    found = getattr(changed.parts()[part], name.rpartition(".")[2])
+    assert found == value
+    assert type(found) is type(value)
+    assert {other: each for other, each in changed.parts().items() if other != part} == {
+        other: each for other, each in BOTH.parts().items() if other != part
+    }
+
+
+def test_the_learners_own_settings_and_several_parts_are_changed_at_once() -> None:
+    changed = override(
+        BOTH, {"reset": "head", "dtype": "float64", "step_size": "0.2", "momentum": "0.9", "when": "before_update"}
+    )
+    rules = (ContinualBackprop(when="before_update"), ReDo())
+    assert changed == LearnerSettings(SGD(0.2, 0.9), rules, reset="head", dtype="float64")
+    assert BOTH == LearnerSettings(SGD(step_size=0.1), (ContinualBackprop(), ReDo()))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("step_size", "abc", "The setting step_size expects a number, not 'abc'."),
+        ("optimizer.momentum", "true", "The setting optimizer.momentum expects a number, not 'true'."),
+        ("step_size", "-1", "step_size=-1 cannot be: step_size must be a finite number, at least 0, not -1.0."),
+        (
+            "kind",
+            "linear",
+            "kind=linear cannot be: continual_backprop acts on hidden units, and kind=linear has none; ",
+        ),
+        ("activation", "tahn", "(the nearest is tanh), not 'tahn'."),
+        ("stepsize", "1", "There is no setting 'stepsize'; did you mean step_size?"),
+        ("optimizer.stepsize", "1", "There is no setting 'optimizer.stepsize'; did you mean optimizer.step_size?"),
+        ("sgd.step_size", "1", "There is no setting 'sgd.step_size'; choose from optimizer.step_size."),
+        ("rules", "redo", "There is no setting 'rules'; "),
+        (
+            "reset_optimizer_state",
+            "true",
+            "say which: continual_backprop.reset_optimizer_state or redo.reset_optimizer_state.",
+        ),
+    ],
+)
+def test_what_does_not_fit_a_composed_learner_is_one_sentence(name: str, text: str, words: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        override(BOTH, {name: text})
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_hyperparameter_that_may_be_an_array_takes_a_number_even_where_it_is_a_whole_one_now() -> None:
+    assert override(LearnerSettings(SGD(step_size=1)), {"step_size": "0.5"}).optimizer == SGD(step_size=0.5)
+    array = LearnerSettings(SGD(step_size=[[0.1], [0.2]]))
+    with pytest.raises(SettingsError, match="a value that only the problem's file can give"):
+        override(array, {"step_size": "0.5"})
+
+
+def test_fields_that_hold_parts_are_no_settings() -> None:
+    assert list(all_settings(LearnerSettings())) == [
+        *("optimizer.step_size", "optimizer.momentum", "optimizer.weight_decay"),
+        *("network.kind", "network.activation", "network.dropout", "network.batch_norm"),
+        *("reset", "dtype"),
+    ]
+    assert [is_text_type(kind) for kind in (tuple[int, ...], int | None, tuple[SGD, ...], SGD, dict)] == [
+        *(True, True, False, False, False)
+    ]
+
+
+def test_differences_of_composed_settings_have_the_shortest_names() -> None:
+    texts = {"dtype": "float64", "step_size": "0.5", "redo.reset_optimizer_state": "true"}
+    changed = override(BOTH, texts)
+    told = ["p.step_size=0.5", "p.redo.reset_optimizer_state=True", "p.dtype=float64"]
+    assert differences(BOTH, changed, "p") == told
+    assert override(BOTH, dict(one.removeprefix("p.").split("=") for one in told)) == changed
+
+
+def test_the_identity_names_the_kind_of_every_part() -> None:
+    settings = LearnerSettings(SGD(step_size=1), (ReDo(), ContinualBackprop()))
+    identity = composed(settings).identity()
+    assert json.loads(json.dumps(identity)) == identity
+    assert identity["format"] == 2
+    stored = identity["learner_settings"]
+    assert stored["optimizer"] == {"name": "sgd", "step_size": 1, "momentum": 0, "weight_decay": 0}
+    assert stored["network"] == {"kind": "deep", "activation": "relu", "dropout": 0, "batch_norm": False}
+    assert [rule["name"] for rule in stored["rules"]] == ["redo", "continual_backprop"]
+    assert (stored["reset"], stored["dtype"]) == ("nothing", "float32")
+
+
+def test_the_fingerprint_of_composed_settings_depends_on_kinds_and_values() -> None:
+    values = {"step_size": 0.01, "weight_decay": 0.0}
+    variants = [
+        LearnerSettings(SGD(**values)),
+        LearnerSettings(Adam(**values)),
+        LearnerSettings(SGD(**values), (ReDo(),)),
+        LearnerSettings(SGD(**values), (ReDo(redo_period=7),)),
+        LearnerSettings(SGD(**values), (ReDo(), ContinualBackprop())),
+        LearnerSettings(SGD(**values), (ContinualBackprop(), ReDo())),
+        LearnerSettings(SGD(**values), reset="head"),
+    ]
+    assert len({composed(settings).fingerprint for settings in variants}) == len(variants)
+    assert composed(LearnerSettings(SGD(step_size=1))).fingerprint == composed(LearnerSettings(SGD(1.0))).fingerprint
+
+
+@pytest.mark.parametrize("problem", [toy_problem, toy_composed])
+def test_experiments_are_pickled_and_compared_as_they_are(problem: Any) -> None:
+    """They go to other processes. Composed settings have no hash, so nothing may ask for that of an experiment."""
+    for learner, settings in problem.LEARNERS.items():
+        one = Experiment("toy", learner, ToySettings(), settings, problem.__name__, "smoke")
+        again = pickle.loads(pickle.dumps(one))
+        assert again == one
+        assert again.fingerprint == one.fingerprint

@@ -13,8 +13,12 @@ from strict_cupy import Counts
 
 from minilop import backend
 from minilop.backend import xp
-from minilop.learner import Learner, LearnerSettings, make_mlp
+from minilop.fast import BufferedSGD, InPlaceSGD
+from minilop.learner import Learner
+from minilop.learner_settings import LearnerSettings, NetworkSettings, make_learner, make_mlp
 from minilop.losses import cross_entropy
+from minilop.optimizers import SGD, Adam, NetworkIDBD
+from minilop.plasticity import ContinualBackprop, GenerateAndTest, L2Init, ReDo, ShrinkAndPerturb
 from problems import permuted_mnist, slowly_changing_regression
 
 ONES = np.ones(3)
@@ -169,10 +173,10 @@ IDS = [f"{problem.__name__.split('.')[-1]}-{name}" for problem, _, name in CASES
 
 def learner_settings(problem: ModuleType, name: str, dtype: str) -> LearnerSettings:
     """A learner of the smoke scale, with replacements so frequent that a few hundred steps see some."""
-    settings = replace(problem.SCALES["smoke"].learners[name], dtype=dtype)
+    settings = problem.SCALES["smoke"].learners[name].change(dtype=dtype)
     if name == "continual_backprop":
-        return replace(settings, replacement_rate=0.01, maturity_threshold=20)
-    return replace(settings, redo_period=100) if name == "redo" else settings
+        return settings.change(replacement_rate=0.01, maturity_threshold=20)
+    return settings.change(redo_period=100) if name == "redo" else settings
 
 
 def results(module: str | ModuleType, problem: Any, settings: Any, learner: LearnerSettings) -> dict[str, np.ndarray]:
@@ -210,25 +214,29 @@ def test_the_first_bin_of_float32_is_numpys_but_for_rounding(problem: Any, setti
         np.testing.assert_allclose(found[measure], values, rtol=1e-5, atol=1e-5, err_msg=measure)
 
 
+OFTEN: Any = {"replacement_rate": 0.01, "maturity_threshold": 20}  # a few hundred steps see some replacements
 LEARNERS = {
     "backprop": LearnerSettings(),
-    "in_place": LearnerSettings(update="in_place", weight_decay=1e-3),
-    "pending": LearnerSettings(update="pending"),
-    "l2": LearnerSettings(momentum=0.9, weight_decay=1e-3),
-    "shrink_and_perturb": LearnerSettings(weight_decay=1e-3, perturb_scale=1e-4),
-    "continual_backprop": LearnerSettings(replacement_rate=0.01, maturity_threshold=20),
-    "continual_backprop_chance": LearnerSettings(replacement_rate=0.01, maturity_threshold=20, rounding="chance"),
-    "continual_backprop_single": LearnerSettings(
-        replacement_rate=0.01, maturity_threshold=20, rounding="single", transfer_bias=True
-    ),
+    "in_place": LearnerSettings(InPlaceSGD(weight_decay=1e-3)),
+    "buffered": LearnerSettings(BufferedSGD()),
+    "l2": LearnerSettings(SGD(momentum=0.9, weight_decay=1e-3)),
+    "l2_init": LearnerSettings(SGD(), (L2Init(init_decay=1e-3),)),
+    "shrink_and_perturb": LearnerSettings(SGD(weight_decay=1e-3), (ShrinkAndPerturb(perturb_scale=1e-4),)),
+    "continual_backprop": LearnerSettings(SGD(), (ContinualBackprop(**OFTEN),)),
+    "continual_backprop_chance": LearnerSettings(SGD(), (ContinualBackprop(**OFTEN, rounding="chance"),)),
+    "continual_backprop_single": LearnerSettings(SGD(), (ContinualBackprop(**OFTEN, rounding="single"),)),
     "continual_backprop_adam": LearnerSettings(
-        optimizer="adam", replacement_rate=0.01, maturity_threshold=20, reset_optimizer_state=True
+        Adam(step_size=0.01), (ContinualBackprop(**OFTEN, reset_optimizer_state=True), L2Init(init_decay=1e-3))
     ),
-    "adam": LearnerSettings(optimizer="adam", step_size=1e-3),
-    "dropout": LearnerSettings(dropout=0.1),
-    "redo": LearnerSettings(redo_period=100, redo_scores="period", redo_threshold=0.5),
+    "adam": LearnerSettings(Adam()),
+    "network_idbd": LearnerSettings(NetworkIDBD()),
+    "generate_and_test": LearnerSettings(NetworkIDBD(), (GenerateAndTest(**OFTEN),), NetworkSettings("deep", "tanh")),
+    "dropout": LearnerSettings(network=NetworkSettings(dropout=0.1)),
+    "redo": LearnerSettings(SGD(), (ReDo(redo_period=100, redo_scores="period", redo_threshold=0.5),)),
 }
 STEPS = 300
+HIDDEN_LAYERS = 2
+ONCE_A_LAYER_AND_STEP = [name for name in LEARNERS if name.startswith(("continual_backprop", "generate_and_test"))]
 
 
 def learn(settings: LearnerSettings) -> Learner:
@@ -236,7 +244,7 @@ def learn(settings: LearnerSettings) -> Learner:
     random = np.random.default_rng(0)
     inputs = device(random.normal(size=(STEPS, 2, 6, 1)), "float32")
     labels = device(random.integers(3, size=(STEPS, 2, 1)))
-    learner = Learner(make_mlp((6, 8, 7, 3), settings, [1, 2]), cross_entropy, settings)
+    learner = make_learner(make_mlp((6, 8, 7, 3), settings, [1, 2]), cross_entropy, settings)
     strict_cupy.counts.reset()
     for each, label in zip(inputs, labels):
         learner.step(each, label)
@@ -244,19 +252,25 @@ def learn(settings: LearnerSettings) -> Learner:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_no_step_waits_for_the_device(name: str, strict: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two exceptions are documented. With rounding="chance", the coins of a layer are fetched for many steps at a time
-    (plasticity/budget.py): of 128, so that 300 steps need three lots for each of two layers. ReDo must know, once a
-    period, how many units are dormant (plasticity/redo.py): 300 / 100 times for two layers."""
-    monkeypatch.setattr("minilop.plasticity.budget.COINS_A_SHEET", 128)
+def test_a_step_waits_for_the_device_at_most_once_in_a_hidden_layer(
+    name: str, strict: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Learners without replacement of units never wait. Continual Backprop and generate-and-test fetch the numbers of
+    eligible units, (R,), in every hidden layer and step. With rounding="chance" the uniform numbers of a layer are
+    fetched as well, but for many steps at a time: here for 128, so that 300 steps need three draws for each layer. ReDo
+    must know, once a period, how many units are dormant and in which runs."""
+    monkeypatch.setattr("minilop.plasticity.num_to_replace.STEPS_PER_DRAW", 128)
     learner = learn(LEARNERS[name])
-    assert strict.synchronisations == (3 * 2 if name == "redo" else 0)
-    assert strict.transfers == (3 * 2 if name in ("redo", "continual_backprop_chance") else 0)
-    if learner.continual_backprop:  # otherwise there were no replacements to wait for
-        assert all((host(state["age"]) < STEPS).any() for state in learner.continual_backprop.state)
+    periods = STEPS // 100
+    expected = {"redo": (periods * HIDDEN_LAYERS, periods * HIDDEN_LAYERS)}
+    expected |= dict.fromkeys(ONCE_A_LAYER_AND_STEP, (0, STEPS * HIDDEN_LAYERS))
+    expected["continual_backprop_chance"] = (0, STEPS * HIDDEN_LAYERS + 3 * HIDDEN_LAYERS)
+    assert (strict.synchronisations, strict.transfers) == expected.get(name, (0, 0))
+    if name in ONCE_A_LAYER_AND_STEP:  # there were replacements
+        assert all((host(units["age"]) < STEPS).any() for units in learner.rules[0].units)
 
 
-@pytest.mark.parametrize("name", ["backprop", "in_place", "pending", "l2", "adam"])
+@pytest.mark.parametrize("name", ["backprop", "in_place", "buffered", "l2", "l2_init", "adam", "network_idbd"])
 def test_what_is_not_random_uploads_nothing_in_a_step(name: str, strict: Counts) -> None:
     learn(LEARNERS[name])
     assert strict.uploads == 0

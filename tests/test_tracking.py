@@ -264,7 +264,7 @@ def test_an_error_whose_square_overflows_has_overflowed():
 
 
 def test_the_example_of_an_overflow_is_counted_from_the_start_of_the_stream(array_module):
-    """A weight that is infinite after example 500, of a bin that ends at 600 and so is unknown; the run beside it is not."""
+    """A weight that is infinite after example 500, in a bin that ends at 600 and so is unknown. The other run is not."""
     runs = tracking.start(SMALL, replace(IDBD_SMALL, observed=(), rates=()), [3, 8], None)
     with np.errstate(all="ignore"):
         runs.advance()
@@ -312,7 +312,7 @@ def test_the_command_changes_these_learners_as_any_others():
         experiment(changes=["tracking.idbd.compared="])
 
 
-# --- published and measured numbers, by seeds that nothing was tuned on -------------------------------------------------
+# --- published and measured numbers, by seeds that nothing was tuned on -----------------------------------------------
 
 SEEDS = range(101, 109)
 ONLY_COMPARED = {"observed": (), "rates": ()}

@@ -9,7 +9,7 @@ import numpy as np
 from reference_continual_backprop import ReferenceRun
 
 from minilop.verify.case import Case
-from minilop.verify.reference.learners import learner_settings
+from minilop.verify.reference.settings import learner_settings, optimizer_of
 
 GAINS = {"relu": math.sqrt(2), "tanh": 5 / 3}
 
@@ -19,10 +19,12 @@ class LoopRun(ReferenceRun):
 
     def __init__(self, case: Case):
         layers = range(len(case.sizes["layers"]) - 1)
+        self.settings = learner_settings(case)
         super().__init__(
             [case.parameters[f"weight/{layer}"] for layer in layers],
             [case.parameters[f"bias/{layer}"] for layer in layers],
-            learner_settings(case),
+            optimizer_of(self.settings),
+            self.settings,
             case.seed,
         )
         self.case = case
@@ -71,12 +73,12 @@ class LoopRun(ReferenceRun):
             self.weights[layer] += self.settings.perturb_scale * self.draws[f"noise/weight/{layer}"]
             self.biases[layer] += self.settings.perturb_scale * self.draws[f"noise/bias/{layer}"]
 
-    def draw(self, purpose, layer, length, unit=0, law=None):
+    def draw(self, purpose, layer, length, unit=0, distribution=None):
         if purpose == "random utility":
             return self.draws[f"random_utility/{layer}"]
         return self.draws[f"fresh_weight/{layer}"][unit]
 
-    def coin(self, layer):
+    def uniform_number(self, layer):
         return self.draws[f"replacement_coin/{layer}"]
 
     def quantities(self):

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from minilop.data import cifar100
+from minilop.data.atomic_files import sync, sync_folder
 from minilop.data.errors import DataError
 from minilop.data.idx import SOURCES, spellings
 from minilop.data.official_files import OfficialFile
 from minilop.data.transfers import Interrupted, Part, Unsuitable, open_part, receive
-from minilop.whole_files import sync, sync_folder
 
 PATIENCE = 30.0  # seconds
 ROUNDS = 10  # over all addresses; a server that breaks off again and again has brought its part each time

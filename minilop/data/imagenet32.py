@@ -22,10 +22,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minilop.data.atomic_files import atomic_write, sync, sync_folder
 from minilop.data.errors import DataError
 from minilop.data.imagenet32_sources import IMAGE_SHAPE, PIXELS, Source, find_source, pixel_type, read_pieces
 from minilop.data.locking import lock
-from minilop.whole_files import sync, sync_folder, write_whole
 
 NUM_CLASSES = 1000
 NUM_IMAGES = 700  # of a class, as in the paper; the smallest class has 732
@@ -120,7 +120,7 @@ def convert(
             for class_number in range(num_classes):
                 _check_count(progress.counts, class_number, Path(source))
             mean = _mean(np.lib.format.open_memmap(part, mode="r"))  # (3, 32, 32)
-            write_whole(final.with_name("mean.npy"), lambda target: np.save(target, mean, allow_pickle=False))
+            atomic_write(final.with_name("mean.npy"), lambda target: np.save(target, mean, allow_pickle=False))
             os.replace(part, final)
             sync_folder(final.parent)
             progress.path.unlink(missing_ok=True)
@@ -155,7 +155,7 @@ class _Progress:
     def add(self, path: Path) -> None:
         self.done.append(_fingerprint(path))
         text = json.dumps({"what": self.what, "done": self.done, "counts": self.counts.tolist()})
-        write_whole(self.path, lambda target: target.write(text.encode()))
+        atomic_write(self.path, lambda target: target.write(text.encode()))
 
 
 def _fingerprint(path: Path) -> list[Any]:

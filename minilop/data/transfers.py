@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from minilop import __version__
+from minilop.data.atomic_files import atomic_write
 from minilop.data.locking import lock
-from minilop.whole_files import write_whole
 
 PIECE = 2**16  # bytes
 SLOWEST = 1000.0  # bytes a second; a server below that stands still for our purpose, and another is asked
@@ -70,7 +70,7 @@ class Part:
         self.file.truncate(0)
         self.held, self.origin = 0, origin
         if origin:
-            write_whole(self.origin_path, lambda target: target.write(json.dumps(origin).encode()))
+            atomic_write(self.origin_path, lambda target: target.write(json.dumps(origin).encode()))
 
     def add(self, piece: bytes) -> None:
         self.file.write(piece)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minilop.whole_files import HOST, write_whole
+from minilop.data.atomic_files import HOST, atomic_write
 
 METADATA = "metadata"  # the entry that holds the JSON text
 
@@ -39,7 +39,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, A
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
 
-    write_whole(path, write_archive)
+    atomic_write(path, write_archive)
 
 
 def remove_unfinished(folder: Path) -> None:

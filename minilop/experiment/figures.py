@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from minilop.data.atomic_files import atomic_write
 from minilop.experiment.results import LearnerResults, ResultSet
-from minilop.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,7 +250,7 @@ def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
     ):
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=150, metadata=inside)
-        write_whole(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
+        atomic_write(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def save_animation(animation: Animation, path: Path, metadata: Mapping[str, Any]
         loop=0,
         comment=json.dumps(dict(metadata)),
     )
-    write_whole(path.with_name(f"{path.name}.gif"), partial(_copy, film.getvalue()))
+    atomic_write(path.with_name(f"{path.name}.gif"), partial(_copy, film.getvalue()))
 
 
 def _copy(content: bytes, file: BinaryIO) -> None:

@@ -1,13 +1,13 @@
 """The texts of `--list` and `--status`."""
 
-import dataclasses
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING
 from typing import Any
 
 from minilop.experiment.blocks import Standing
 from minilop.experiment.problem import Problem
-from minilop.experiment.settings import show
+from minilop.experiment.settings import all_settings, label, own_fields, parts_of, short_name, show
 
 
 def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> Iterable[str]:
@@ -40,21 +40,23 @@ def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> I
         others = [learner for learner in every if learner not in shown]
         if others and not learners:
             yield from _paragraph(f"{len(others)} more, chosen with --learner (and shown by --list --learner)", others)
-        kinds: dict[type, list[str]] = {}  # of settings, with the learners that have them
-        for learner in shown:
-            kinds.setdefault(type(scales[0].learners[learner]), []).append(learner)
-        for same in kinds.values():
-            whose = "these learners" if len(kinds) == 1 else ", ".join(same)
-            yield from _paragraph(f"Settings of {whose} and their defaults", _defaults(scales[0].learners[same[0]]))
+        if shown:
+            yield "  Settings of these learners, by part, and their defaults:"
+        versions = {
+            learner: {scale_name: scale.learners[learner] for scale_name, scale in problem.SCALES.items()}
+            for learner in shown
+        }
+        for title, texts in _defaults_by_part(versions):
+            yield from _paragraph(title, texts, indent=4)
         yield ""
 
 
-def _paragraph(title: str, words: Iterable[str]) -> list[str]:
+def _paragraph(title: str, words: Iterable[str], indent: int = 2) -> list[str]:
     return textwrap.wrap(
         f"{title}: {', '.join(words)}",
         width=118,
-        initial_indent="  ",
-        subsequent_indent="    ",
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -62,23 +64,48 @@ def _paragraph(title: str, words: Iterable[str]) -> list[str]:
 
 def _settings_rows(versions: Sequence[Any], prefix: str, changed_only: bool = False) -> list[list[str]]:
     """A row per setting with its value in each version (scale); the first column is what `--set` takes."""
+    values, defaults = [all_settings(version) for version in versions], [_defaults(version) for version in versions]
     rows = []
-    for field in dataclasses.fields(versions[0]):
-        values = [getattr(version, field.name) for version in versions]
-        if changed_only and all(value == field.default for value in values):
+    for name in dict.fromkeys(name for each in values for name in each):
+        if changed_only and all(each.get(name) == own[name] for each, own in zip(values, defaults) if name in each):
             continue
-        shown = [show(value) for value in values]
+        owner = next(version for version, each in zip(versions, values) if name in each)
+        shown = [show(each[name]) if name in each else "-" for each in values]  # "-": another kind of part there
         same = changed_only and len(set(shown)) == 1
-        rows.append([f"{prefix}.{field.name}", *(shown[:1] if same else shown)])
+        rows.append([f"{prefix}.{short_name(owner, name)}", *(shown[:1] if same else shown)])
     return rows or [[prefix]]
 
 
-def _defaults(settings: Any) -> list[str]:
-    fields = dataclasses.fields(settings)
-    return [
-        field.name if field.default is dataclasses.MISSING else f"{field.name}={show(field.default)}"
-        for field in fields
-    ]
+def _defaults(settings: Any) -> dict[str, Any]:
+    """The default of every setting by its full name; MISSING where there is none."""
+    defaults: dict[str, Any] = {}
+    for part_name, part in parts_of(settings).items():
+        defaults |= {f"{part_name}.{name}": default for name, default in _defaults(part).items()}
+    return defaults | {field.name: field.default for field in own_fields(settings)}
+
+
+def _defaults_by_part(learners: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, list[str]]]:
+    """For each kind of part its name, with the learners and scales that have it if not all do, and its defaults.
+
+    learners   {learner: {scale: settings}}
+    """
+    all_scales = list(next(iter(learners.values()), {}))
+    examples: dict[type, Any] = {}
+    groups: dict[tuple[str, str, type, str], list[str]] = {}  # the learners that have the same kind at the same scales
+    for learner, versions in learners.items():
+        found: dict[tuple[str, str, type], list[str]] = {}  # scales
+        for scale, settings in versions.items():
+            for part_name, part in {"learner": settings, **parts_of(settings)}.items():
+                examples[type(part)] = part
+                found.setdefault((part_name, label(part_name, part), type(part)), []).append(scale)
+        for key, scales in found.items():
+            groups.setdefault((*key, "" if scales == all_scales else ", ".join(scales)), []).append(learner)
+    part_names = list(dict.fromkeys(part_name for part_name, *_ in groups))
+    for (_, title, kind, where), names in sorted(groups.items(), key=lambda item: part_names.index(item[0][0])):
+        notes = [", ".join(names)] * (names != list(learners)) + [where] * bool(where)
+        fields = own_fields(examples[kind])
+        defaults = [each.name + ("" if each.default is MISSING else f"={show(each.default)}") for each in fields]
+        yield (f"{title} ({'; '.join(notes)})" if notes else title), defaults
 
 
 def status(problem: str, standings: Sequence[Standing]) -> Iterable[str]:

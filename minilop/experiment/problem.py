@@ -25,8 +25,9 @@ import numpy as np
 class Scale:
     """The values of one scale of a problem: `smoke`, `laptop` or `paper`.
 
-    A learner is its settings, a frozen dataclass with a `dtype`: LearnerSettings, or the problem's own kind where what
-    learns is not a network.
+    A learner is its settings, a frozen dataclass with a `dtype`: LearnerSettings, which are composed of an optimizer, a
+    network and rules, or a flat dataclass of the problem's own where what learns is not a network. Settings are
+    pickled, for the processes, and compared; they need not be hashable.
     """
 
     settings: Any  # a frozen dataclass, the problem's own settings

@@ -1,7 +1,8 @@
 """Results: one file per run, written once and never computed again; and the reading side for figures."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,12 @@ import numpy as np
 import minilop
 from minilop.experiment import archive
 from minilop.experiment.archive import Warn
-from minilop.experiment.settings import Experiment, scale_label
+from minilop.experiment.settings import RESULTS_FORMAT, Experiment, scale_label
+
+FILE_NAME = re.compile(  # of a result or a checkpoint: problem, learner, first seed and fingerprint
+    r"(\w+)-(.+)-s(\d+)(?:to\d+\.[0-9a-f]+)?-([0-9a-f]{10})(?:\.\w+\.checkpoint)?\.npz"
+)
+MOST_FILES = 3  # that are opened to find out whether a folder holds results of an older format
 
 
 def result_path(folder: Path, experiment: Experiment, seed: int) -> Path:
@@ -49,6 +55,33 @@ def read_result(
     """
     path = result_path(folder, experiment, seed)
     return archive.read(path, _expected(experiment, seed), warn, look_only=look_only)
+
+
+def older_results(folder: Path, runs: Iterable[tuple[Experiment, Sequence[int]]]) -> str:
+    """A sentence if `folder` holds results or checkpoints of an older format of these runs, which stay unread; or "".
+
+    runs   experiments, each with its seeds
+
+    Only the oldest few of the files that may be older are opened, and none is changed.
+    """
+    wanted = {(one.problem, one.learner): (one.fingerprint, seeds) for one, seeds in runs}
+    found = []
+    for path in folder.glob("*.npz"):
+        if match := FILE_NAME.fullmatch(path.name):
+            fingerprint, seeds = wanted.get((match[1], match[2]), ("", ()))
+            if int(match[3]) in seeds and match[4] != fingerprint:
+                found.append(path)
+    try:
+        for path in sorted(found, key=lambda path: path.stat().st_mtime)[:MOST_FILES]:
+            content = archive.read(path, {}, lambda sentence: None, metadata_only=True, look_only=True)
+            if content is not None and content[1].get("format", RESULTS_FORMAT) < RESULTS_FORMAT:
+                return (
+                    f"{folder} holds files of the older results format {content[1]['format']}, made by an earlier "
+                    "minilop; they are left as they are and not read."
+                )
+    except OSError:  # some other command has just moved one; whoever needs a file that cannot be read says so
+        pass
+    return ""
 
 
 def divergence(arrays: Mapping[str, np.ndarray]) -> str:

@@ -17,6 +17,7 @@ from minilop.experiment import archive
 from minilop.experiment.archive import Warn
 from minilop.experiment.blocks import Block
 from minilop.experiment.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
+from minilop.experiment.memory import keep_freed_memory
 from minilop.experiment.problem import Problem, Runs
 from minilop.experiment.results import divergence, read_result, write_result
 from minilop.experiment.settings import SettingsError
@@ -75,7 +76,7 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
         remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
         return ""
     backend.use(workplace.backend)
-    backend.keep_freed_memory()
+    keep_freed_memory()
     with np.errstate(all="ignore"):  # a run that diverges is a result, not a warning
         began = time.monotonic()
         runs, seconds_before = _begin_or_resume(block, workplace, warn)

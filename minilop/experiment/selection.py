@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from minilop.experiment.changes import group_changes
 from minilop.experiment.problem import Problem, Scale
 from minilop.experiment.settings import (
     Experiment,
@@ -60,8 +61,8 @@ def choose(
 ) -> list[Chosen]:
     """The experiments of `problems` at a scale: of the named `learners`, or of each problem's default ones.
 
-    `changes` are texts "problem.setting=value" or "problem.learner.setting=value". A learner that only some of the
-    problems have is run there. No data are looked at yet: `find_data` does that.
+    `changes` are texts "problem.setting=value" or "problem.learner.[part.]setting=value". A learner that only some of
+    the problems have is run there. No data are looked at yet: `find_data` does that.
     Raises SettingsError, in one sentence, for whatever does not exist, does not fit or has no effect.
     """
     scales = {name: module.SCALES[scale_name] for name, module in problems.items()}
@@ -73,7 +74,7 @@ def choose(
         name: [learner for learner in dict.fromkeys(learners or scale.default_learners) if learner in scale.learners]
         for name, scale in scales.items()
     }
-    texts = _group(changes, scales, running)
+    texts = group_changes(changes, scales, running)
     chosen = []
     for name, scale in scales.items():
         settings = _change(scale.settings, name, texts)
@@ -121,34 +122,6 @@ def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Cal
             experiments = tuple(replace(experiment, data_source=source) for experiment in one.experiments)
             usable.append(replace(one, experiments=experiments))
     return usable
-
-
-def _group(
-    changes: Sequence[str], scales: Mapping[str, Scale], running: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, str]]:
-    """What `--set` says, by what it changes: {"problem" or "problem.learner": {setting: text}}."""
-    groups: dict[str, dict[str, str]] = {}
-    for change in changes:
-        match = re.fullmatch(r"\s*(\w+)\.(?:([^=]+)\.)?(\w+)\s*=(.*)", change)  # a learner's name may hold a dot
-        if match is None:
-            raise SettingsError(
-                f"--set expects problem.setting=value or problem.learner.setting=value, not {change!r}."
-            )
-        problem, learner, setting, text = match.groups()
-        try:
-            if problem not in scales:
-                raise unknown("problem among those that run", problem, scales)
-            if learner is not None and learner not in scales[problem].learners:
-                raise unknown("learner", learner, scales[problem].learners)
-            if learner is not None and learner not in running[problem]:
-                raise SettingsError(f"It has no effect, since {learner} does not run; choose it with --learner.")
-            of_learners = any(hasattr(each, setting) for each in scales[problem].learners.values())
-            if learner is None and not hasattr(scales[problem].settings, setting) and of_learners:
-                raise SettingsError(f"{setting} belongs to a learner; say which: {problem}.<learner>.{setting}.")
-        except SettingsError as error:
-            raise SettingsError(f"--set {change}: {error}") from None
-        groups.setdefault(problem if learner is None else f"{problem}.{learner}", {})[setting] = text
-    return groups
 
 
 def _change(settings: SettingsType, target: str, texts: Mapping[str, Mapping[str, str]]) -> SettingsType:

@@ -1,16 +1,23 @@
-"""Settings: frozen dataclasses that are changed by name from text, and the fingerprint that names a result file."""
+"""Settings: dataclasses that are changed by name from text, and the fingerprint that names a result file.
+
+The settings of a problem are a flat dataclass. Those of a learner are flat too, or composed of parts:
+
+    parts()                 the parts by name, dataclasses as well: {"optimizer": SGD(...), "network": ..., ...}
+    with_part(name, part)   a copy with another part of that name
+
+The full name of a setting of a part is "part.setting"; "setting" alone will do if nothing else has that name.
+"""
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
-RESULTS_FORMAT = 1  # raise it when the meaning of a result changes: older files then have other names and stay unread
+from minilop.experiment.parsing import is_text_type, nearest, parse
+
+RESULTS_FORMAT = 2  # raise it when the meaning of a result changes: older files then have other names and stay unread
 MOST_NAMES = 20  # that an error lists
 
 SettingsType = TypeVar("SettingsType")
@@ -26,7 +33,7 @@ class Experiment:
 
     problem: str
     learner: str
-    problem_settings: Any  # frozen dataclasses, both
+    problem_settings: Any  # both are frozen dataclasses; they need not be hashable
     learner_settings: Any
     module: str  # import name of the problem's file, so that another process can find it
     scale: str  # where the settings came from; a label only
@@ -39,8 +46,8 @@ class Experiment:
             "format": RESULTS_FORMAT,
             "problem": self.problem,
             "learner": self.learner,
-            "problem_settings": _plain(dataclasses.asdict(self.problem_settings)),
-            "learner_settings": _plain(dataclasses.asdict(self.learner_settings)),
+            "problem_settings": _plain(self.problem_settings),
+            "learner_settings": _plain(self.learner_settings),
             "data_source": self.data_source,
         }
 
@@ -63,7 +70,13 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON gives it back, with 1.0 and 1 the same: a float setting may be written as a whole number."""
+    """`value` as JSON values; a dataclass begins with its `name` if its class has one.
+
+    1.0 and 1 become the same: a float setting may be written as a whole number.
+    """
+    if dataclasses.is_dataclass(value):
+        name = {"name": value.name} if hasattr(value, "name") else {}
+        return name | {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -84,17 +97,48 @@ def show(value: Any) -> str:
     return ",".join(map(show, value)) if isinstance(value, tuple) else str(value)
 
 
+def parts_of(settings: Any) -> dict[str, Any]:
+    """The parts of composed settings by name; none for flat ones."""
+    return settings.parts() if hasattr(settings, "parts") else {}
+
+
+def label(part_name: str, part: Any) -> str:
+    """A part in words: "optimizer sgd", "network", "continual_backprop"."""
+    kind = getattr(part, "name", part_name)
+    return part_name if kind == part_name else f"{part_name} {kind}"
+
+
+def own_fields(settings: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that are settings, without those that hold parts."""
+    kinds = get_type_hints(type(settings))
+    return [field for field in dataclasses.fields(settings) if is_text_type(kinds[field.name])]
+
+
+def all_settings(settings: Any) -> dict[str, Any]:
+    """The value of every setting by its full name: {"optimizer.step_size": 0.01, ..., "dtype": "float32"}."""
+    named: dict[str, Any] = {}
+    for part_name, part in parts_of(settings).items():
+        named |= {f"{part_name}.{name}": value for name, value in all_settings(part).items()}
+    return named | {field.name: getattr(settings, field.name) for field in own_fields(settings)}
+
+
+def full_names(settings: Any, name: str) -> list[str]:
+    """The full names of the settings that `name` may stand for: one or none, or several if it is ambiguous."""
+    known = all_settings(settings)
+    return [name] if name in known else [full for full in known if full.endswith(f".{name}")]
+
+
+def short_name(settings: Any, full_name: str) -> str:
+    """The shortest name that stands for this setting alone."""
+    short = full_name.rpartition(".")[2]
+    return short if full_names(settings, short) == [full_name] else full_name
+
+
 def differences(before: SettingsType, after: SettingsType, prefix: str) -> list[str]:
-    """What `--set` would have to say to make the dataclass `after` of `before`."""
-    names = [field.name for field in dataclasses.fields(after)]  # type: ignore[arg-type]
-    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
-    return [f"{prefix}.{name}={show(getattr(after, name))}" for name in changed]
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that `name` may be misspelt for, or None; in a short name a slip takes a larger share."""
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6 if len(name) < 6 else 0.8)
-    return found[0] if found else None
+    """What `--set` would have to say to make `after` of `before`, settings of the same parts."""
+    old, new = all_settings(before), all_settings(after)
+    changed = [name for name in new if old[name] != new[name]]
+    return [f"{prefix}.{short_name(after, name)}={show(new[name])}" for name in changed]
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> SettingsError:
@@ -107,89 +151,44 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> SettingsError:
     return SettingsError(f"There is no {kind} {name!r}; choose from {', '.join(names)}.")
 
 
+def find_setting(settings: Any, name: str) -> str:
+    """The full name of the setting that `name` stands for. Raises SettingsError for none or several."""
+    found = full_names(settings, name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SettingsError(f"{name} belongs to more than one part; say which: {' or '.join(found)}.")
+    known = all_settings(settings)
+    if "." not in name:
+        raise unknown("setting", name, [short_name(settings, full) for full in known])
+    meant = full_names(settings, name.rpartition(".")[2])  # of another part
+    raise unknown("setting", name, meant if len(meant) == 1 else known)
+
+
 def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
-    """A copy of the dataclass `settings` with each field named in `texts` set to what its text says, all at once.
+    """A copy of `settings` with each setting named in `texts` changed to what its text says, all of a part at once.
 
     Raises SettingsError, naming the nearest right name or what was expected, where a name or a text does not fit, or
     where the dataclass refuses the new values together.
     """
-    kinds = get_type_hints(type(settings))
-    values = {}
+    parts = parts_of(settings)
+    values: dict[str, dict[str, Any]] = {}  # of each part by its name; those of the settings' own fields under ""
     for name, text in texts.items():
-        if name not in kinds:
-            raise unknown("setting", name, kinds)
+        part_name, _, setting = find_setting(settings, name).rpartition(".")
+        owner = parts.get(part_name, settings)
         try:
-            values[name] = _parse(kinds[name], text.strip())
+            value = parse(get_type_hints(type(owner))[setting], text.strip(), getattr(owner, setting))
         except ValueError as expected:
             raise SettingsError(f"The setting {name} expects {expected}, not {text!r}.") from None
+        values.setdefault(part_name, {})[setting] = value
+    changed: Any = settings
     try:
-        return dataclasses.replace(settings, **values)  # type: ignore[type-var]
-    except ValueError as refusal:  # the dataclass checks its own values
-        changed = ", ".join(f"{name}={text}" for name, text in texts.items())
-        raise SettingsError(sentence(f"{changed} cannot be: {refusal}")) from None
-
-
-def _parse(kind: Any, text: str) -> Any:
-    """`text` as a value of the type `kind`; raises ValueError with the words for what was expected."""
-    origin, members = get_origin(kind), get_args(kind)
-    if kind is str:
-        return text
-    if origin is Literal:
-        return _parse_choice(members, text)
-    if origin is tuple:
-        return _parse_tuple(members, text)
-    if origin in (Union, UnionType):
-        return _parse_union(members, text)
-    if kind is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if kind in (int, float):
-        return _parse_number(kind, text)
-    if kind is NoneType and text.lower() == "none":
-        return None
-    words = {bool: "true or false", NoneType: "none"}
-    raise ValueError(words.get(kind, "a value that only the problem's file can give"))
-
-
-def _parse_number(kind: type, text: str) -> int | float:
-    if kind is int and text.lstrip("+-").isdigit():
-        return int(text)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if kind is float and not math.isnan(number):
-        return number
-    if kind is int and number.is_integer():  # 1e6 is a whole number too
-        return int(number)
-    raise ValueError("a whole number" if kind is int else "a number")
-
-
-def _parse_choice(choices: tuple[Any, ...], text: str) -> Any:
-    for choice in choices:
-        if text == str(choice):
-            return choice
-    names = [str(choice) for choice in choices]
-    near = nearest(text, names)
-    raise ValueError(f"one of {', '.join(names)}" + (f" (the nearest is {near})" if near else ""))
-
-
-def _parse_tuple(kinds: tuple[Any, ...], text: str) -> tuple[Any, ...]:
-    texts = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
-    if kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * len(texts)
-    if len(texts) != len(kinds):
-        raise ValueError(f"{len(kinds)} values with commas between them")
-    try:
-        return tuple(_parse(kind, part) for kind, part in zip(kinds, texts, strict=True))
-    except ValueError as expected:
-        raise ValueError(f"values with commas between them, each {expected}") from None
-
-
-def _parse_union(kinds: tuple[Any, ...], text: str) -> Any:
-    expected = []
-    for kind in sorted(kinds, key=lambda kind: kind is not NoneType):  # "none" is no text where None is allowed
-        try:
-            return _parse(kind, text)
-        except ValueError as words:
-            expected.append(str(words))
-    raise ValueError(" or ".join(reversed(expected)))
+        for part_name, of_part in values.items():
+            if part_name:
+                changed = changed.with_part(part_name, dataclasses.replace(parts[part_name], **of_part))
+            else:
+                changed = dataclasses.replace(changed, **of_part)
+    except ValueError as refusal:  # a dataclass checks its own values
+        told = ", ".join(f"{name}={text}" for name, text in texts.items())
+        raise SettingsError(sentence(f"{told} cannot be: {refusal}")) from None
+    return changed  # type: ignore[no-any-return]

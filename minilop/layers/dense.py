@@ -3,20 +3,14 @@
 import numpy as np
 
 from minilop import draws
-from minilop.backend import Array, blocks, xp
+from minilop.backend import Array, xp
 from minilop.initialization import Scheme, bias_bound
 from minilop.layers.weighted import Weighted
 
 
 def product(matrices: Array, columns: Array) -> Array:
-    """matrices @ columns, (R, O, I) and (R, I, B) to (R, O, B).
-
-    Where the runs are the contiguous axis (networks of a few units, see `Network`), a loop over tiny matrices
-    would spend its time in calls, so `einsum` runs along the runs instead.
-    """
-    if matrices.ndim == 3 and matrices.strides[0] == matrices.itemsize:
-        return xp.einsum("roi,rib->rob", matrices, columns)
-    if matrices.shape[-1] == 1:  # nothing to sum, as behind a single output
+    """matrices @ columns, (R, O, I) and (R, I, B) to (R, O, B)."""
+    if matrices.shape[-1] == 1:  # nothing to sum, as behind a single output; multiplying is faster
         return matrices * columns
     return matrices @ columns
 
@@ -55,29 +49,13 @@ class Dense(Weighted):
         return product(self.weight.swapaxes(-1, -2), output_gradient)  # (R, I, B)
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
-        if inputs.shape[-1] == 1:  # one example: the gradient is an outer product, and multiplying is faster
-            xp.multiply(output_gradient, inputs.swapaxes(-1, -2), out=self.weight_gradient)  # (R, O, I)
-            self.bias_gradient[...] = output_gradient
-        else:
-            self.weight_gradient[...] = output_gradient @ inputs.swapaxes(-1, -2)
+        transposed = inputs.swapaxes(-1, -2)  # (R, B, I)
+        if inputs.shape[-1] > 1:
+            self.weight_gradient[...] = output_gradient @ transposed  # (R, O, I)
             xp.sum(output_gradient, axis=-1, keepdims=True, out=self.bias_gradient)  # (R, O, 1)
-
-    def descend(self, inputs: Array, output_gradient: Array, step_size: float, weight_decay: float = 0.0) -> None:
-        """SGD on one example without storing its gradient: W <- W - alpha (d x' + lambda W), the same for b.
-
-        Faster than `fill_gradients` and an optimizer, because a block of rows stays in the cache; differs from them
-        by rounding.
-        """
-        scaled_gradient = step_size * output_gradient  # (R, O, 1)
-        transposed = inputs.swapaxes(-1, -2)  # (R, 1, I)
-        for rows in blocks(self.num_outputs, self.weight.size):
-            block = self.weight[..., rows, :]
-            if weight_decay:
-                block *= 1 - step_size * weight_decay
-            block -= scaled_gradient[..., rows, :] * transposed
-        if weight_decay:
-            self.bias *= 1 - step_size * weight_decay
-        self.bias -= scaled_gradient
-
-    def flush(self) -> None:
-        """Nothing waits here: `weight` is always up to date."""
+            return
+        if self.num_outputs == 1:  # an outer product, which is faster without @: of one row by multiplying,
+            xp.multiply(output_gradient, transposed, out=self.weight_gradient)
+        else:  # of several by einsum
+            self.weight_gradient[...] = xp.einsum("...ob,...ib->...oi", output_gradient, inputs)
+        self.bias_gradient[...] = output_gradient

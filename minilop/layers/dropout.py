@@ -46,7 +46,7 @@ class Dropout(Layer):
             if self.batch_size != inputs.shape[-1]:
                 self.batch_size = inputs.shape[-1]
                 steps_at_a_time = max(1, _MASKS_AT_A_TIME // self.batch_size)
-                self.masks = draws.Ahead(self.draw_masks, steps_at_a_time, dimensions=self.seeds.ndim)
+                self.masks = draws.PrefetchedDraws(self.draw_masks, steps_at_a_time, dimensions=self.seeds.ndim)
             self.mask = self.masks(self.step)
         return inputs * self.mask
 

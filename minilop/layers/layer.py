@@ -46,3 +46,6 @@ class Layer(ABC):
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
         """Write the gradients of the parameters into their places in the flat vector."""
+
+    def flush(self) -> None:
+        """Apply updates that the layer has buffered; only layers of minilop/fast buffer any."""

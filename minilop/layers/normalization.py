@@ -1,40 +1,49 @@
 """Batch normalization (Ioffe and Szegedy, ICML 2015), with PyTorch's conventions.
 
-h = scale (z - mean) / sqrt(variance + epsilon) + bias
+    normalized = (z - mean) / sqrt(variance + epsilon)
+    h = scale * normalized + bias
 
-learning     mean and variance over the mini-batch and, of images, over all places; the variance divides by n
-evaluation   running mean and variance, at each step of learning moved by a tenth towards those of its mini-batch,
-             the variance there divided by n - 1
+learning     mean and variance are those of the mini-batch and, for images, of all positions; the variance divides by n
+evaluation   running mean and variance; each step of learning moves them a tenth of the way to those of its mini-batch,
+             with a variance that divides by n - 1
+
+The backward pass, with g the gradient with respect to h and n the number of values of a unit:
+
+    bias_gradient = sum of g
+    scale_gradient = sum of g * normalized
+    input_gradient = scale / sqrt(variance + epsilon) * (g - normalized * scale_gradient / n - bias_gradient / n)
+
+The last two terms are there because each input also moves the variance and the mean.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minilop.backend import Array, blocks, xp
+from minilop.backend import Array, xp
 from minilop.layers.layer import Layer
 
-MOMENTUM = 0.1  # PyTorch's word for the tenth
+MOMENTUM = 0.1  # PyTorch's name for the tenth
 EPSILON = 1e-5
 
 
 class BatchNorm(Layer):
-    """Normalizes each of `num_units` units, which are the channels of an image or the rows of a dense layer.
+    """Normalizes each of `num_units` units: the channels of an image, or the features of a dense layer.
 
-    scale, bias   (R, C, 1, 1, 1) or (R, H, 1); running_mean and running_variance likewise
+    scale, bias                      (R, C, 1, 1, 1) or (R, H, 1)
+    running_mean, running_variance   likewise
 
-    It takes its statistics from the whole mini-batch, so it is never a network's first layer, and one example alone has
-    no variance.
+    It cannot be a network's first layer, because `backward`, which fills the gradients of scale and bias, is not called
+    there. A mini-batch of a single example has no variance unless it is an image.
     """
 
     scale: Array
     bias: Array
     scale_gradient: Array
     bias_gradient: Array
-    mean: Array  # of the last forward pass, which the backward pass needs again
-    inverse_deviation: Array
+    mean: Array  # of the last forward pass, for the backward pass; shaped like scale
+    inverse_std: Array
 
     def __init__(self, num_units: int, image: bool):
         self.shape = (num_units, 1, 1, 1) if image else (num_units, 1)
@@ -67,49 +76,34 @@ class BatchNorm(Layer):
         if not self.learning:
             factor = self.scale / xp.sqrt(self.running_variance + EPSILON)
             return inputs * factor + (self.bias - self.running_mean * factor)
-        outputs = xp.empty(inputs.shape, inputs.dtype)
-        self.mean = xp.empty(self.scale.shape, inputs.dtype)
-        self.inverse_deviation = xp.empty(self.scale.shape, inputs.dtype)
-        num_values = math.prod(inputs.shape[axis] for axis in self.axes)
-        for units in self.blocks(inputs):
-            mean = inputs[units].mean(axis=self.axes, keepdims=True)
-            centred = inputs[units] - mean
-            self.mean[units] = mean
-            variance = self.sum_of_products(centred, centred) / num_values
-            self.running_mean[units] += MOMENTUM * (mean - self.running_mean[units])
-            unbiased = variance * (num_values / (num_values - 1))
-            self.running_variance[units] += MOMENTUM * (unbiased - self.running_variance[units])
-            self.inverse_deviation[units] = 1 / xp.sqrt(variance + EPSILON)
-            centred *= self.scale[units] * self.inverse_deviation[units]
-            xp.add(centred, self.bias[units], out=outputs[units])
-        return outputs
+        num_values = self.num_values(inputs)
+        self.mean = inputs.mean(axis=self.axes, keepdims=True)  # (R, C, 1, 1, 1) or (R, H, 1), as all that follow
+        centered = inputs - self.mean  # like inputs
+        variance = self.sum_of_products(centered, centered) / num_values
+        self.inverse_std = 1 / xp.sqrt(variance + EPSILON)
+        unbiased_variance = variance * (num_values / (num_values - 1))
+        self.running_mean += MOMENTUM * (self.mean - self.running_mean)
+        self.running_variance += MOMENTUM * (unbiased_variance - self.running_variance)
+        return centered * (self.scale * self.inverse_std) + self.bias
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
-        gradient = xp.empty(inputs.shape, output_gradient.dtype)
-        factor = self.scale * self.inverse_deviation
-        num_values = math.prod(inputs.shape[axis] for axis in self.axes)
-        for units in self.blocks(inputs):
-            # Centred once more: that costs a pass in the cache, and keeping it as much memory as the inputs.
-            from_above, centred = output_gradient[units], inputs[units] - self.mean[units]
-            # What moving the mean and the deviation contributes are two sums, and they are the parameters' gradients too.
-            self.bias_gradient[units] = from_above.sum(axis=self.axes, keepdims=True)
-            self.scale_gradient[units] = self.sum_of_products(from_above, centred) * self.inverse_deviation[units]
-            centred *= self.scale_gradient[units] * self.inverse_deviation[units] / num_values
-            centred += self.bias_gradient[units] / num_values
-            xp.subtract(from_above, centred, out=gradient[units])
-            gradient[units] *= factor[units]
-        return gradient
+        num_values = self.num_values(inputs)
+        centered = inputs - self.mean  # computed again: storing it would take as much memory as the inputs
+        self.bias_gradient[...] = output_gradient.sum(axis=self.axes, keepdims=True)
+        self.scale_gradient[...] = self.sum_of_products(output_gradient, centered) * self.inverse_std
+        through_variance = centered * (self.scale_gradient * self.inverse_std / num_values)
+        through_mean = self.bias_gradient / num_values
+        return (output_gradient - (through_variance + through_mean)) * (self.scale * self.inverse_std)
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
-        """`backward` has done it: it needs the same sums."""
+        """`backward` has already done it, because it needs the same sums."""
+
+    def num_values(self, inputs: Array) -> int:
+        """How many values of one unit the statistics are taken over."""
+        return math.prod(inputs.shape[axis] for axis in self.axes)
 
     def sum_of_products(self, first: Array, second: Array) -> Array:
-        """Over all that a unit has: as inner products, without an array of the products."""
+        """The sum of first * second over the values of each unit, as an inner product; shaped like scale."""
         leading = first.shape[: -len(self.axes)]
         row, column = first.reshape(*leading, 1, -1), second.reshape(*leading, -1, 1)
         return (row @ column).reshape(*leading, *[1] * len(self.axes))
-
-    def blocks(self, inputs: Array) -> Iterator[tuple[Any, ...]]:
-        """Indices of a few units at a time, whose numbers stay in the cache from one line to the next."""
-        size = math.prod(inputs.shape[-len(self.shape) :])  # of one run
-        return ((..., units, *[slice(None)] * len(self.axes)) for units in blocks(self.shape[0], size))

@@ -1,51 +1,34 @@
 """2 x 2 max-pooling with stride 2."""
 
-from minilop.backend import Array, blocks, xp
+from minilop.backend import Array, xp
 from minilop.layers.layer import Layer
 
 
-class MaxPool(Layer):
-    """The largest of each 2 x 2 square: (R, C, Y, X, B) to (R, C, Y div 2, X div 2, B); an odd last line is left out.
+def corners(images: Array) -> list[Array]:
+    """The four pixels of every 2 x 2 square of images (..., Y, X, B), in reading order.
 
-    Of equal numbers the first in reading order gets the gradient, as in PyTorch. That matters: on pictures with even
-    areas a quarter of the squares have ties. Comparing left with right, then upper with lower, each with >, keeps it.
+    They are views (..., Y div 2, X div 2, B). If Y or X is odd, the last row or column belongs to no square.
+    """
+    height, width = images.shape[-3] // 2 * 2, images.shape[-2] // 2 * 2
+    return [images[..., row:height:2, column:width:2, :] for row in (0, 1) for column in (0, 1)]
+
+
+class MaxPool(Layer):
+    """The maximum of each 2 x 2 square, (R, C, Y, X, B) to (R, C, Y div 2, X div 2, B).
+
+    If several pixels of a square equal the maximum, the first in reading order gets the gradient, as in PyTorch. This
+    matters: in pictures with uniform areas, a quarter of the squares have ties.
     """
 
-    right: Array  # where the right one of a pair was larger, (R C, 2 (Y div 2), X div 2, B); of the last forward pass
-    lower: Array  # where the lower one was, (R C, Y div 2, X div 2, B)
-
     def forward(self, inputs: Array) -> Array:
-        images = inputs.reshape(-1, *inputs.shape[-3:])  # (R C, Y, X, B), of which a few at a time stay in the cache
-        height, width, batch = images.shape[1] // 2, images.shape[2] // 2, images.shape[3]
-        self.right = xp.empty((len(images), 2 * height, width, batch), bool)
-        self.lower = xp.empty((len(images), height, width, batch), bool)
-        outputs = xp.empty(self.lower.shape, inputs.dtype)
-        for block in blocks(len(images), images.size):
-            left, right = _left_and_right(images[block])
-            xp.greater(right, left, out=self.right[block])
-            pairs = xp.maximum(left, right)
-            upper, lower = pairs[:, 0::2], pairs[:, 1::2]
-            xp.greater(lower, upper, out=self.lower[block])
-            xp.maximum(upper, lower, out=outputs[block])
-        return outputs.reshape(*inputs.shape[:-3], height, width, batch)
+        upper_left, upper_right, lower_left, lower_right = corners(inputs)
+        return xp.maximum(xp.maximum(upper_left, upper_right), xp.maximum(lower_left, lower_right))
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
-        output_gradient = output_gradient.reshape(self.lower.shape)
-        gradient = xp.empty((len(self.lower), *inputs.shape[-3:]), output_gradient.dtype)
-        gradient[:, self.right.shape[1] :] = 0  # an odd last line
-        gradient[:, :, 2 * self.right.shape[2] :] = 0
-        for block in blocks(len(gradient), gradient.size):
-            pairs = xp.empty(self.right[block].shape, gradient.dtype)
-            upper, lower = pairs[:, 0::2], pairs[:, 1::2]
-            xp.multiply(output_gradient[block], self.lower[block], out=lower)
-            xp.subtract(output_gradient[block], lower, out=upper)
-            left, right = _left_and_right(gradient[block])
-            xp.multiply(pairs, self.right[block], out=right)
-            xp.subtract(pairs, right, out=left)
-        return gradient.reshape(inputs.shape)
-
-
-def _left_and_right(images: Array) -> tuple[Array, Array]:
-    """The left and the right one of each pair of neighbours of (N, Y, X, B), but for an odd last line."""
-    height, width = images.shape[1] // 2 * 2, images.shape[2] // 2 * 2
-    return images[:, :height, 0:width:2], images[:, :height, 1:width:2]
+        input_gradient = xp.zeros_like(inputs)
+        is_open = xp.ones(outputs.shape, bool)  # no earlier corner of the square equals the maximum
+        for corner, corner_gradient in zip(corners(inputs), corners(input_gradient)):
+            is_first = (corner == outputs) & is_open
+            xp.multiply(output_gradient, is_first, out=corner_gradient)
+            is_open &= ~is_first
+        return input_gradient

@@ -1,12 +1,12 @@
-"""What residual networks are made of besides convolutions (He, Zhang, Ren and Sun, CVPR 2016): the sum in which two paths
-meet, and the mean over all places before the last layer."""
+"""Layers of residual networks (He, Zhang, Ren and Sun, CVPR 2016): the sum in which two paths meet, and the mean over all
+positions before the last layer."""
 
 from minilop.backend import Array, xp
 from minilop.layers.layer import Layer
 
 
 class Add(Layer):
-    """The sum of two values of the network, whose places in `values` are `first` and `second`."""
+    """The sum of two values of the network, whose indices in `values` are `first` and `second`."""
 
     def __init__(self, first: int, second: int):
         self.sources = (first, second)
@@ -20,11 +20,11 @@ class Add(Layer):
 
 
 class GlobalAveragePool(Layer):
-    """The mean of each channel over all places, (R, C, Y, X, B) to (R, C, B)."""
+    """The mean of each channel over all positions, (R, C, Y, X, B) to (R, C, B)."""
 
     def forward(self, inputs: Array) -> Array:
         return inputs.mean(axis=(-3, -2))
 
     def backward(self, inputs: Array, outputs: Array, output_gradient: Array) -> Array:
-        num_places = inputs.shape[-3] * inputs.shape[-2]
-        return xp.zeros_like(inputs) + (output_gradient / num_places)[..., None, None, :]
+        num_positions = inputs.shape[-3] * inputs.shape[-2]
+        return xp.zeros_like(inputs) + (output_gradient / num_positions)[..., None, None, :]

@@ -32,12 +32,12 @@ which it does not tell; Adam's epsilon is 1e-8 as base and as meta, so that meta
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from minilop.backend import Array, xp
-from minilop.checks import check_choice, check_range
+from minilop.checks import check_choices, check_range
 from minilop.optimizers.linear_learner import like
 from minilop.optimizers.optimizer import Optimizer, is_used
 
@@ -51,25 +51,6 @@ RATES: dict[Rule, tuple[float, float]] = {
     "adam": (0.9, 0.999),
     "lion": (0.9, 0.99),
 }
-
-
-@dataclass(frozen=True)
-class MetaOptimizeSettings:
-    """Hyperparameters of MetaOptimize, the paper's where nothing else is said.
-
-    Its meta step size is 0.001 in the paper and in `MetaOptimize`; in the settings of a learner the name is shared with
-    network IDBD, whose 0.01 is the default there.
-    """
-
-    base: Rule = "adam"
-    meta: Rule = "adam"
-    step_sizes: StepSizes = "scalar"  # layer: of every layer with parameters, a normalization or a lone bias too
-    trace_decay: float = 1.0  # gamma; the paper's 0.999 where the data change
-    order: Order = "meta_last"
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for values out of range."""
-        check_range(self, "trace_decay", 0, 1)
 
 
 def rule_state(rule: Rule, like_this: Array) -> dict[str, Array]:
@@ -107,44 +88,45 @@ def direction(rule: Rule, gradient: Array, state: dict[str, Array], epsilon: flo
     return momentum / first_correction / (xp.sqrt(second_moment / second_correction) + epsilon)
 
 
+@dataclass
 class MetaOptimize(Optimizer):
-    """State: `traces` and that of the base rule (R, P); `log_step_sizes`, as ratios to `step_size`, and that of the meta
-    rule, each (R, 1), (R, blocks) or (R, P).
+    """Hyperparameters of MetaOptimize; the defaults are the paper's.
 
-    block_lengths   how many parameters each block has, one after the other; () for one step size a weight
+    State: `traces` and that of the base rule (R, P); `log_step_sizes`, as ratios to `step_size`, and that of the meta
+    rule, each (R, 1), (R, blocks) or (R, P).
     """
 
-    def __init__(
-        self,
-        parameters: Array,
-        step_size: Array,
-        meta_step_size: Array = 0.001,
-        base: Rule = "adam",
-        meta: Rule = "adam",
-        block_lengths: Sequence[int] = (),
-        trace_decay: Array = 1.0,
-        weight_decay: Array = 0.0,
-        order: Order = "meta_last",
-    ):
-        """Raises ValueError where the blocks are not all the parameters, or for an unknown rule or order."""
-        check_choice("base", base, Rule)
-        check_choice("meta", meta, Rule)
-        check_choice("order", order, Order)
-        super().__init__(like(parameters, step_size), like(parameters, weight_decay))
+    step_size: Array = 1e-4  # at the start
+    meta_step_size: Array = 0.001
+    base: Rule = "adam"
+    meta: Rule = "adam"
+    step_sizes: StepSizes = "scalar"  # layer: of every layer with parameters, a normalization or a lone bias too
+    trace_decay: Array = 1.0  # gamma; the paper's 0.999 where the data change
+    weight_decay: Array = 0.0
+    order: Order = "meta_last"
+
+    name: ClassVar[str] = "metaoptimize"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_choices(self)
+        check_range(self, "step_size meta_step_size weight_decay", 0)
+        check_range(self, "trace_decay", 0, 1)
+
+    def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
         num_parameters = parameters.shape[-1]
-        if block_lengths and sum(block_lengths) != num_parameters:
-            raise ValueError(f"blocks of {sum(block_lengths)} parameters do not make {num_parameters}")
-        self.meta_step_size = like(parameters, meta_step_size)
-        self.base: Rule = base
-        self.meta: Rule = meta
-        self.trace_decay = like(parameters, trace_decay)
-        self.order = order
-        ends = np.cumsum(block_lengths, dtype=int)
-        self.blocks = [slice(end - length, end) for end, length in zip(ends, block_lengths)]
-        self.block_of = xp.asarray(np.repeat(np.arange(len(block_lengths)), block_lengths))  # (P,) of each parameter
-        log_step_sizes = xp.zeros_like(parameters[..., : len(block_lengths)] if block_lengths else parameters)
-        self.base_state = rule_state(base, parameters)
-        self.meta_state = rule_state(meta, log_step_sizes)
+        layer_sizes = [size for size in layer_sizes if size]  # activations have no parameters
+        block_sizes = {"scalar": [num_parameters], "layer": layer_sizes, "weight": []}[self.step_sizes]
+        if self.step_sizes == "layer" and sum(block_sizes) != num_parameters:
+            raise ValueError(f"layers of {sum(block_sizes)} parameters do not make up {num_parameters}")
+        for hyperparameter in ("step_size", "meta_step_size", "trace_decay", "weight_decay"):
+            setattr(self, hyperparameter, like(parameters, getattr(self, hyperparameter)))
+        ends = np.cumsum(block_sizes, dtype=int)
+        self.blocks = [slice(end - size, end) for end, size in zip(ends, block_sizes)]
+        self.block_of = xp.asarray(np.repeat(np.arange(len(block_sizes)), block_sizes))  # (P,) of each parameter
+        log_step_sizes = xp.zeros_like(parameters[..., : len(self.blocks)] if self.blocks else parameters)
+        self.base_state = rule_state(self.base, parameters)
+        self.meta_state = rule_state(self.meta, log_step_sizes)
         self.state = {
             "traces": xp.zeros_like(parameters),
             "log_step_sizes": log_step_sizes,
@@ -159,7 +141,7 @@ class MetaOptimize(Optimizer):
         return xp.concatenate([values[..., block].sum(axis=-1, keepdims=True) for block in self.blocks], axis=-1)
 
     @property
-    def step_sizes(self) -> Array:
+    def present_step_sizes(self) -> Array:
         """alpha: (R, P), or (R, 1) where there is one for all."""
         step_sizes = self.step_size * xp.exp(self.state["log_step_sizes"])
         return step_sizes[..., self.block_of] if len(self.blocks) > 1 else step_sizes
@@ -174,7 +156,7 @@ class MetaOptimize(Optimizer):
         meta_gradient = self.block_sums(traces * gradients)  # 2
         if self.order == "meta_first":
             self.adapt(meta_gradient)
-        step_sizes = self.step_sizes
+        step_sizes = self.present_step_sizes
         change = direction(self.base, gradients, self.base_state)  # 1
         if is_used(self.weight_decay):
             change = change + self.weight_decay * parameters

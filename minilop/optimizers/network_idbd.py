@@ -35,12 +35,13 @@ is to be 1/2. Without a hidden layer this is linear Autostep with its transient 
 `overshoot_limit=0`, which turns line 4 off, it is IDBD.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal
 
 from minilop.backend import Array, blocks, xp
-from minilop.checks import check_choice, check_range
-from minilop.layers import Dense
+from minilop.checks import check_choices, check_range
+from minilop.layers.dense import Dense
 from minilop.networks import Network
 from minilop.optimizers.autostep import normalize
 from minilop.optimizers.linear_learner import like
@@ -49,22 +50,6 @@ from minilop.optimizers.optimizer import Optimizer
 ARRAYS_IN_CACHE = 4  # seven share it with temporary ones, so 8 would fit better, but shorter blocks cost more calls
 
 Curvature = Literal["layer_local", "gauss_newton_diagonal", "gauss_newton"]
-
-
-@dataclass(frozen=True)
-class NetworkIDBDSettings:
-    """Hyperparameters of network IDBD; all defaults are ours. alpha_0 is the `step_size` of the learner."""
-
-    meta_step_size: float = 0.01  # mu, for one example a step 0.01 to 0.03; MetaOptimize, which shares it, takes 0.001
-    tau: float = 1e4  # time constant of the normalizer
-    curvature: Curvature = "layer_local"
-    overshoot_limit: float = 1.0  # eta; 0 for none
-    normalized: bool = True  # False: line 3 adds mu m, without v
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for values out of range."""
-        check_range(self, "meta_step_size overshoot_limit", 0)
-        check_range(self, "tau", 1)
 
 
 def fill_squared_sources(network: Network, values: list[Array], squares: Array) -> None:
@@ -91,62 +76,54 @@ def error_length(output_gradient: Array) -> Array:
     return xp.where(length == 0, 1, length)
 
 
+@dataclass
 class NetworkIDBD(Optimizer):
-    """State: `log_step_sizes`, as ratios to `step_size`, `traces` and `normalizers`, (R, P) each.
+    """Hyperparameters of network IDBD; all defaults are ours.
+
+    State: `log_step_sizes`, as ratios to `step_size`, `traces` and `normalizers`, (R, P) each.
 
     From memory, thirty passes over arrays as large as a wide network take about twice as long as in the cache. So all
-    lines are computed for some columns of these arrays, then for the next; and as line 4 is a sum over the network, in two
-    rounds: `adapt_step_sizes` before it, `change_weights` after it.
+    lines are computed for some columns of these arrays, then for the next; and since line 4 is a sum over the network,
+    in two rounds: `adapt_step_sizes` before it, `change_weights` after it.
     """
 
-    def __init__(
-        self,
-        parameters: Array,
-        step_size: Array,
-        meta_step_size: Array = 0.01,
-        tau: Array = 1e4,
-        curvature: Curvature = "layer_local",
-        overshoot_limit: Array = 1.0,
-        normalized: bool = True,
-    ):
-        """Raises ValueError for another curvature."""
-        check_choice("curvature", curvature, Curvature)
-        super().__init__(like(parameters, step_size), weight_decay=0.0)
-        self.meta_step_size = like(parameters, meta_step_size)
-        self.tau = like(parameters, tau)
-        self.curvature = curvature
-        self.overshoot_limit = like(parameters, overshoot_limit)
-        self.normalized = normalized
-        self.state = {name: xp.zeros_like(parameters) for name in ("log_step_sizes", "traces", "normalizers")}
+    step_size: Array = 0.01  # alpha_0
+    meta_step_size: Array = 0.01  # mu, for one example a step 0.01 to 0.03
+    tau: Array = 1e4  # time constant of the normalizer
+    curvature: Curvature = "layer_local"
+    overshoot_limit: Array = 1.0  # eta; 0 for none
+    normalized: bool = True  # False: line 3 adds mu m, without v
+
+    name: ClassVar[str] = "network_idbd"
+    learns_from_one_example: ClassVar[bool] = True
+    reads_errors: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_choices(self)
+        check_range(self, "step_size meta_step_size overshoot_limit", 0)
+        check_range(self, "tau", 1)
+
+    def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
+        for hyperparameter in ("step_size", "meta_step_size", "tau", "overshoot_limit"):
+            setattr(self, hyperparameter, like(parameters, getattr(self, hyperparameter)))
+        self.state = {state: xp.zeros_like(parameters) for state in ("log_step_sizes", "traces", "normalizers")}
         # alpha and c, from the first round to the second; between steps they mean nothing, but for c = 1 of the biases.
         self.present_step_sizes = xp.ones_like(parameters)
         self.present_curvature = xp.ones_like(parameters)
-
-    @classmethod
-    def of(cls, settings: NetworkIDBDSettings, parameters: Array, step_size: Array) -> Self:
-        """The optimizer that `settings` ask for, of parameters (R, P)."""
-        return cls(
-            parameters,
-            step_size,
-            settings.meta_step_size,
-            settings.tau,
-            settings.curvature,
-            settings.overshoot_limit,
-            settings.normalized,
-        )
 
     @property
     def step_sizes(self) -> Array:
         """alpha, (R, P)."""
         return self.step_size * xp.exp(self.state["log_step_sizes"])
 
-    def learn(self, network: Network, values: list[Array], output_gradients: list[Array]) -> None:
+    def update(self, network: Network, values: list[Array], output_gradients: list[Array]) -> None:
         """Lines 0 to 6. Raises ValueError for a mini-batch of more than one example."""
         if values[-1].shape[-1] != 1:
             raise ValueError(
                 "Network IDBD learns from one example a step; choose a mini-batch of 1 or another optimizer."
             )
-        gradients = network.fill_gradients(values, output_gradients)  # (R, P), -g
+        gradients = network.gradients  # (R, P), -g
         length = error_length(output_gradients[-1])
         if self.curvature == "layer_local":
             fill_squared_sources(network, values, self.present_curvature)
@@ -167,7 +144,9 @@ class NetworkIDBD(Optimizer):
         gradients   (R, columns)   -g; the signs of m and s are those of -g too
         length      (R, 1)         |e|
         """
-        log_step_sizes, traces, normalizers = (array[..., columns] for array in self.state.values())
+        log_step_sizes, traces, normalizers = (
+            self.state[name][..., columns] for name in ("log_step_sizes", "traces", "normalizers")
+        )
         step_sizes, curvature = self.present_step_sizes[..., columns], self.present_curvature[..., columns]
         sensitivity = gradients / length  # 0
         if self.curvature != "layer_local":
@@ -207,7 +186,3 @@ class NetworkIDBD(Optimizer):
             xp.subtract(1, used, out=used)
             traces *= xp.maximum(used, 0, out=used)
         traces -= change
-
-    def step(self, parameters: Array, gradients: Array) -> None:
-        """Gradients alone do not tell error and inputs apart. Raises TypeError."""
-        raise TypeError("Network IDBD needs the values of the network; call learn.")

@@ -9,21 +9,36 @@ on weights and biases alike, as in the published code; the paper speaks of "the 
 method is this and nothing else: Dohare et al. (2024), Methods.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
 from minilop.backend import Array, xp
+from minilop.checks import check_range
 from minilop.optimizers.optimizer import Optimizer, is_used
 
 
+@dataclass
 class SGD(Optimizer):
-    """State: `velocity` (R, P), kept only where there is momentum."""
+    """State: `velocity` (R, P), only with momentum."""
 
-    def __init__(self, parameters: Array, step_size: Array, momentum: Array = 0.0, weight_decay: Array = 0.0):
-        super().__init__(step_size, weight_decay)
-        self.momentum = momentum
-        self.state = {"velocity": xp.zeros_like(parameters)} if is_used(momentum) else {}
+    step_size: Array = 0.01  # the largest that the paper shows for the online problems
+    momentum: Array = 0.0
+    weight_decay: Array = 0.0
+
+    name: ClassVar[str] = "sgd"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_range(self, "step_size weight_decay", 0)
+        check_range(self, "momentum", 0, 1, below_high=True)
+
+    def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
+        self.state = {"velocity": xp.zeros_like(parameters)} if is_used(self.momentum) else {}
 
     def step(self, parameters: Array, gradients: Array) -> None:
         gradients = self.regularized(parameters, gradients)
-        if self.state:
+        if is_used(self.momentum):
             velocity = self.state["velocity"]
             velocity *= self.momentum
             velocity += gradients

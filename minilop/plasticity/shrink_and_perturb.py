@@ -8,31 +8,41 @@ the published code say standard deviation. The noise is scaled neither by the st
 implementations) nor by the scale of the initial weights.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
 from minilop import draws
 from minilop.backend import Array
-from minilop.networks import Network
+from minilop.checks import check_range
+from minilop.plasticity.rule import Rule
 
 _NORMALS_AT_A_TIME = 1 << 17
 
 
-class ShrinkAndPerturb:
-    """The perturbation of a network; has no state."""
+@dataclass
+class ShrinkAndPerturb(Rule):
+    """The perturbation, without state. `perturb_scale` is a number, or (R, 1) with a value for each run."""
 
-    def __init__(self, network: Network, perturb_scale: Array):
-        """perturb_scale is a number, or an array (R, 1) with a value for each run."""
-        self.parameters = network.parameters
-        self.perturb_scale = perturb_scale
-        seeds, layer, dtype = network.seeds, network.first_number, self.parameters.dtype
+    perturb_scale: Array = 1e-5  # the paper's for Permuted MNIST
 
-        def noise(steps: np.ndarray) -> Array:
-            size = network.num_parameters
-            return draws.normal(seeds, "perturbation", size, layer=layer, step=steps, dtype=dtype)  # (T, R, P)
+    name: ClassVar[str] = "shrink_and_perturb"
 
-        steps_at_a_time = max(1, _NORMALS_AT_A_TIME // self.parameters.size)
-        self.noise = draws.Ahead(noise, steps_at_a_time, dimensions=seeds.ndim)
+    def __post_init__(self) -> None:
+        """Raises ValueError for a negative scale."""
+        check_range(self, "perturb_scale", 0)
 
-    def step(self, step: int) -> None:
+    def start(self) -> None:
+        network = self.network
+
+        def draw(steps: np.ndarray) -> Array:
+            size, layer, dtype = network.num_parameters, network.first_number, network.dtype
+            return draws.normal(network.seeds, "perturbation", size, layer=layer, step=steps, dtype=dtype)  # (T, R, P)
+
+        steps_at_a_time = max(1, _NORMALS_AT_A_TIME // network.parameters.size)
+        self.noise = draws.PrefetchedDraws(draw, steps_at_a_time, dimensions=network.seeds.ndim)
+
+    def after_update(self, values: list[Array], gradients: Array, step: int) -> None:
         """Perturb the parameters in place."""
-        self.parameters += self.perturb_scale * self.noise(step)
+        self.network.parameters += self.perturb_scale * self.noise(step)

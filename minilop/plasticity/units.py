@@ -1,19 +1,26 @@
-"""What rules that replace units share: the size of their weights, their activity, and the replacement itself.
+"""What rules that replace units share: averages over features, the least useful units, and the replacement itself.
 
-Units to replace are named by two index arrays of equal length, `runs` and `units`, as NumPy's own indexing does.
+Units to replace are named by two index arrays of equal length, `runs` (on the host) and `units`.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 
-from minilop.backend import Array, blocks, xp
+from minilop.backend import Array, xp
 from minilop.networks import HiddenLayer, Network
 from minilop.optimizers.optimizer import Optimizer
 
 
+def update_average(average: Array, value: Array, decay_rate: float) -> None:
+    """average <- eta average + (1 - eta) value, in place."""
+    average *= decay_rate
+    average += (1 - decay_rate) * value
+
+
 def batch_mean(values: Array) -> Array:
-    """Mean over the mini-batch, (..., B) to (...); for one example nothing needs to be summed."""
+    """Mean over the mini-batch, (..., B) to (...); a single example needs no sum."""
     return values[..., 0] if values.shape[-1] == 1 else values.mean(axis=-1)
 
 
@@ -30,70 +37,61 @@ def repeat(values: Array, num_features: int) -> Array:
     return values if times == 1 else xp.repeat(values, times, axis=-1)
 
 
-def weight_magnitudes(weight: Array, incoming: bool, outgoing: bool) -> tuple[Array, Array]:
-    """Sums of the absolute weights (R, O, I, ...): of each row, (R, O), and of each column, (R, I); None where not asked.
+def least_useful(utility: Array, eligible: Array, number: np.ndarray) -> tuple[np.ndarray, Array]:
+    """The eligible units of least utility, `number` (R,) in each run: their runs and units, (K,) each.
 
-    Both come from one pass over the weight, a block of rows at a time, because a wide layer's weight is read from
-    memory more slowly than it is summed.
+    utility, eligible   (R, H)
+    number              (R,)     on the host, at most the number of eligible units
+
+    Ties go to the lowest index. An undefined utility, 0 / 0 for a unit without variation and without inputs, counts
+    as 0. An infinite one counts as the largest number, since an eligible unit comes before every protected one.
     """
-    if weight.ndim > 3:  # kernels: a column is all that leaves a channel
-        magnitude = abs(weight).sum(axis=(-1, -2))
-        return magnitude.sum(axis=-1) if incoming else None, magnitude.sum(axis=-2) if outgoing else None
-    row_sums, column_sums = [], []
-    for rows in blocks(weight.shape[-2], weight.shape[-2] * weight.shape[-1]):
-        magnitude = abs(weight[..., rows, :])
-        if incoming:
-            row_sums.append(magnitude.sum(axis=-1))
-        if outgoing:
-            column_sums.append(magnitude.sum(axis=-2))
-    joined = row_sums[0] if len(row_sums) == 1 else xp.concatenate(row_sums, axis=-1) if incoming else None
-    return joined, sum(column_sums[1:], column_sums[0]) if outgoing else None
+    chosen = np.flatnonzero(number)  # runs with something to replace
+    utility, eligible = utility[chosen], eligible[chosen]
+    utility = xp.where(xp.isnan(utility), 0, xp.minimum(utility, xp.finfo(utility.dtype).max))
+    order = xp.argsort(xp.where(eligible, utility, xp.inf), axis=-1, kind="stable")
+    rows, ranks = np.nonzero(np.arange(order.shape[-1]) < number[chosen, None])
+    return chosen[rows], order[rows, ranks]
 
 
 def replace_units(
     layer: HiddenLayer,
-    runs: Array,
+    runs: np.ndarray,
     units: Array,
     seeds: np.ndarray,
     step: int,
     fresh_weights: Literal["initial", "normal"] = "initial",
-    cut_shortcuts: bool = False,
 ) -> None:
-    """Give units new incoming weights and no outgoing ones.
+    """Give units new incoming weights, a bias of 0, and no outgoing weights.
 
-    runs, units     (K,)   which
+    runs, units     (K,)   which units
     seeds           (K,)   of these runs
-    fresh_weights   "initial": the law of the layer's initialization; "normal": variance 2 / fan_in
-    cut_shortcuts   leave no weights either where shortcuts carry the features
+    fresh_weights   "initial": the distribution of the layer's initialization; "normal": variance 2 / fan_in
 
-    A unit's fresh weights are named by run, layer, step and unit, whichever others are replaced with it.
+    The draw of a unit's weights is keyed by run, layer, step and unit, whichever others are replaced with it.
     """
     draw = layer.incoming.initial_rows if fresh_weights == "initial" else layer.incoming.normal_rows
     layer.incoming.weight[runs, units] = draw(seeds, units, "fresh weight", step)  # (K, I)
     layer.bias.bias[runs, units] = 0
     if layer.normalization:
         layer.normalization.reset((runs, units))
-    for reader in layer.readers(cut_shortcuts):
-        layer.outgoing_weight(reader.weight)[runs, :, units] = 0
+    layer.outgoing_weight(layer.outgoing.weight)[runs, :, units] = 0
+
+
+def unit_views(network: Network, layer: HiddenLayer, vector: Array) -> Iterator[Array]:
+    """Views (R, H, ...) of the parts of `vector` (R, P) that belong to parameters into, of, or out of the units."""
+    views = network.views(vector)
+    yield views[layer.incoming.index]["weight"]
+    for part in filter(None, (layer.bias, layer.normalization)):
+        yield from (view for name, view in views[part.index].items() if name in ("scale", "bias"))
+    yield layer.outgoing_weight(views[layer.outgoing.index]["weight"]).swapaxes(1, 2)
 
 
 def reset_optimizer_state(
-    optimizer: Optimizer,
-    network: Network,
-    layer: HiddenLayer,
-    runs: Array,
-    units: Array,
-    cut_shortcuts: bool = False,
+    optimizer: Optimizer, network: Network, layer: HiddenLayer, runs: np.ndarray, units: Array
 ) -> None:
-    """Forget momentum and moments of every weight that enters or leaves a replaced unit; not what whole layers share."""
+    """Set to 0 the optimizer's state of every parameter into, of, or out of replaced units; shared state stays."""
     for array in optimizer.state.values():
-        if array.shape != network.parameters.shape:
-            continue
-        views = network.views(array)
-        views[layer.incoming.index]["weight"][runs, units] = 0
-        for of_units in filter(None, (layer.bias, layer.normalization)):
-            for name in ("scale", "bias"):
-                if name in views[of_units.index]:
-                    views[of_units.index][name][runs, units] = 0
-        for reader in layer.readers(cut_shortcuts):
-            layer.outgoing_weight(views[reader.index]["weight"])[runs, :, units] = 0
+        if array.shape == network.parameters.shape:
+            for view in unit_views(network, layer, array):
+                view[runs, units] = 0

@@ -1,60 +1,101 @@
-"""What a unit is worth: the seven utilities of Continual Backprop.
+"""Utility of the units of a hidden layer: line 2 of Continual Backprop and its variants.
 
-With O and I the mean (or summed) outgoing and mean incoming magnitude of a unit's weights, h its feature,
-f its running mean feature, and |.| averaged over the mini-batch:
+With O the summed or mean outgoing and I the mean incoming magnitude of a unit's weights, h its feature, f its running
+mean feature, f^ = f / (1 - eta^a), and |.| averaged over the mini-batch:
 
-    contribution             O |h|
-    weight                   O
-    adaptation               1 / I
-    zero_contribution        O |h - f|
-    adaptable_contribution   O |h - f| / I
-    feature_by_input         |h - f| / I
-    random                   a fresh uniform number, drawn where units are replaced
+    contribution             u <- eta u + (1 - eta) O |h|                  ranked by u, or by u / (1 - eta^a)
+    adaptable_contribution   f <- eta f + (1 - eta) h
+                             u <- eta u + (1 - eta) O |h - f^| / I         the same
+    lifetime_activity        u <- u + (1 - eta) |h|, never reset           ranked by O u
+    random                                                                 ranked by a new uniform number
 
-The paper describes the contribution alone (Dohare et al., 2024, eq. 1); the others are those of its published code, gnt.py.
+The paper describes the contribution (Dohare et al., 2024, eq. 1); the others are those of its published code.
 """
 
-from typing import Literal
+import math
+from collections.abc import Callable
+from typing import Any
 
+from minilop import draws
 from minilop.backend import Array
-from minilop.plasticity.units import batch_mean
+from minilop.networks import HiddenLayer
+from minilop.plasticity.units import batch_mean, repeat, unit_mean, update_average
 
-Utility = Literal[
-    "contribution",
-    "weight",
-    "adaptation",
-    "zero_contribution",
-    "adaptable_contribution",
-    "feature_by_input",
-    "random",
-]
-CENTRED = ("zero_contribution", "adaptable_contribution", "feature_by_input")
-USES_INCOMING = ("adaptation", "adaptable_contribution", "feature_by_input")
+Units = dict[str, Array]
 
 
-def instantaneous_utility(utility: str, features: Array, centre: Array, incoming: Array, outgoing: Array) -> Array:
-    """What the units are worth on this mini-batch, by the table above.
-
-    features             (R, H, B)
-    centre               (R, H)     the running mean feature f; may be None where the utility does not use it
-    incoming, outgoing   (R, H)     magnitudes of the weights; the same
-    returns              (R, H)
-    """
-    if utility == "weight":
-        return outgoing
-    if utility == "adaptation":
-        return 1 / incoming
-    if utility == "contribution":
-        return outgoing * batch_mean(abs(features))
-    variation = batch_mean(abs(features - centre[..., None]))
-    if utility == "zero_contribution":
-        return outgoing * variation
-    if utility == "feature_by_input":
-        return variation / incoming
-    return outgoing * variation / incoming
+def outgoing_magnitude(layer: HiddenLayer, outgoing: str) -> Array:
+    """O of every feature, (R, F): the sum or the mean of the absolute weights that leave it."""
+    consumer = layer.outgoing
+    magnitude = abs(consumer.weight)  # (R, O, F), or kernels (R, O, C, k, k)
+    if magnitude.ndim > 3:
+        magnitude = magnitude.sum(axis=(-1, -2))
+    total = magnitude.sum(axis=-2)
+    return total / (consumer.num_outputs * math.prod(consumer.row_shape[1:])) if outgoing == "mean" else total
 
 
-def update_average(average: Array, value: Array, decay_rate: float) -> None:
-    """average <- eta average + (1 - eta) value, in place."""
-    average *= decay_rate
-    average += (1 - decay_rate) * value
+def incoming_magnitude(layer: HiddenLayer) -> Array:
+    """I of every unit, (R, H): the mean of the absolute weights that enter it."""
+    magnitude = abs(layer.incoming.weight)
+    if magnitude.ndim > 3:
+        magnitude = magnitude.sum(axis=(-1, -2))
+    return magnitude.sum(axis=-1) / layer.incoming.num_inputs
+
+
+def contribution(rule: Any, layer: HiddenLayer, units: Units, features: Array) -> None:
+    """Update u; features (R, F, B). The contribution of a unit with several features is their mean."""
+    contributions = outgoing_magnitude(layer, rule.outgoing) * batch_mean(abs(features))  # (R, F)
+    update_average(units["utility"], unit_mean(contributions, units["age"].shape[-1]), rule.decay_rate)
+
+
+def adaptable_contribution(rule: Any, layer: HiddenLayer, units: Units, features: Array) -> None:
+    """Update f and u."""
+    num_features, num_units = features.shape[-2], units["age"].shape[-1]
+    update_average(units["mean_feature"], unit_mean(batch_mean(features), num_units), rule.decay_rate)
+    mean_feature = repeat(units["mean_feature"] / units["correction"], num_features)  # (R, F)
+    variation = batch_mean(abs(features - mean_feature[..., None]))
+    incoming = repeat(incoming_magnitude(layer), num_features)
+    contributions = outgoing_magnitude(layer, rule.outgoing) * variation / incoming
+    update_average(units["utility"], unit_mean(contributions, num_units), rule.decay_rate)
+
+
+def lifetime_activity(rule: Any, layer: HiddenLayer, units: Units, features: Array) -> None:
+    """Update u."""
+    units["utility"] += (1 - rule.decay_rate) * unit_mean(batch_mean(abs(features)), units["age"].shape[-1])
+
+
+def nothing(rule: Any, layer: HiddenLayer, units: Units, features: Array) -> None:
+    """Random utilities need no state."""
+
+
+def average(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
+    """What units are ranked by, (R, H): u, with or without its bias towards 0."""
+    return units["utility"] / units["correction"] if rule.bias_correction else units["utility"]
+
+
+def outgoing_times_activity(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
+    """What units are ranked by, (R, H): O u."""
+    return unit_mean(outgoing_magnitude(layer, rule.outgoing), units["age"].shape[-1]) * units["utility"]
+
+
+def random(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
+    """A new uniform number for each unit, (R, H)."""
+    network, incoming = rule.network, layer.incoming
+    return draws.uniform(
+        network.seeds, "random utility", incoming.num_outputs, layer=incoming.number, step=step, dtype=network.dtype
+    )
+
+
+# By `utility` and `average` of the rule: how to update, and what to rank by.
+UTILITIES: dict[tuple[str, str], tuple[Callable[..., None], Callable[..., Array]]] = {
+    ("contribution", "utility"): (contribution, average),
+    ("adaptable_contribution", "utility"): (adaptable_contribution, average),
+    ("random", "utility"): (nothing, random),
+    ("contribution", "lifetime_activity"): (lifetime_activity, outgoing_times_activity),
+}
+
+# What a new unit starts with 0 of; in the published code the lifetime activity stays.
+STARTED_AFRESH = {
+    "utility": ("age", "utility", "mean_feature", "correction"),
+    "lifetime_activity": ("age", "mean_feature", "correction"),
+}

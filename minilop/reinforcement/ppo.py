@@ -21,29 +21,35 @@ network and one for log_std: it treats every parameter by itself.
 
 A rollout with R agents of N environments each:
 
-    ppo = PPO(PPOSettings(), LearnerSettings(optimizer="adam", step_size=1e-4), num_observations, num_actions, seeds)
+    ppo = PPO(PPOSettings(), LearnerSettings(Adam(step_size=1e-4)), num_observations, num_actions, seeds)
     while not ppo.is_full:
         actions, log_probabilities = ppo.act(observations, time)  # time counts the steps that the environments took
         ...  # the environments take a step, which makes rewards, terminated, timed_out and last_observations
-        ppo.store(observations, actions, log_probabilities, rewards, terminated, timed_out, last_observations)
+        ppo.store(observations=observations, actions=actions, log_probabilities=log_probabilities, ...)
     ppo.learn()
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from minilop import draws
-from minilop.backend import Array, to_host, xp
+from minilop import state as states
+from minilop.backend import Array, xp
 from minilop.checks import check_choice, check_range
-from minilop.learner import Learner, LearnerSettings, check_one_example, make_mlp, make_optimizer
+from minilop.learner import Learner
+from minilop.learner_settings import LearnerSettings, make_learner, make_mlp
 from minilop.losses import squared_error
 from minilop.reinforcement.advantages import TimeOuts, generalized_advantages, normalized
 from minilop.reinforcement.policies import log_probability, log_probability_gradients, sample, standardized
 
 _NORMALS_AT_A_TIME = 1 << 15
+ROLLOUT = (
+    *("observations", "actions", "log_probabilities", "rewards"),
+    *("terminated", "timed_out", "last_observations"),
+)
+COUNTERS = ("num_stored", "epochs_left", "epochs_done")
 
 
 @dataclass(frozen=True)
@@ -114,13 +120,20 @@ def value_loss(values: Array, targets: Array, value_weight: float = 1.0) -> tupl
     return value_weight * losses, value_weight * gradient
 
 
+def check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:
+    """Raises ValueError, in a sentence that names the array."""
+    if array.shape != expected:
+        letters = "R, n, N" if len(expected) == 3 else "R, N"
+        raise ValueError(f"{name} must have the shape ({letters}), here {expected}, not {array.shape}.")
+
+
 class PPO:
     """R independent agents side by side, each with N environments.
 
     policy, value   the learners of the two networks
     log_std         (R, A)
-
-    A rollout is kept in the order of time; from `begin_update` on, `samples` has a row for each sample.
+    rollout         steps in the order of time, (T, R, n, N) or (T, R, N) each, by name
+    samples         from `begin_update` on, (R, M, n) or (R, M) each, by name
     """
 
     def __init__(
@@ -134,51 +147,41 @@ class PPO:
         """Raises ValueError for learner settings that PPO has no meaning for, or seeds without the runs axis."""
         if np.ndim(seeds) != 1:
             raise ValueError("PPO needs the runs axis; give seeds=[seed].")
-        if learner_settings.dropout:
+        if learner_settings.network.dropout:
             raise ValueError("dropout changes the policy between acting and learning; PPO needs dropout=0")
-        if learner_settings.update != "gradient":
-            raise ValueError(f"update={learner_settings.update} is for one example a step; choose update=gradient")
-        check_one_example(learner_settings, settings.mini_batch_size)
+        if learner_settings.optimizer.learns_from_one_example:
+            name = learner_settings.optimizer.name
+            raise ValueError(f"{name} learns from one example a step and cannot learn log_std; choose adam or sgd")
         self.settings = settings
         self.seeds = np.asarray(seeds)
         self.dtype = learner_settings.dtype
-        self.num_observations, self.num_actions = num_observations, num_actions
+        self.num_actions = num_actions
         num_runs, num_layers = len(self.seeds), len(settings.hidden_units) + 1
+        num_steps, num_environments, num_samples = settings.num_steps, settings.num_environments, settings.num_samples
 
         def learner(num_outputs: int, first_number: int) -> Learner:
             sizes = (num_observations, *settings.hidden_units, num_outputs)
-            network = make_mlp(
-                sizes, learner_settings, seeds, scheme="lecun", first_number=first_number, few_examples=False
-            )
-            return Learner(network, None, learner_settings)
+            network = make_mlp(sizes, learner_settings, seeds, scheme="lecun", first_number=first_number)
+            return make_learner(network, None, learner_settings)
 
         self.policy = learner(num_actions, first_number=0)
         self.value = learner(1, first_number=num_layers)
         self.log_std = xp.full((num_runs, num_actions), settings.initial_log_std, self.dtype)
-        self.log_std_optimizer = make_optimizer(self.log_std, learner_settings, [num_actions])
-
-        def zeros(*shape: int, dtype: str = self.dtype) -> Array:
-            return xp.zeros(shape, dtype)
-
-        num_steps, num_environments = settings.num_steps, settings.num_environments
-        steps = (num_steps, num_runs, num_environments)
-        self.rollout = {
-            "observations": zeros(num_steps, num_runs, num_observations, num_environments),
-            "actions": zeros(num_steps, num_runs, num_actions, num_environments),
-            "log_probabilities": zeros(*steps),
-            "rewards": zeros(*steps),
-            "terminated": zeros(*steps, dtype="bool"),
-            "timed_out": zeros(*steps, dtype="bool"),
-            "last_observations": zeros(num_steps, num_runs, num_observations, num_environments),
+        self.log_std_optimizer = learner_settings.optimizer.bind(self.log_std, [num_actions])
+        features = {"observations": num_observations, "actions": num_actions, "last_observations": num_observations}
+        self.rollout = {}
+        for name in ROLLOUT:
+            shape = (num_steps, num_runs, *([features[name]] if name in features else []), num_environments)
+            self.rollout[name] = xp.zeros(shape, bool if name in ("terminated", "timed_out") else self.dtype)
+        self.samples = {
+            name: xp.zeros((num_runs, num_samples, *([features[name]] if name in features else [])), self.dtype)
+            for name in ("observations", "actions", "log_probabilities", "advantages", "targets")
         }
-        # A row of a sample: observation, action, log-probability, advantage, value target.
-        self.samples = zeros(num_runs, settings.num_samples, num_observations + num_actions + 3)
-        self.parameters_before = xp.zeros_like(self.policy.network.parameters)  # when the last update began
         self.num_stored = 0  # steps of the rollout
         self.epochs_left = 0  # of the update that is under way
         self.epochs_done = 0  # since the start
         size = num_runs * num_actions * num_environments
-        self.noise = draws.Ahead(self.draw_noise, max(1, _NORMALS_AT_A_TIME // size))
+        self.noise = draws.PrefetchedDraws(self.draw_noise, max(1, _NORMALS_AT_A_TIME // size))
 
     def draw_noise(self, steps: np.ndarray) -> Array:
         """The noise of actions at steps (T, 1), (T, R, A, N)."""
@@ -198,7 +201,7 @@ class PPO:
 
     def mean_actions(self, observations: Array) -> Array:
         """The policy without its noise, (R, A, N)."""
-        self._check("observations", observations, self.num_observations)
+        check_shape("observations", observations, self.rollout["observations"].shape[1:])
         return self.policy.network.forward(observations)[-1]
 
     @property
@@ -206,16 +209,7 @@ class PPO:
         """Whether the rollout is complete, so that `learn` may begin."""
         return self.num_stored == self.settings.num_steps
 
-    def store(
-        self,
-        observations: Array,
-        actions: Array,
-        log_probabilities: Array,
-        rewards: Array,
-        terminated: Array,
-        timed_out: Array,
-        last_observations: Array,
-    ) -> None:
+    def store(self, **step: Array) -> None:
         """Append a step of all environments to the rollout.
 
         observations                      (R, I, N)   on which the actions (R, A, N) were taken
@@ -223,27 +217,17 @@ class PPO:
         terminated, timed_out             (R, N)      of bool: failed, or stopped by a time limit
         last_observations                 (R, I, N)   to which the actions led, before any reset
 
-        Raises ValueError for other shapes, or where `learn` should have come first.
+        Raises ValueError for other names or shapes, or if `learn` should have come first.
         """
         if self.is_full or self.epochs_left:
             raise ValueError("The rollout is full; learn before storing further steps.")
-        self._check("observations", observations, self.num_observations)
-        self._check("actions", actions, self.num_actions)
-        self._check("log_probabilities", log_probabilities)
-        self._check("rewards", rewards)
-        self._check("terminated", terminated)
-        self._check("timed_out", timed_out)
-        self._check("last_observations", last_observations, self.num_observations)
-        step = (observations, actions, log_probabilities, rewards, terminated, timed_out, last_observations)
-        for stored, array in zip(self.rollout.values(), step):
-            stored[self.num_stored] = array
+        if step.keys() != self.rollout.keys():
+            raise ValueError(f"A step needs {', '.join(self.rollout)}, not {', '.join(step)}.")
+        for name, array in step.items():
+            check_shape(name, array, self.rollout[name].shape[1:])
+        for name, array in step.items():
+            self.rollout[name][self.num_stored] = array
         self.num_stored += 1
-
-    def _check(self, name: str, array: Array, *features: int) -> None:
-        expected = (len(self.seeds), *features, self.settings.num_environments)
-        if array.shape != expected:
-            letters = "R, n, N" if features else "R, N"
-            raise ValueError(f"{name} must have the shape ({letters}), here {expected}, not {array.shape}.")
 
     # --- learning
 
@@ -272,29 +256,27 @@ class PPO:
             settings.lambda_,
             settings.time_outs,
         )  # (T, R, N)
-        advantage = self.by_run(advantages)[..., 0]  # (R, M)
-        parts = (
-            self.by_run(rollout["observations"]),
-            self.by_run(rollout["actions"]),
-            self.by_run(rollout["log_probabilities"]),
-            normalized(advantage)[..., None],
-            self.by_run(advantages + values),
-        )
-        for columns, part in zip(self.columns(), parts):
-            self.samples[..., columns] = part
-        self.parameters_before[...] = self.policy.network.parameters
+        made = {
+            "observations": rollout["observations"],
+            "actions": rollout["actions"],
+            "log_probabilities": rollout["log_probabilities"],
+            "advantages": advantages,
+            "targets": advantages + values,
+        }
+        for name, array in made.items():
+            self.samples[name][...] = self.by_run(array)
+        self.samples["advantages"][...] = normalized(self.samples["advantages"])
         self.num_stored = 0
         self.epochs_left = settings.num_epochs
 
     def by_run(self, array: Array) -> Array:
-        """Steps (T, R, n, N) or (T, R, N) as samples of each run, (R, M, n) or (R, M, 1); environments run fastest.
+        """Steps (T, R, n, N) or (T, R, N) as samples of each run, (R, M, n) or (R, M); environments run fastest.
 
-        Contiguous, so that sums over samples have one order, however many runs there are.
+        Contiguous, so that the order of sums over samples does not depend on the number of runs.
         """
-        if array.ndim == 3:
-            array = array[:, :, None]
-        by_run = xp.ascontiguousarray(xp.transpose(array, (1, 0, 3, 2)))  # (R, T, N, n)
-        return by_run.reshape(len(self.seeds), -1, array.shape[2])
+        order = (1, 0, 2) if array.ndim == 3 else (1, 0, 3, 2)
+        by_run = xp.ascontiguousarray(xp.transpose(array, order))  # (R, T, N) or (R, T, N, n)
+        return by_run.reshape(len(self.seeds), -1, *by_run.shape[3:])
 
     def values_of(self, observations: Array) -> Array:
         """What the value network says of observations (T, R, I, N): (T, R, N), a mini-batch at a time."""
@@ -310,11 +292,6 @@ class PPO:
         )  # (R, 1, M)
         return xp.moveaxis(values.reshape(num_runs, num_steps, num_environments), 0, 1)
 
-    def columns(self) -> list[slice]:
-        """Where in a row of `samples` observation, action, log-probability, advantage and value target stand."""
-        lengths = (self.num_observations, self.num_actions, 1, 1, 1)
-        return [slice(*bounds) for bounds in pairwise(np.cumsum((0, *lengths)).tolist())]
-
     def learn_epoch(self) -> None:
         """Learn once from every sample of the rollout, each run in an order of its own.
 
@@ -322,30 +299,26 @@ class PPO:
         """
         if not self.epochs_left:
             raise ValueError("No update is under way; call begin_update first.")
-        for batch in self.mini_batches():
-            self.learn_mini_batch(*batch)
+        num_samples, size = self.settings.num_samples, self.settings.mini_batch_size
+        order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.epochs_done)  # (R, M)
+        runs = xp.arange(len(self.seeds))[:, None]
+        for start in range(0, num_samples, size):
+            indices = order[:, start : start + size]  # (R, B)
+            batch = {name: rows[runs, indices] for name, rows in self.samples.items()}  # (R, B, n) or (R, B)
+            for name in ("observations", "actions"):
+                batch[name] = xp.ascontiguousarray(batch[name].swapaxes(-1, -2))  # (R, n, B)
+            self.learn_mini_batch(**batch)
         self.epochs_done += 1
         self.epochs_left -= 1
 
-    def mini_batches(self) -> Iterator[tuple[Array, ...]]:
-        """Observations (R, I, B), actions (R, A, B), log-probabilities, advantages and value targets (R, B)."""
-        num_samples, size = self.settings.num_samples, self.settings.mini_batch_size
-        order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.epochs_done)  # (R, M)
-        first_rows = num_samples * xp.arange(len(self.seeds))[:, None]
-        rows = self.samples.reshape(-1, self.samples.shape[-1])[order + first_rows]  # (R, M, K)
-        for start in range(0, num_samples, size):
-            batch = xp.ascontiguousarray(rows[:, start : start + size].swapaxes(-1, -2))  # (R, K, B)
-            observations, actions, *others = (batch[:, columns] for columns in self.columns())
-            yield observations, actions, *(other[:, 0] for other in others)
-
     def learn_mini_batch(
-        self, observations: Array, actions: Array, old_log_probabilities: Array, advantages: Array, targets: Array
+        self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
-        """One step of policy and log_std, and one of the value network."""
+        """One step of policy and log_std, and one of the value network, on samples (R, n, B) or (R, B)."""
         settings = self.settings
         values = self.policy.forward(observations)
         _, mean_gradient, log_std_gradient = policy_loss(
-            values[-1], self.log_std, actions, old_log_probabilities, advantages, settings.clip
+            values[-1], self.log_std, actions, log_probabilities, advantages, settings.clip
         )
         self.policy.learn(values, mean_gradient)
         self.log_std_optimizer.step(self.log_std, log_std_gradient)
@@ -353,51 +326,38 @@ class PPO:
         _, value_gradient = value_loss(values[-1], targets, settings.value_weight)
         self.value.learn(values, value_gradient)
 
-    def policy_weight_change(self) -> Array:
-        """Sum over the policy's weights, without biases, of |now - when the last update began|, (R,)."""
-        network = self.policy.network
-        before = network.views(self.parameters_before)
-        changes = (abs(layer.weight - before[layer.index]["weight"]) for layer in network.dense_layers)
-        return sum(change.sum(axis=(-1, -2)) for change in changes)
-
-    # --- going on after a stop, and beginning anew
+    # --- state
 
     def arrays(self) -> dict[str, Array]:
         """Every array that PPO itself carries from call to call, by name."""
-        of_optimizer = {f"log_std.{name}": array for name, array in self.log_std_optimizer.state.items()}
         return {
             "log_std": self.log_std,
-            **of_optimizer,
-            "parameters_before": self.parameters_before,
-            "samples": self.samples,
-            **self.rollout,
+            **states.prefixed("log_std_optimizer", self.log_std_optimizer.state),
+            **states.prefixed("samples", self.samples),
+            **states.prefixed("rollout", self.rollout),
         }
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of all that `restore` needs, on the host; at any moment."""
-        state = {name: to_host(array).copy() for name, array in self.arrays().items()}
-        for network, learner in (("policy", self.policy), ("value", self.value)):
-            state.update({f"{network}.{name}": array for name, array in learner.state().items()})
-        for name in ("num_stored", "epochs_left", "epochs_done"):
-            state[name] = np.array(getattr(self, name))
-        return state
+        return {
+            **states.copied(self.arrays()),
+            **states.prefixed("policy", self.policy.state()),
+            **states.prefixed("value", self.value.state()),
+            **{name: np.array(getattr(self, name)) for name in COUNTERS},
+        }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken. Raises KeyError or ValueError where it does not fit."""
-        for name, array in self.arrays().items():
-            if state[name].shape != array.shape:
-                raise ValueError(f"{name} has the shape {state[name].shape}, not {array.shape}")
-            array[...] = xp.asarray(state[name])
-        for network, learner in (("policy", self.policy), ("value", self.value)):
-            start = f"{network}."
-            learner.restore({name.removeprefix(start): state[name] for name in state if name.startswith(start)})
-        for name in ("num_stored", "epochs_left", "epochs_done"):
+        """Continue where `state` was taken. Raises KeyError or ValueError if it does not fit."""
+        states.restore(self.arrays(), state)
+        self.policy.restore(states.part("policy", state))
+        self.value.restore(states.part("value", state))
+        for name in COUNTERS:
             setattr(self, name, int(state[name]))
 
-    def begin_anew(self, draw: int) -> None:
-        """Forget everything: new networks, others for another `draw` > 0, no moments, an empty rollout."""
-        self.policy.begin_anew(draw)
-        self.value.begin_anew(draw)
+    def reset(self, draw: int) -> None:
+        """New networks, different ones for each `draw` > 0, no optimizer state, and an empty rollout."""
+        self.policy.reset("network", draw)
+        self.value.reset("network", draw)
         self.log_std[...] = self.settings.initial_log_std
         for array in self.log_std_optimizer.state.values():
             array[...] = 0

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from minilop.verify.case import Case
+from minilop.verify.reference.settings import learner_settings, missing_in_library
 
 PACKAGE = Path(__file__).parents[1]
 OTHER = "docs/verify.md"
+REFERENCE = "minilop/verify/reference/continual_backprop.py"
 FOLDERS = ("optimizers", "plasticity", "prediction", "reinforcement")
 OF_PHASE = {
     "forward": "networks.py",
@@ -38,7 +40,8 @@ OF_FUNCTION = {
 def page_of(case: Case, name: str) -> str:
     """The file of minilop for a quantity ("<phase>/<quantity>/<layer>"); docs/verify.md where there is none.
 
-    A suite that has the name of a file is explained there, but for the phases that all learners share.
+    A suite that has the name of a file is explained there, except for the phases that all learners share, and for
+    conventions that only the kit has.
     """
     if case.kind == "function":
         page = OF_FUNCTION.get(str(case.settings["function"]))
@@ -51,6 +54,8 @@ def page_of(case: Case, name: str) -> str:
         return f"minilop/{OF_PHASE[phase]}"
     if case.kind == "learner" and phase == "optimizer":
         return f"minilop/optimizers/{case.settings.get('optimizer', 'sgd')}.py"
+    if case.kind == "learner" and missing_in_library(learner_settings(case)):
+        return REFERENCE
     for folder in FOLDERS:
         if (PACKAGE / folder / f"{case.suite}.py").exists():
             return f"minilop/{folder}/{case.suite}.py"

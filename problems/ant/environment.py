@@ -191,11 +191,11 @@ class AntEnvironments(Environments):
         super().__init__(settings, seeds, dtype)
         self.num_draws = 0
         num_environments, steps_at_a_time = self.shape[1], max(1, _ANTS_AT_A_TIME // (self.shape[0] * self.shape[1]))
-        self.draw_places = draws.Ahead(
+        self.draw_places = draws.PrefetchedDraws(
             lambda steps: draws.uniform(self.seeds, "ant positions", (15, num_environments), step=steps, dtype=dtype),
             steps_at_a_time,
         )
-        self.draw_velocities = draws.Ahead(
+        self.draw_velocities = draws.PrefetchedDraws(
             lambda steps: draws.normal(self.seeds, "ant velocities", (14, num_environments), step=steps, dtype=dtype),
             steps_at_a_time,
         )

@@ -27,13 +27,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from minilop import backend, diagnostics, draws
+from minilop import state as states
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
-from minilop.learner import LearnerSettings
+from minilop.learner_settings import LearnerSettings
 from minilop.reinforcement import PPO, PPOSettings
 from problems.ant.environment import AntEnvironments, AntSettings, Environments, Step
 from problems.ant.mujoco_ants import STEP_SECONDS, MuJoCoAnts, MuJoCoSettings
-from problems.curves import named, part
 
 Simulator = Literal["minilop", "mujoco"]
 ChangeAt = Literal["reset", "at_once"]
@@ -134,20 +134,19 @@ class AntRuns:
         self.settings = settings
         self.seeds = np.asarray(seeds)
         self.num_runs = len(seeds)
-        self.begins_anew = learner_settings.begin_anew == "network"
-        if learner_settings.begin_anew not in ("nothing", "network"):
-            raise ValueError(
-                f"begin_anew={learner_settings.begin_anew} is not for PPO, which has two networks; choose network"
-            )
-        if self.begins_anew and not settings.change_period:
-            raise ValueError("begin_anew=network is for floors that change; set change_period, or begin_anew=nothing")
+        self.resets = learner_settings.reset == "network"
+        if learner_settings.reset not in ("nothing", "network"):
+            raise ValueError(f"reset={learner_settings.reset} is not for PPO, which has two networks; choose network")
+        if self.resets and not settings.change_period:
+            raise ValueError("reset=network is for floors that change; set change_period, or reset=nothing")
         self.frictions = frictions(settings, self.seeds)
         self.ants = make_ants(settings, seeds, learner_settings.dtype)
         self.ppo = PPO(settings, learner_settings, self.ants.num_observations, self.ants.num_actions, seeds)
+        self.parameters_before = xp.zeros_like(self.ppo.policy.network.parameters)  # when the last update began
         self.ants.set_friction(self.frictions[:, :1], at_once=True)
         self.observations = self.ants.reset()  # (R, I, N)
         self.time = 0  # steps of each environment
-        self.network_segment = 0  # in which the networks began, for the learner that begins anew
+        self.network_segment = 0  # in which the networks began, for the learner that is reset
         self.bins_looked_at = 0
         self.diverged_at = np.full(self.num_runs, -1)
         shape = (settings.steps_in_all // settings.bin_size, self.num_runs)
@@ -194,25 +193,25 @@ class AntRuns:
         backend.synchronize()  # so that progress does not run ahead of the device
 
     def act(self) -> None:
-        """One step of all environments; before it friction changes where it is time, and who begins anew does so."""
+        """One step of all environments; before it friction changes where it is time, and a learner that is reset then is."""
         settings, ppo = self.settings, self.ppo
         if self.steps and settings.change_period and self.steps % settings.change_period == 0:
             self.ants.set_friction(
                 self.frictions[:, self.segment : self.segment + 1], at_once=settings.change_at == "at_once"
             )
-        if self.begins_anew and self.segment > self.network_segment and not ppo.num_stored:
+        if self.resets and self.segment > self.network_segment and not ppo.num_stored:
             self.network_segment = self.segment
-            ppo.begin_anew(self.segment)
+            ppo.reset(self.segment)
         actions, log_probabilities = ppo.act(self.observations, self.time)
         step = self.ants.step(actions)
         ppo.store(
-            self.observations,
-            actions,
-            log_probabilities,
-            step.rewards,
-            step.terminated,
-            step.timed_out,
-            step.last_observations,
+            observations=self.observations,
+            actions=actions,
+            log_probabilities=log_probabilities,
+            rewards=step.rewards,
+            terminated=step.terminated,
+            timed_out=step.timed_out,
+            last_observations=step.last_observations,
         )
         self.add(step)
         self.observations = step.observations
@@ -237,6 +236,7 @@ class AntRuns:
     def begin_update(self) -> None:
         """A look at the network that has acted; then advantages."""
         self.look()
+        self.parameters_before[...] = self.ppo.policy.network.parameters
         self.ppo.begin_update()
 
     def look(self) -> None:
@@ -249,11 +249,18 @@ class AntRuns:
     def end_update(self) -> None:
         """How much the policy has changed; a run whose parameters are not all finite has diverged."""
         place = (self.steps - 1) // self.settings.bin_size
-        change = self.ppo.policy_weight_change()
+        change = self.policy_weight_change()
         self.set_looks(place, {"weight_change": xp.fmax(self.looks["weight_change"][place], change)})
         parameters = (self.ppo.policy.network.parameters, self.ppo.value.network.parameters, self.ppo.log_std)
         finite = np.all([to_host(xp.isfinite(each).all(axis=-1)) for each in parameters], axis=0)
         self.diverged_at[(self.diverged_at < 0) & ~finite] = place
+
+    def policy_weight_change(self) -> Array:
+        """Sum over the policy's weights, without biases, of |now - when the last update began|, (R,)."""
+        network = self.ppo.policy.network
+        before = network.views(self.parameters_before)
+        changes = (abs(layer.weight - before[layer.index]["weight"]) for layer in network.dense_layers)
+        return sum(change.sum(axis=(-1, -2)) for change in changes)
 
     def set_looks(self, place: int, values: Mapping[str, Array]) -> None:
         for name, value in values.items():
@@ -307,10 +314,11 @@ class AntRuns:
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on bit for bit."""
         return {
-            **named(self.ppo.state(), "ppo"),
-            **named(self.ants.state(), "ants"),
-            **named({name: to_host(array) for name, array in self.sums.items()}, "sums"),
-            **named({name: to_host(array) for name, array in self.looks.items()}, "looks"),
+            **states.prefixed("ppo", self.ppo.state()),
+            **states.prefixed("ants", self.ants.state()),
+            **states.prefixed("sums", states.copied(self.sums)),
+            **states.prefixed("looks", states.copied(self.looks)),
+            "parameters_before": to_host(self.parameters_before).copy(),
             "observations": to_host(self.observations).copy(),
             "position": np.array([self.time, self.network_segment, self.bins_looked_at]),
             "diverged_at": self.diverged_at.copy(),
@@ -318,10 +326,11 @@ class AntRuns:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
-        self.ppo.restore(part(state, "ppo"))
-        self.ants.restore(part(state, "ants"))
-        self.sums = {name: xp.asarray(array) for name, array in part(state, "sums").items()}
-        self.looks = {name: xp.asarray(array) for name, array in part(state, "looks").items()}
+        self.ppo.restore(states.part("ppo", state))
+        self.ants.restore(states.part("ants", state))
+        self.sums = {name: xp.asarray(array) for name, array in states.part("sums", state).items()}
+        self.looks = {name: xp.asarray(array) for name, array in states.part("looks", state).items()}
+        self.parameters_before = xp.asarray(state["parameters_before"])
         self.observations = xp.asarray(state["observations"])
         self.time, self.network_segment, self.bins_looked_at = state["position"].tolist()
         self.diverged_at = state["diverged_at"].copy()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from minilop.plasticity.continual_backprop import PAPER
 from minilop.verify.catalogue.description import Description
 from minilop.verify.catalogue.gradient_descent import ADAM, SGD, learner
 from minilop.verify.catalogue.sizes import CONVNET, MLP, RESNET, SMALL, mlp
@@ -86,7 +85,7 @@ CONVENTIONS = [
     case(
         "paper",
         "The paper's Algorithm 1 to the letter: no bias correction, and one unit whenever more than one is due.",
-        dict(PAPER),
+        {"utility": "contribution", "outgoing": "sum", "bias_correction": False, "rounding": "single"},
         2343,
     ),
     case("chance", "One unit with the probability of what is due.", {"rounding": "chance"}, 748),

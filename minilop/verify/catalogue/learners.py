@@ -20,8 +20,8 @@ from minilop.verify.case import Arrays, Case
 from minilop.verify.catalogue import continual_backprop, gradient_descent, redo, step_sizes
 from minilop.verify.catalogue.examples import normals
 from minilop.verify.catalogue.flags import FLAGS
-from minilop.verify.reference.learners import learner_settings
 from minilop.verify.reference.networks import make_network, named, of_one_run, shapes_of_examples
+from minilop.verify.reference.settings import learner_settings
 
 FAMILIES = (gradient_descent, continual_backprop, redo, step_sizes)
 DESCRIPTIONS = [

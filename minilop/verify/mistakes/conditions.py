@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from minilop.plasticity.utility import CENTRED
 from minilop.verify.case import Case
 from minilop.verify.mistakes.mistake import Mistake
+from minilop.verify.reference.continual_backprop import CENTRED
 
 
 def mistake(name: str, page: str, make: Callable[[], Any], applies: Callable[[Case], bool], says: str) -> Mistake:

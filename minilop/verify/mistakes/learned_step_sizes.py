@@ -14,7 +14,7 @@ class MetaTraceFirst(Mistaken):
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         optimizer, gradients = self.optimizer, self.network.gradients
-        traces, step_sizes = optimizer.state["traces"], optimizer.step_sizes
+        traces, step_sizes = optimizer.state["traces"], optimizer.present_step_sizes
         change = direction(optimizer.base, gradients, optimizer.base_state)
         change = -step_sizes * (change + optimizer.weight_decay * self.network.parameters)
         self.network.parameters += change
@@ -42,7 +42,9 @@ class MetaDecayCoupled(Mistaken):
 class MetaTraceNotDecayed(Mistaken):
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         optimizer = self.optimizer
-        optimizer.state["traces"][...] /= 1 - optimizer.weight_decay * optimizer.step_sizes  # `step` multiplies by it
+        optimizer.state["traces"][...] /= (
+            1 - optimizer.weight_decay * optimizer.present_step_sizes
+        )  # `step` multiplies by it
         optimizer.step(self.network.parameters, self.network.gradients)
 
 

@@ -27,7 +27,8 @@ from minilop.verify.reference.learners import LearnerReference
 
 CONTINUAL_BACKPROP = "minilop/plasticity/continual_backprop.py"
 UTILITY = "minilop/plasticity/utility.py"
-BUDGET = "minilop/plasticity/budget.py"
+NUM_TO_REPLACE = "minilop/plasticity/num_to_replace.py"
+REFERENCE = "minilop/verify/reference/continual_backprop.py"  # what only the kit has
 UNITS = "minilop/plasticity/units.py"
 REDO = "minilop/plasticity/redo.py"
 INITIALIZATION = "minilop/initialization.py"
@@ -111,7 +112,7 @@ JUDGING = [
     ),
     mistake(
         "lifetime_activity_counted",
-        CONTINUAL_BACKPROP,
+        REFERENCE,
         partial(LearnerReference, {"utility": "contribution"}),
         both(replaces, has(average="lifetime_activity", utility="weight")),
         "Units are ranked by their outgoing weights times the lifetime activity; this case asks for the weights alone.",
@@ -132,14 +133,14 @@ JUDGING = [
     ),
     mistake(
         "centre_is_previous_mean",
-        UTILITY,
+        REFERENCE,
         partial(LearnerReference, {"centre": "previous"}),
         both(replaces, has(centre="updated")),
         "Features are centred on the running mean from before this mini-batch; this case asks for the updated one.",
     ),
     mistake(
         "centre_is_updated_mean",
-        UTILITY,
+        REFERENCE,
         partial(LearnerReference, {"centre": "updated"}),
         both(replaces, has(centre="previous")),
         "Features are centred on the updated running mean; this case asks for the one from before this mini-batch.",
@@ -167,7 +168,7 @@ JUDGING = [
     ),
     mistake(
         "shortcuts_ignored",
-        CONTINUAL_BACKPROP,
+        REFERENCE,
         partial(LearnerReference, {"shortcuts": "ignored"}),
         both(replaces, has(shortcuts="cut")),
         "Weights that shortcuts lead to are ignored; this case asks for them to count in the utility and to be set to 0.",
@@ -176,28 +177,28 @@ JUDGING = [
 BUDGETS = [
     mistake(
         "budget_counts_immature",
-        BUDGET,
+        NUM_TO_REPLACE,
         partial(LearnerReference, rule=utility_and_budget.BudgetCountsImmature),
         replaces,
         "What is due grows by replacement_rate times the number of all units, from the first step on; immature ones must not count.",
     ),
     mistake(
         "budget_counts_all_units",
-        BUDGET,
+        NUM_TO_REPLACE,
         partial(LearnerReference, {"rate_counts": "all"}),
         both(replaces, has(rate_counts="eligible")),
         "As soon as one unit is mature, all count in what is due; this case counts the mature ones alone.",
     ),
     mistake(
         "budget_counts_eligible_units",
-        BUDGET,
+        NUM_TO_REPLACE,
         partial(LearnerReference, {"rate_counts": "eligible"}),
         both(replaces, has(rate_counts="all")),
         "Mature units alone count in what is due; this case counts all as soon as one is mature.",
     ),
     mistake(
         "budget_reset_to_zero",
-        BUDGET,
+        NUM_TO_REPLACE,
         partial(LearnerReference, rule=utility_and_budget.BudgetResetToZero),
         accumulates,
         "A replacement sets what is due to 0; it must subtract the number of units replaced, so that the fraction is carried over.",
@@ -227,7 +228,7 @@ WHAT_IS_KEPT = [
     ),
     mistake(
         "consumers_bias_kept",
-        CONTINUAL_BACKPROP,
+        REFERENCE,
         replacing(replacement.ConsumersBiasKept),
         both(replaces, uses("transfer_bias")),
         "Consumers of a replaced unit keep their biases; its mean feature times its weight must be added to each.",

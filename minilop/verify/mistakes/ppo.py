@@ -75,7 +75,7 @@ class OldProbabilitiesComputedAnew(RecordedPPO):
     ) -> None:
         mean = self.policy.network.forward(observations.swapaxes(-1, -2))[-1]
         z = standardized(actions.swapaxes(-1, -2), mean, self.log_std)
-        log_probabilities[...] = log_probability(z, self.log_std)[..., None]
+        log_probabilities[...] = log_probability(z, self.log_std)
 
 
 class OtherAdvantages(RecordedPPO, ABC):
@@ -86,7 +86,7 @@ class OtherAdvantages(RecordedPPO, ABC):
     ) -> None:
         values = self.values_of(self.rollout["observations"])
         found = self.advantages(values, self.values_of(self.rollout["last_observations"]))
-        advantages[...] = normalized(self.by_run(found)[..., 0])[..., None]
+        advantages[...] = normalized(self.by_run(found))
         targets[...] = self.by_run(found + values)
 
     @abstractmethod

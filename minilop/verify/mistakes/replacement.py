@@ -56,7 +56,7 @@ def replacing(part: type[Replacing]) -> Callable[[], LearnerReference]:
 
 class OutgoingWeightsKept(Replacing):
     def kept(self, layer: HiddenLayer) -> list[Array]:
-        return [reader.weight for reader in layer.readers(shortcuts=True)]
+        return [consumer.weight for consumer in (layer.outgoing, *layer.shortcut_consumers)]
 
 
 class IncomingBiasKept(Replacing):
@@ -121,7 +121,7 @@ class AgeKept(StateOfUnitsKept):
     def step(self, values: list[Array], step: int) -> None:
         """Who is eligible follows from the ages; the budget's own count would have a replaced unit protected."""
         for state, budget in zip(self.state, self.budgets):
-            budget.restore(budget.total, to_host(state["age"]), step)
+            budget.restore(budget.units_to_replace, to_host(state["age"]), step)
         super().step(values, step)
 
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from minilop.backend import Array, xp
+from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
 from minilop.verify.case import Arrays, Case
 from minilop.verify.reference.learners import LearnerReference
 from minilop.verify.reference.networks import named
@@ -161,8 +162,7 @@ class AdamUncorrected(OtherAdam):
 
 
 class OtherNoise(Mistaken):
-    def perturb(self) -> None:
-        rule: Any = self.learner.shrink_and_perturb
+    def perturb(self, rule: ShrinkAndPerturb) -> None:
         self.network.parameters += self.scaled(rule.perturb_scale, rule.noise(self.learner.num_steps))
 
     def scaled(self, scale: float, noise: Array) -> Array:
@@ -182,8 +182,9 @@ class NoiseAsVariance(OtherNoise):
 
 class NoiseBeforeUpdate(Mistaken):
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
-        super().perturb()
+        if self.shrink_and_perturb:
+            super().perturb(self.shrink_and_perturb)
         super().update(values, output_gradients)
 
-    def perturb(self) -> None:
+    def perturb(self, rule: ShrinkAndPerturb) -> None:
         """It has been done."""

@@ -7,9 +7,9 @@ import numpy as np
 
 from minilop.backend import Array, xp
 from minilop.networks import HiddenLayer
-from minilop.plasticity.budget import ReplacementBudget
 from minilop.plasticity.units import batch_mean, repeat, unit_mean
 from minilop.verify.case import Arrays, Case
+from minilop.verify.reference.continual_backprop import ReplacementBudget
 from minilop.verify.reference.learners import LearnerReference
 from minilop.verify.reference.rules import RecordedContinualBackprop, RecordedReDo
 
@@ -32,9 +32,9 @@ class ChangedSettings(LearnerReference):
 class OtherActivity(RecordedContinualBackprop):
     """The contribution with something else in place of the mean of |h|."""
 
-    def measure(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
+    def utility_of(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
         eta, before = self.settings.decay_rate, state["utility"].copy()
-        super().measure(state, features, incoming, outgoing)
+        super().utility_of(state, features, incoming, outgoing)
         worth = unit_mean(outgoing * self.activity(features), before.shape[-1])
         state["utility"][...] = eta * before + (1 - eta) * worth
         return state["utility"]
@@ -61,13 +61,13 @@ class SignedOutgoingWeights(RecordedContinualBackprop):
         ]
 
     def divisor(self, layer: HiddenLayer) -> int:
-        return layer.num_consumers() if self.settings.outgoing == "mean" else 1
+        return self.num_consumers(layer) if self.settings.outgoing == "mean" else 1
 
 
 class CentreNotCorrected(RecordedContinualBackprop):
-    def follow_mean(self, state: dict[str, Array], features: Array) -> Array:
+    def update_mean_feature(self, state: dict[str, Array], features: Array) -> Array:
         before = state["mean_feature"].copy()
-        super().follow_mean(state, features)
+        super().update_mean_feature(state, features)
         return repeat(state["mean_feature"] if self.settings.centre == "updated" else before, features.shape[-2])
 
 
@@ -89,16 +89,16 @@ class UtilityBeforeUpdate(LearnerReference):
 
 
 class SignedReDo(RecordedReDo):
-    def step(self, values: list[Array], step: int) -> None:
+    def after_update(self, values: list[Array], gradients: Any, step: int) -> Any:
         """The size of the mean in place of the mean of the size: every example shows the mean."""
         means = [xp.broadcast_to(value.mean(axis=-1, keepdims=True), value.shape) for value in values]
-        super().step(means, step)
+        return super().after_update(means, gradients, step)
 
 
 class StrictlyBelow(RecordedReDo):
     def replace(self, layer: HiddenLayer, runs: Array, units: Array, step: int) -> None:
         activity = next(array for each, array in zip(self.network.hidden, self.activity) if each is layer)
-        threshold = self.settings.redo_threshold * activity.mean(axis=-1)
+        threshold = self.redo_threshold * activity.mean(axis=-1)
         below = xp.nonzero(activity[runs, units] < threshold[runs])[0]
         super().replace(layer, runs[below], units[below], step)
 
@@ -113,30 +113,19 @@ class OtherBudget(RecordedContinualBackprop):
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        of = self.settings
         self.budgets = [
-            self.budget_class(
-                each.seeds,
-                each.layer,
-                each.num_units,
-                of.replacement_rate,
-                of.maturity_threshold,
-                of.rate_counts,
-                of.rounding,
-            )
-            for each in self.budgets
+            self.budget_class(budget.seeds, budget.layer, budget.num_units, self.settings) for budget in self.budgets
         ]
 
 
 class CountsAll(ReplacementBudget):
     def __init__(self, *args: Any):
         super().__init__(*args)
-        self._count(np.zeros_like(self.eligible))
+        self.count(np.zeros_like(self.eligible))
 
-    def _count(self, newly_eligible: np.ndarray) -> None:
-        super()._count(newly_eligible)
-        self.due_per_step = self.replacement_rate * np.full(len(self.seeds), self.num_units)
-        self.certain = np.floor(self.due_per_step)
+    def count(self, newly_eligible: np.ndarray) -> None:
+        super().count(newly_eligible)
+        self.added_per_step = self.replacement_rate * np.full(len(self.seeds), self.num_units)
 
 
 class BudgetCountsImmature(OtherBudget):
@@ -144,11 +133,11 @@ class BudgetCountsImmature(OtherBudget):
 
 
 class ResetsToZero(ReplacementBudget):
-    def due(self, step: int) -> np.ndarray | None:
-        found = super().due(step)
-        if found is not None:
-            self.total[...] = 0
-        return found
+    def num_to_replace(self, step: int) -> np.ndarray | None:
+        number = super().num_to_replace(step)
+        if number is not None:
+            self.units_to_replace[...] = 0
+        return number
 
 
 class BudgetResetToZero(OtherBudget):

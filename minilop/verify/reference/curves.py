@@ -4,13 +4,15 @@ import numpy as np
 
 from minilop import losses
 from minilop.backend import to_host, xp
-from minilop.learner import Learner, make_mlp
+from minilop.learner import Learner
+from minilop.recipes import mlp
 from minilop.verify.case import Arrays, Case
-from minilop.verify.reference.learners import learner_settings
+from minilop.verify.reference.continual_backprop import ContinualBackprop
+from minilop.verify.reference.settings import learner_settings, optimizer_of
 
 
 class CurveReference:
-    """Plays `Learner`, all runs side by side. Other `first_seed`s give other runs; `changes` of its settings, mistakes."""
+    """Plays all runs side by side. Other `first_seed`s give other runs; `changes` of the settings make mistakes."""
 
     def __init__(self, first_seed: int = 1000, **changes: float):
         self.first_seed = first_seed
@@ -21,16 +23,23 @@ class CurveReference:
         """The mean error of each run in each bin, (runs, bins), always before the example is learned from."""
         runs, bin_size = case.sizes["runs"], case.sizes["bin_size"]
         settings = learner_settings(case, **self.changes)
-        network = make_mlp(case.sizes["layers"], settings, range(self.first_seed, self.first_seed + runs))
-        learner = Learner(network, getattr(losses, case.settings["loss"]), settings)
+        seeds = range(self.first_seed, self.first_seed + runs)
+        network = mlp(case.sizes["layers"], settings.activation, seeds, settings.dtype)
+        loss = getattr(losses, case.settings["loss"])
+        learner = Learner(network, loss, optimizer_of(settings))
+        rule = ContinualBackprop(network, settings, learner.optimizer) if settings.replacement_rate else None
         inputs = xp.asarray(case.inputs["x"].astype(case.dtype))
         targets = xp.asarray(case.inputs["y"])
         errors = xp.empty((case.steps, runs))
         for step in range(case.steps):
             x = xp.repeat(inputs[step][None, :, None], runs, axis=0)  # (R, 20, 1)
             y = xp.repeat(targets[step][None, None, None], runs, axis=0)  # (R, 1, 1)
-            _, loss = learner.step(x, y)
-            errors[step] = loss[:, 0]
+            values = learner.forward(x)
+            each_loss, output_gradient = loss(values[-1], y)
+            learner.learn(values, output_gradient)
+            if rule:
+                rule.step(values, step)
+            errors[step] = each_loss[:, 0]
         return to_host(errors).reshape(-1, bin_size, runs).mean(axis=1).T
 
     def expected_curve(self, case: Case) -> Arrays:

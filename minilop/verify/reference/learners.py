@@ -1,6 +1,9 @@
-"""Learners of networks, played phase by phase and written down in between."""
+"""Learners of networks, played phase by phase and recorded in between.
 
-import dataclasses
+Forward, backward, optimizers and Shrink & Perturb are the library's. The rules that replace units are played here, with
+the conventions of `continual_backprop.py` beside this file.
+"""
+
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -10,21 +13,15 @@ import numpy as np
 from minilop import losses
 from minilop.backend import Array, to_host, xp
 from minilop.layers import BatchNorm
-from minilop.learner import Learner, LearnerSettings
+from minilop.learner import Learner
 from minilop.optimizers import MetaOptimize
 from minilop.optimizers.metaoptimize import RATES
-from minilop.plasticity.budget import ReplacementBudget
+from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
 from minilop.verify.case import Arrays, Case
+from minilop.verify.reference.continual_backprop import ReplacementBudget
 from minilop.verify.reference.networks import make_network, named, of_one_run, running_statistics
 from minilop.verify.reference.rules import RecordedContinualBackprop, RecordedReDo
-
-SETTINGS = {each.name for each in dataclasses.fields(LearnerSettings)}
-
-
-def learner_settings(case: Case, **changes: Any) -> LearnerSettings:
-    """The settings of the learner that a case is about."""
-    given = {name: value for name, value in case.settings.items() if name in SETTINGS}
-    return LearnerSettings(**{**given, "dtype": case.dtype, **changes})
+from minilop.verify.reference.settings import learner_settings, optimizer_of, part_of
 
 
 class LearnerReference:
@@ -48,62 +45,70 @@ class LearnerReference:
         settings = learner_settings(case, **self.changes)
         self.network = make_network(case, settings)
         self.loss = getattr(losses, case.settings["loss"])
-        self.learner = Learner(self.network, self.loss, settings)
+        self.settings = settings
+        self.learner = Learner(self.network, self.loss, optimizer_of(settings))
         for name, view in named(self.network, self.network.parameters):
             view[...] = xp.asarray(parameters[name].reshape(view.shape))
         # A normalization takes away whatever bias comes before it: the gradient is 0, and what is computed is rounding.
         self.normalized = {
             layer.number for layer, after in pairwise(self.network.layers) if isinstance(after, BatchNorm)
         }
+        optimizer = self.learner.optimizer
+        self.shrink_and_perturb: ShrinkAndPerturb | None = None
         self.rule: RecordedContinualBackprop | None = None
         self.redo: RecordedReDo | None = None
-        if self.learner.continual_backprop:
-            self.rule = self.rule_class(self.network, settings, self.learner.optimizer)
+        if settings.perturb_scale:
+            self.shrink_and_perturb = ShrinkAndPerturb(settings.perturb_scale).bind(self.network, optimizer)
+        if settings.replacement_rate:
+            self.rule = self.rule_class(self.network, settings, optimizer)
             self.rule.record = self
-            self.learner.continual_backprop = self.rule
-        if self.learner.redo:
-            reset = settings.reset_optimizer_state
-            self.redo = self.redo_class(self.network, settings, reset, self.learner.optimizer)
+        if settings.redo_period:
+            self.redo = part_of(settings, self.redo_class).bind(self.network, optimizer)
             self.redo.record = self
-            self.learner.redo = self.redo
 
     def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
-        """The phases of `Learner.step`. The draws are those that minilop makes itself, from the case's seed."""
+        """The phases of `Learner.step` and the rules. minilop makes the draws itself, from the case's seed."""
         self.written: Arrays = {}
         learner, network = self.learner, self.network
         values = learner.forward(xp.asarray(x)[None])
         for layer in network.hidden:
-            self.write(f"forward/features/{layer.incoming.number}", values[layer.features], flat=False)
+            self.write(f"forward/features/{layer.incoming.number}", values[layer.feature_index], flat=False)
         self.write("forward/outputs", values[-1], flat=False)
         for name, array in running_statistics(network):
             self.write(f"forward/{name}", array)
         each_loss, output_gradient = self.loss(values[-1], xp.asarray(y)[None])
         self.write("loss/losses", each_loss)
-        output_gradients = network.backward(values, output_gradient)
-        network.fill_gradients(values, output_gradients)
+        output_gradients = learner.backward(values, output_gradient)
         if not (self.rule or self.redo):  # large files, where the optimizer's phase shows them
             self.write_gradients()
-        if learner.settings.when == "before_update":
-            learner.generate_and_test(values)
+        if self.settings.when == "before_update":
+            self.generate_and_test(values)
         self.note_signs()
         self.note_kinks(values)
         self.update(values, output_gradients)
         self.write_parameters("optimizer")
-        if learner.shrink_and_perturb:
-            self.perturb()
+        if self.shrink_and_perturb:
+            self.perturb(self.shrink_and_perturb)
             self.write_parameters("perturb", optimizer=False)
-        if learner.settings.when == "after_update":
-            learner.generate_and_test(values)
+        if self.settings.when == "after_update":
+            self.generate_and_test(values)
         learner.num_steps += 1
         return self.written
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         self.learner.update(values, output_gradients)
 
-    def perturb(self) -> None:
-        self.learner.perturb()
+    def perturb(self, rule: ShrinkAndPerturb) -> None:
+        rule.after_update([], self.network.gradients, self.learner.num_steps)
 
-    # --- writing down -------------------------------------------------------------------------------------------------
+    def generate_and_test(self, values: list[Array]) -> None:
+        """Update the utilities and replace units by the features of this step and the present weights."""
+        if self.rule:
+            self.rule.step(values, self.learner.num_steps)
+        if self.redo:
+            self.redo.after_update(values, self.network.gradients, self.learner.num_steps)
+
+    # --- recording ----------------------------------------------------------------------------------------------------
 
     def write(self, name: str, array: Array, flat: bool = True) -> None:
         """Note a quantity (1, ...)."""
@@ -164,7 +169,7 @@ class LearnerReference:
         if self.case.sizes["network"] != "mlp" or self.case.settings["activation"] != "relu":
             return
         for layer in self.network.hidden:
-            before = abs(to_host(values[layer.features - 1])[0])
+            before = abs(to_host(values[layer.feature_index - 1])[0])
             self.signs.setdefault(f"relu/{layer.incoming.number}", []).append(before)
 
     @property
@@ -182,7 +187,7 @@ class LearnerReference:
     def state(self) -> Arrays:
         """All that goes from step to step, as `set_state` wants it."""
         return {name: of_one_run(name, array) for name, array in self.state_arrays()} | {
-            f"units_to_replace/{budget.layer}": budget.total.copy() for budget in self.budgets()
+            f"units_to_replace/{budget.layer}": budget.units_to_replace.copy() for budget in self.budgets()
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -193,8 +198,8 @@ class LearnerReference:
             return
         for layer, units, budget in zip(self.network.hidden, self.rule.state, self.rule.budgets):
             units["correction"][...] = 1 - self.rule.settings.decay_rate ** units["age"]
-            due = state.get(f"units_to_replace/{layer.incoming.number}", np.zeros(1))
-            budget.restore(due.copy(), to_host(units["age"]), state["step"])
+            units_to_replace = state.get(f"units_to_replace/{layer.incoming.number}", np.zeros(1))
+            budget.restore(units_to_replace.copy(), to_host(units["age"]), state["step"])
 
     def state_arrays(self) -> Iterator[tuple[str, Array]]:
         """Arrays (1, ...) of the learner by name, as views."""
@@ -203,8 +208,10 @@ class LearnerReference:
         yield from self.optimizer_arrays()
         if self.rule:
             for layer, units in zip(self.network.hidden, self.rule.state):
-                yield from ((f"{name}/{layer.incoming.number}", units[name]) for name in self.rule.judged())
-        if self.redo and self.redo.settings.redo_scores == "period":
+                yield from (
+                    (f"{name}/{layer.incoming.number}", units[name]) for name in self.rule.recorded_statistics()
+                )
+        if self.redo and self.redo.redo_scores == "period":
             for layer, activity in zip(self.network.hidden, self.redo.activity):
                 yield f"activity/{layer.incoming.number}", activity
 
@@ -217,5 +224,5 @@ class LearnerReference:
                 yield state, array
 
     def budgets(self) -> list[ReplacementBudget]:
-        """Of the layers, where they keep what is due."""
+        """Those of the layers, if a fraction of a unit is carried over from step to step."""
         return self.rule.budgets if self.rule and self.rule.settings.rounding != "chance" else []

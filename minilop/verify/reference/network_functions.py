@@ -11,9 +11,8 @@ import numpy as np
 from minilop import diagnostics, initialization, losses
 from minilop.experiment.figures import mean_and_error
 from minilop.plasticity.redo import dormant_units
-from minilop.plasticity.units import weight_magnitudes
-from minilop.plasticity.utility import instantaneous_utility
 from minilop.verify.case import Arrays
+from minilop.verify.reference.continual_backprop import instantaneous_utility, weight_magnitudes
 from minilop.verify.reference.one_run import alone, host
 
 UTILITIES = (
@@ -59,8 +58,8 @@ def utilities(
     outgoing_weight: np.ndarray,
     outgoing: str,
 ) -> Arrays:
-    incoming_sum, _ = weight_magnitudes(alone(incoming_weight), incoming=True, outgoing=False)
-    _, outgoing_sum = weight_magnitudes(alone(outgoing_weight), incoming=False, outgoing=True)
+    incoming_sum, _ = weight_magnitudes(alone(incoming_weight))
+    _, outgoing_sum = weight_magnitudes(alone(outgoing_weight))
     incoming_mean = incoming_sum / incoming_weight.shape[-1]
     outgoing_magnitude = outgoing_sum / (len(outgoing_weight) if outgoing == "mean" else 1)
     given = alone(features), alone(mean_feature), incoming_mean, outgoing_magnitude

@@ -7,13 +7,14 @@ import numpy as np
 
 from minilop.backend import Array, to_host
 from minilop.layers import BatchNorm
-from minilop.learner import LearnerSettings, make_convnet, make_mlp
-from minilop.networks import Network, linear
+from minilop.networks import Network
+from minilop.recipes import convnet, linear, mlp
 from minilop.residual_networks import resnet
 from minilop.verify.case import Case
+from minilop.verify.reference.settings import ReferenceSettings
 
 
-def make_network(case: Case, settings: LearnerSettings) -> Network:
+def make_network(case: Case, settings: ReferenceSettings) -> Network:
     """The network that `sizes` describe, with initial parameters of the case's seed.
 
     mlp       layers: units of all layers, inputs first                      initial law "kaiming"
@@ -24,13 +25,21 @@ def make_network(case: Case, settings: LearnerSettings) -> Network:
     """
     sizes, seeds = case.sizes, [case.seed]
     if sizes["network"] == "mlp":
-        return make_mlp(sizes["layers"], settings, seeds)
+        return mlp(sizes["layers"], settings.activation, seeds, settings.dtype)
     if sizes["network"] == "linear":
         return linear(sizes["layers"][:1], sizes["layers"][-1], seeds, settings.dtype)
-    channels, height, width = sizes["input_shape"]
+    channels, height, _ = sizes["input_shape"]
     if sizes["network"] == "convnet":
-        shape, kernels = (channels, height, width), [(number, size) for number, size in sizes["kernels"]]
-        return make_convnet(shape, kernels, sizes["dense_units"], sizes["outputs"], settings, seeds)
+        return convnet(
+            seeds,
+            settings.dtype,
+            image_size=height,
+            num_channels=channels,
+            kernels=[(number, size) for number, size in sizes["kernels"]],
+            dense_units=sizes["dense_units"],
+            num_outputs=sizes["outputs"],
+            activation=settings.activation,
+        )
     return resnet(
         seeds,
         settings.dtype,

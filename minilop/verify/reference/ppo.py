@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from minilop.backend import Array, to_host, xp
-from minilop.learner import LearnerSettings
+from minilop.learner_settings import LearnerSettings
 from minilop.optimizers.optimizer import Optimizer
 from minilop.reinforcement.policies import log_probability, standardized
 from minilop.reinforcement.ppo import PPO, PPOSettings, policy_loss, value_loss
 from minilop.verify.case import Arrays, Case
-from minilop.verify.reference.learners import learner_settings, named, of_one_run
+from minilop.verify.reference.networks import named, of_one_run
+from minilop.verify.reference.settings import learner_settings, library_settings
 
 SETTINGS = {each.name for each in dataclasses.fields(PPOSettings)}
 MOMENTS = ("first_moment", "second_moment")
@@ -24,7 +25,7 @@ def ppo_arguments(case: Case) -> dict[str, Any]:
     given = {name: value for name, value in {**sizes, **case.settings}.items() if name in SETTINGS}
     return {
         "settings": PPOSettings(**given),
-        "learner_settings": learner_settings(case),
+        "learner_settings": library_settings(learner_settings(case)),
         "num_observations": sizes["num_observations"],
         "num_actions": sizes["num_actions"],
         "seeds": [case.seed],
@@ -49,12 +50,12 @@ class RecordedPPO(PPO):
     def begin_update(self) -> None:
         self.written = {}
         super().begin_update()
-        self.prepare(*(self.samples[..., columns] for columns in self.columns()))
+        self.prepare(**self.samples)
 
     def prepare(
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
-        """The samples of an update (1, M, n), just made; here they stay as they are."""
+        """The samples of an update, (1, M, n) or (1, M), just made; here they stay as they are."""
 
     def policy_loss(
         self, mean: Array, actions: Array, old_log_probabilities: Array, advantages: Array
@@ -65,13 +66,11 @@ class RecordedPPO(PPO):
         return value_loss(values, targets, self.settings.value_weight)
 
     def learn_mini_batch(
-        self, observations: Array, actions: Array, old_log_probabilities: Array, advantages: Array, targets: Array
+        self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
         values = self.policy.forward(observations)
-        self.notice_clipping(values[-1], actions, old_log_probabilities)
-        losses, mean_gradient, log_std_gradient = self.policy_loss(
-            values[-1], actions, old_log_probabilities, advantages
-        )
+        self.notice_clipping(values[-1], actions, log_probabilities)
+        losses, mean_gradient, log_std_gradient = self.policy_loss(values[-1], actions, log_probabilities, advantages)
         self.policy.learn(values, mean_gradient)
         self.log_std_optimizer.step(self.log_std, log_std_gradient)
         values = self.value.forward(observations)
@@ -118,13 +117,13 @@ class PPOReference:
         values = to_host(ppo.values_of(ppo.rollout["observations"]))[:, 0]
         next_values = to_host(ppo.values_of(ppo.rollout["last_observations"]))[:, 0]
         ppo.begin_update()
-        *_, normalized, targets = (to_host(ppo.samples[0, :, columns]) for columns in ppo.columns())
+        normalized, targets = (to_host(ppo.samples[name])[0] for name in ("advantages", "targets"))
         written = {
             "advantages/values": values,
             "advantages/next_values": next_values,
             "advantages/advantages": targets.reshape(values.shape) - values,
-            "advantages/normalized_advantages": normalized[:, 0].copy(),
-            "advantages/targets": targets[:, 0].copy(),
+            "advantages/normalized_advantages": normalized.copy(),
+            "advantages/targets": targets.copy(),
         }
         while ppo.epochs_left:
             ppo.learn_epoch()

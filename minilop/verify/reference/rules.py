@@ -1,4 +1,4 @@
-"""The rules that replace units, written down while they work. Known mistakes override them further."""
+"""The rules that replace units, recorded while they work. Known mistakes override them further."""
 
 from typing import Any
 
@@ -6,22 +6,23 @@ import numpy as np
 
 from minilop.backend import Array, to_host, xp
 from minilop.networks import HiddenLayer
-from minilop.plasticity import ContinualBackprop, ReDo
+from minilop.plasticity.redo import ReDo
+from minilop.verify.reference.continual_backprop import ContinualBackprop, ReplacementBudget
 
 
 class RecordedContinualBackprop(ContinualBackprop):
-    """Writes down what is judged, who is chosen and what replacement leaves."""
+    """Records the utilities, the chosen units, and the network and statistics after replacement."""
 
     record: Any  # the LearnerReference that it belongs to
 
-    def measure(self, state: dict[str, Array], *args: Array) -> Array:
-        """What `judge` is in the learner itself."""
-        return super().judge(state, *args)
+    def utility_of(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
+        """What `update_utility` is in the rule itself; mistakes override this method."""
+        return super().update_utility(state, features, incoming, outgoing)
 
-    def judge(self, state: dict[str, Array], *args: Array) -> Array:
-        utility = self.measure(state, *args)
+    def update_utility(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
+        utility = self.utility_of(state, features, incoming, outgoing)
         number = next(layer.incoming.number for layer, each in zip(self.network.hidden, self.state) if each is state)
-        for name in self.judged():
+        for name in self.recorded_statistics():
             self.record.write(f"age_and_utility/{name}/{number}", state[name])
         ranked_by = utility
         if self.settings.bias_correction and self.settings.average == "utility" and self.settings.utility != "random":
@@ -31,8 +32,8 @@ class RecordedContinualBackprop(ContinualBackprop):
         self.mature[number] = to_host(state["age"])[0] > self.settings.maturity_threshold
         return utility
 
-    def judged(self) -> tuple[str, ...]:
-        """Of the state of units, what is written down."""
+    def recorded_statistics(self) -> tuple[str, ...]:
+        """The names of the statistics of units that are recorded."""
         utility = () if self.settings.utility == "random" else ("utility",)
         return ("age", *utility, "mean_feature") if self.follows_mean else ("age", *utility)
 
@@ -54,14 +55,14 @@ class RecordedContinualBackprop(ContinualBackprop):
         for layer, budget in zip(self.network.hidden, self.budgets):
             number = layer.incoming.number
             if self.settings.rounding != "chance":
-                self.record.write(f"selection/units_to_replace/{number}", xp.asarray(budget.total[:, None]))
+                self.record.write(f"selection/units_to_replace/{number}", xp.asarray(budget.units_to_replace[:, None]))
             self.note_margins(number, budget, step)
         self.record.write_parameters("replacement")
         for layer, state in zip(self.network.hidden, self.state):
-            for name in self.judged():
+            for name in self.recorded_statistics():
                 self.record.write(f"replacement/{name}/{layer.incoming.number}", state[name])
 
-    def note_margins(self, number: int, budget: Any, step: int) -> None:
+    def note_margins(self, number: int, budget: ReplacementBudget, step: int) -> None:
         """How far the choices of this step were from others: of how many units, and of which."""
         replaced = self.record.replaced[number][0]
         num_mature = int(self.mature[number].sum())
@@ -69,9 +70,9 @@ class RecordedContinualBackprop(ContinualBackprop):
             counted = num_mature if self.settings.rate_counts == "eligible" else budget.num_units
             if num_mature:
                 chance = self.settings.replacement_rate * counted
-                self.record.note_margin("how_many", abs(float(budget.toss(step)[0]) - chance))
+                self.record.note_margin("how_many", abs(float(budget.uniform_number(step)[0]) - chance))
         else:
-            left = float(budget.total[0])
+            left = float(budget.units_to_replace[0])
             self.record.note_margin("how_many", min(abs(1 - left), left if replaced.any() else 1.0))
         others = self.mature[number] & ~replaced
         utility = self.ranked_by[number]
@@ -81,7 +82,7 @@ class RecordedContinualBackprop(ContinualBackprop):
 
 
 class RecordedReDo(ReDo):
-    """Writes down activities, who is dormant and what replacement leaves."""
+    """Records activities, the dormant units, and the network after replacement."""
 
     record: Any
 
@@ -91,20 +92,21 @@ class RecordedReDo(ReDo):
         activity = to_host(on_device)[0]
         self.record.write(f"age_and_utility/activity/{number}", on_device)
         self.record.replaced[number][:, to_host(units)] = True
-        gaps = abs(activity - self.settings.redo_threshold * activity.mean())
+        gaps = abs(activity - self.redo_threshold * activity.mean())
         if gaps.any():  # where all is 0, so it is in every arithmetic
             self.record.note_margin("dormant", float(gaps[gaps > 0].min() / activity.max()))
         super().replace(layer, runs, units, step)
 
-    def step(self, values: list[Array], step: int) -> None:
+    def after_update(self, values: list[Array], gradients: Any, step: int) -> Any:
         self.record.begin_selection()
-        super().step(values, step)
+        replaced = super().after_update(values, gradients, step)
         for layer, activity in zip(self.network.hidden, self.activity):
             name = f"age_and_utility/activity/{layer.incoming.number}"
             if name not in self.record.written:  # no replacements in this step
                 self.record.write(name, activity)
         self.record.write_selection()
         self.record.write_parameters("replacement")
-        if self.settings.redo_scores == "period":
+        if self.redo_scores == "period":
             for layer, activity in zip(self.network.hidden, self.activity):
                 self.record.write(f"replacement/activity/{layer.incoming.number}", activity)
+        return replaced

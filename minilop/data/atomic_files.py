@@ -9,7 +9,7 @@ from typing import BinaryIO
 HOST = platform.node()
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file that a reader finds whole or not at all, even after a power cut.
 
     Raises what `write` raises, and OSError where the folder cannot be written; an older file then stays as it was.

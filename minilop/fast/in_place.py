@@ -1,0 +1,78 @@
+"""SGD on one example that updates a dense layer without storing its gradient.
+
+It equals, but for rounding, `Dense.fill_gradients` followed by a step of `SGD` (optimizers/sgd.py) without momentum:
+
+    W <- W - alpha (d x' + lambda W)        b <- b - alpha (d + lambda b)
+
+x are the layer's inputs and d is the gradient of the loss with respect to its outputs. The plain form writes the outer
+product d x', as large as the weight, to memory and reads it again. Here the weight is updated by blocks of rows, and a
+block of the outer product is used while it is in the processor's cache.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minilop.backend import Array, blocks
+from minilop.checks import check_range
+from minilop.layers.dense import Dense
+from minilop.networks import Network
+from minilop.optimizers.optimizer import Optimizer
+
+
+def sgd_step_in_place(
+    layer: Dense, inputs: Array, output_gradient: Array, step_size: float, weight_decay: float = 0.0
+) -> None:
+    """Update weight and bias of `layer` from the gradient of one example.
+
+    inputs            (R, I, 1)   of the layer
+    output_gradient   (R, O, 1)   of the loss with respect to its outputs
+    """
+    scaled_gradient = step_size * output_gradient  # (R, O, 1)
+    inputs_row = inputs.swapaxes(-1, -2)  # (R, 1, I)
+    for rows in blocks(layer.num_outputs, layer.weight.size):
+        block = layer.weight[..., rows, :]  # a view
+        if weight_decay:
+            block *= 1 - step_size * weight_decay
+        block -= scaled_gradient[..., rows, :] * inputs_row
+    if weight_decay:
+        layer.bias *= 1 - step_size * weight_decay
+    layer.bias -= scaled_gradient
+
+
+def check_numbers(optimizer: Optimizer, *names: str) -> None:
+    """Raises ValueError for negative values, and for arrays with a value for each run."""
+    check_range(optimizer, " ".join(names), 0)
+    if not all(isinstance(getattr(optimizer, name), (int, float)) for name in names):
+        raise ValueError(f"{optimizer.name} takes numbers for all runs; choose sgd")
+
+
+def check_dense(optimizer: Optimizer, network: Network, values: list[Array]) -> None:
+    """Raises ValueError for a mini-batch of several examples, and for layers with parameters that are not dense."""
+    if values[0].shape[-1] != 1 or sum(size > 0 for size in network.layer_sizes) > len(network.dense_layers):
+        raise ValueError(f"{optimizer.name} is for networks of dense layers and one example a step; choose sgd.")
+
+
+@dataclass
+class InPlaceSGD(Optimizer):
+    """`SGD` without momentum, for networks of dense layers and one example a step. Its settings are numbers."""
+
+    step_size: float = 0.01
+    weight_decay: float = 0.0
+
+    name: ClassVar[str] = "sgd_in_place"
+    learns_from_one_example: ClassVar[bool] = True
+    forms_gradients: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_numbers(self, "step_size", "weight_decay")
+
+    def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
+        self.state = {}
+
+    def update(self, network: Network, values: list[Array], output_gradients: list[Array]) -> None:
+        check_dense(self, network, values)
+        for layer in network.dense_layers:
+            index = layer.index
+            sgd_step_in_place(layer, values[index], output_gradients[index], self.step_size, self.weight_decay)

@@ -1,0 +1,173 @@
+"""The settings of a learner: its network, optimizer and rules, each with its own hyperparameters.
+
+settings = LearnerSettings(SGD(step_size=0.01), (ContinualBackprop(replacement_rate=1e-4),))
+network = make_mlp((20, 5, 1), settings, seeds=range(30))
+learner = make_learner(network, squared_error, settings)
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self
+
+from minilop.checks import check_choices, check_range
+from minilop.fast import BufferedDense
+from minilop.initialization import Scheme
+from minilop.layers import Dense
+from minilop.layers.activation import ActivationName
+from minilop.learner import Learner, Reset
+from minilop.losses import Loss
+from minilop.networks import Network
+from minilop.optimizers import SGD
+from minilop.optimizers.optimizer import Optimizer
+from minilop.plasticity.rule import Rule
+from minilop.recipes import convnet, linear, mlp
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What a learner may choose about its network; the problem decides the sizes."""
+
+    kind: Literal["deep", "linear"] = "deep"  # the problem's own, or one without hidden units
+    activation: ActivationName = "relu"
+    dropout: float = 0.0  # probability that a feature is dropped
+    batch_norm: bool = False  # normalize before each activation; for mini-batches
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or that contradict each other."""
+        check_choices(self)
+        check_range(self, "dropout", 0, 1, below_high=True)
+        if self.kind == "linear" and (self.dropout or self.batch_norm):
+            raise ValueError("kind=linear has no hidden units to drop or normalize; choose kind=deep")
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Everything that makes a learner."""
+
+    optimizer: Optimizer = field(default_factory=SGD)
+    rules: tuple[Rule, ...] = ()
+    network: NetworkSettings = NetworkSettings()
+    reset: Reset = "nothing"  # at a new task; see Learner.reset
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or parts that do not fit each other."""
+        check_choices(self)
+        if len({rule.name for rule in self.rules}) < len(self.rules):
+            raise ValueError("A learner has at most one rule of each kind.")
+        for rule in self.rules:
+            if rule.needs_hidden_units and self.network.kind == "linear":
+                raise ValueError(f"{rule.name} acts on hidden units, and kind=linear has none; choose kind=deep")
+            rule.check_optimizer(self.optimizer)
+
+    def parts(self) -> dict[str, Any]:
+        """Optimizer, network and rules by name."""
+        return {"optimizer": self.optimizer, "network": self.network, **{rule.name: rule for rule in self.rules}}
+
+    def with_rules(self, *rules: Rule) -> Self:
+        """A copy with these rules after those it has."""
+        return replace(self, rules=(*self.rules, *rules))
+
+    def with_part(self, name: str, part: Any) -> Self:
+        """A copy in which `part` replaces the part of that name."""
+        if name in ("optimizer", "network"):
+            return replace(self, **{name: part})
+        return replace(self, rules=tuple(part if rule.name == name else rule for rule in self.rules))
+
+    def owners(self, setting: str) -> Iterator[str]:
+        """The names of the parts that have a setting of this name."""
+        return (name for name, part in self.parts().items() if setting in {each.name for each in fields(part)})
+
+    def change(self, **values: Any) -> Self:
+        """A copy with other values of settings, each named by the one part that has it: change(step_size=0.1).
+
+        Raises ValueError for a name that no part, or more than one, has.
+        """
+        changed = self
+        for setting, value in values.items():
+            if setting in ("reset", "dtype"):
+                changed = replace(changed, **{setting: value})
+                continue
+            owners = list(self.owners(setting))
+            if len(owners) != 1:
+                raise ValueError(f"{setting} belongs to {' and '.join(owners) or 'no part'} of this learner")
+            part = changed.parts()[owners[0]]
+            changed = changed.with_part(owners[0], replace(part, **{setting: value}))
+        return changed
+
+
+def make_learner(network: Network, loss: Loss | None, settings: LearnerSettings) -> Learner:
+    """The learner that `settings` ask for."""
+    return Learner(network, loss, settings.optimizer, settings.rules)
+
+
+def check_one_example(settings: LearnerSettings, batch_size: int) -> None:
+    """Raises ValueError for mini-batches if the optimizer learns from one example a step."""
+    if settings.optimizer.learns_from_one_example and batch_size > 1:
+        name = settings.optimizer.name
+        raise ValueError(f"{name} learns from one example a step; choose a batch_size of 1 or another optimizer")
+
+
+def make_mlp(
+    sizes: Sequence[int],
+    settings: LearnerSettings,
+    seeds: Sequence[int],
+    scheme: Scheme = "kaiming",
+    first_number: int = 0,
+) -> Network:
+    """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs.
+
+    first_number   the number of its first layer; a second network of the same runs counts on from the first one
+    """
+    if settings.network.batch_norm:
+        raise ValueError("batch_norm is for networks that learn from mini-batches of images; set it to false.")
+    dense_layer = BufferedDense if settings.optimizer.buffers_updates else Dense
+    if settings.network.kind == "linear":
+        return linear(sizes[:1], sizes[-1], seeds, settings.dtype, first_number, dense_layer=dense_layer)
+    return mlp(
+        sizes,
+        settings.network.activation,
+        seeds,
+        settings.dtype,
+        scheme=scheme,
+        dropout=settings.network.dropout,
+        dense_layer=dense_layer,
+        first_number=first_number,
+    )
+
+
+def make_convnet(
+    input_shape: tuple[int, int, int],
+    kernels: Sequence[tuple[int, int]],
+    dense_units: Sequence[int],
+    num_outputs: int,
+    settings: LearnerSettings,
+    seeds: Sequence[int],
+    scheme: Scheme = "default",
+) -> Network:
+    """The convolutional network that `settings` ask for, or its linear baseline from pixels to outputs.
+
+    input_shape   (C, Y, X) of square images
+    kernels       number and size of the kernels of each convolution
+
+    Raises ValueError if the images are too small for the kernels, or for an optimizer of dense layers alone.
+    """
+    if input_shape[-1] != input_shape[-2]:
+        raise ValueError(f"Images must be as high as wide, not {input_shape[-2]} x {input_shape[-1]} pixels.")
+    if not settings.optimizer.forms_gradients:
+        raise ValueError(f"{settings.optimizer.name} is for networks of dense layers; choose sgd")
+    if settings.network.kind == "linear":
+        return linear(input_shape, num_outputs, seeds, settings.dtype)
+    return convnet(
+        seeds,
+        settings.dtype,
+        image_size=input_shape[-1],
+        num_channels=input_shape[0],
+        kernels=kernels,
+        dense_units=dense_units,
+        num_outputs=num_outputs,
+        activation=settings.network.activation,
+        scheme=scheme,
+        dropout=settings.network.dropout,
+        batch_norm=settings.network.batch_norm,
+    )

@@ -1,0 +1,221 @@
+"""Generate-and-test with inheritance: the third level of a streaming learner that adapts at three levels.
+
+    weights       by back-propagated error                                          network IDBD
+    step sizes    one for each weight, learned from how its changes agree over time   network IDBD
+    units         the least useful are replaced continually; the learned step sizes decide what a new unit is connected
+                  to, and how fast each of its connections learns                   this rule
+
+    optimizer = NetworkIDBD(step_size=0.003, meta_step_size=0.03)
+    learner = Learner(network, half_squared_error, optimizer, [GenerateAndTest()])
+
+There is no buffer, no mini-batch, and no task boundary; a step costs a number of operations proportional to that of the
+weights; randomness enters only where a unit is made. After each update, in every hidden layer, inputs first, for every
+unit with feature f and outgoing weights W':
+
+    1.  a  <-  a + 1                                                            age
+        F  <-  eta F + (1 - eta) f                                              mean feature, F^ = F / (1 - eta^a)
+        u  <-  eta u + (1 - eta) |f - F^| sum_k |W'_k|                          utility, u^ = u / (1 - eta^a)
+    2.  c  <-  c + rho (number of units with a > m);  n <- floor(c), at most these;  c <- c - n
+    3.  each of the n mature units with the least u^ is replaced:
+            outgoing weights  <-  0                              so the outputs lose its contribution and nothing else
+            incoming weights  <-  0, except for K inputs, drawn with probability proportional to
+                                  ( sum over the other units with a > m of their alpha for that input )^p
+                                  which get 1/2 N(0, 1); bias 0
+            beta of each incoming weight  <-  mean beta of the other units for the same input; the bias likewise
+            beta of each outgoing weight  <-  mean beta of the same consumer for the other units
+            h, v, F, u, a  <-  0
+
+rho is `replacement_rate`, m `maturity_threshold`, eta `decay_rate`, K `num_new_inputs`, p `input_power`. The step sizes
+alpha = exp(beta) and h and v are the state of network IDBD (optimizers/network_idbd.py). An input that no unit uses has
+small step sizes everywhere, since changes of its weights seldom agree: a new unit is hardly ever connected to it and
+learns little about it. Units of high utility stay as the backbone; the young ones are the fringe that explores. Units
+replaced in the same step do not count among each other's other units. Layers take their turn from the inputs on, so a
+new unit of a later layer may be connected to one that was made just before.
+
+A construction of ours from known parts: IDBD and Autostep; the generate-and-test of Mahmood and Sutton (2013) and of
+Continual Backprop, which gives lines 1 and 2; the three levels and the word inheritance are not in them. What each part
+contributes is measured by problems/feature_tracking.py.
+
+Draws, keyed by layer, step of replacing and unit, as everywhere: "fresh weight", a normal number for each input (or
+with `new_inputs = "all"` the initial distribution), and "fresh input", a uniform number for each input: the K inputs
+with the smallest - ln(1 - u) / p_i have been drawn with probabilities p_i, one after another without replacement.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from minilop import draws
+from minilop.backend import Array, to_host, xp
+from minilop.checks import check_choices, check_range
+from minilop.networks import HiddenLayer
+from minilop.optimizers.network_idbd import NetworkIDBD
+from minilop.optimizers.optimizer import Optimizer
+from minilop.plasticity.num_to_replace import accumulate
+from minilop.plasticity.rule import Replaced, Rule
+from minilop.plasticity.units import least_useful, replace_units, reset_optimizer_state, update_average
+
+
+def update_utility(units: dict[str, Array], features: Array, outgoing_weight: Array, decay_rate: float) -> Array:
+    """Line 1 in place; returns u^ (R, H).
+
+    units             age, mean_feature, utility and correction = 1 - eta^a, the running average of ones, (R, H) each
+    features          (R, H)
+    outgoing_weight   (R, O, H)
+    """
+    units["age"] += 1
+    update_average(units["correction"], 1, decay_rate)
+    update_average(units["mean_feature"], features, decay_rate)
+    variation = abs(features - units["mean_feature"] / units["correction"])
+    update_average(units["utility"], variation * abs(outgoing_weight).sum(axis=-2), decay_rate)
+    return units["utility"] / units["correction"]
+
+
+def other_units(wanted: Array, runs: Array, units: Array) -> Array:
+    """For each replaced unit (K,), which of `wanted` (R, H) stay in its run, (K, H); if none do, all of `wanted`."""
+    stay = xp.ones_like(wanted)
+    stay[runs, units] = False
+    others = (wanted & stay)[runs]
+    return others | ~others.any(axis=-1, keepdims=True)
+
+
+def mean_over(values: Array, others: Array) -> Array:
+    """Mean of values (K, ..., H) over the units in `others` (K, H): (K, ...)."""
+    means = values.reshape(len(values), -1, others.shape[-1]) @ others.astype(values.dtype)[..., None]  # (K, n, 1)
+    number = others.sum(axis=-1, dtype=values.dtype).reshape(-1, *(1,) * (values.ndim - 2))
+    return means.reshape(values.shape[:-1]) / number
+
+
+def log_input_chances(step_sizes: Array, mature: Array, input_power: float) -> Array:
+    """Logarithms of the chances of being drawn, but for a constant: (K, I).
+
+    step_sizes   (K, H, I)   of which those of the units in `mature` (K, H) count
+    """
+    total = (mature.astype(step_sizes.dtype)[:, None] @ step_sizes)[:, 0]
+    return input_power * log_of(total)
+
+
+def draw_inputs(log_chances: Array, number: int, uniforms: Array) -> Array:
+    """`number` inputs of each new unit by their chances, from uniform numbers, both (K, I): (K, I) of bool.
+
+    Each input waits for a random time, exponential with mean 1 / chance; the first `number` to come are drawn. Times
+    are compared by their logarithms, so that no power of a small chance becomes 0.
+    """
+    log_waiting = log_of(-xp.log(1 - uniforms)) - log_chances
+    order = xp.argsort(log_waiting, axis=-1, kind="stable")
+    rank = xp.argsort(order, axis=-1, kind="stable")
+    return rank < number
+
+
+def log_of(values: Array) -> Array:
+    """The logarithm of numbers that are not negative, finite for 0 too."""
+    return xp.log(xp.maximum(values, float(xp.finfo(values.dtype).tiny)))
+
+
+@dataclass
+class GenerateAndTest(Rule):
+    """Hyperparameters; all defaults are ours. It needs the optimizer network_idbd and one example a step.
+
+    units   the state, a dictionary for each hidden layer: see `update_utility`, and c as units_to_replace (R,)
+    """
+
+    replacement_rate: float = 1e-4  # rho, a fraction of the mature units per step
+    maturity_threshold: int = 1000  # m, in steps
+    decay_rate: float = 0.99  # eta, of utility and mean feature
+    new_inputs: Literal["by_step_sizes", "uniform", "all"] = "by_step_sizes"  # what a new unit is connected to
+    num_new_inputs: int = 3  # K
+    input_power: float = 2.0  # p
+    inherit: bool = True  # False: the step sizes of a new unit start at `step_size`
+
+    name: ClassVar[str] = "generate_and_test"
+    needs_hidden_units: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range."""
+        check_choices(self)
+        check_range(self, "replacement_rate maturity_threshold input_power", 0)
+        check_range(self, "decay_rate", 0, 1, below_high=True)
+        check_range(self, "num_new_inputs", 1)
+
+    def check_optimizer(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, NetworkIDBD):
+            message = f"{self.name} inherits step sizes, and {optimizer.name} has none; choose network_idbd"
+            raise ValueError(message)  # noqa: TRY004 (like every other check of settings)
+
+    def start(self) -> None:
+        network, names = self.network, ("age", "mean_feature", "utility", "correction")
+        self.units = [
+            {name: network.zeros(layer.incoming.num_outputs) for name in names}
+            | {"units_to_replace": np.zeros(len(network.seeds))}
+            for layer in network.hidden
+        ]
+
+    def after_update(self, values: list[Array], gradients: Array, step: int) -> Replaced:
+        """Lines 1 to 3, layer by layer."""
+        return [self.step(layer, units, values, step) for layer, units in zip(self.network.hidden, self.units)]
+
+    def step(self, layer: HiddenLayer, units: dict[str, Array], values: list[Array], step: int) -> Array | None:
+        """Lines 1 to 3 for one hidden layer. Returns the replaced units as a mask (R, H), or None for none."""
+        features = values[layer.feature_index][..., 0]
+        utility = update_utility(units, features, layer.outgoing.weight, self.decay_rate)  # 1
+        eligible = units["age"] > self.maturity_threshold  # (R, H)
+        num_eligible = to_host(eligible.sum(axis=-1))  # (R,); here the host waits for the device
+        number = accumulate(units["units_to_replace"], self.replacement_rate * num_eligible, num_eligible)  # 2
+        if not number.any():
+            return None
+        self.replace(layer, units, *least_useful(utility, eligible, number), step)  # 3
+        return units["age"] == 0
+
+    def replace(
+        self, layer: HiddenLayer, units: dict[str, Array], runs: np.ndarray, replaced: Array, step: int
+    ) -> None:
+        """Make new units of those named by `runs` and `replaced` (K,), line 3."""
+        seeds = self.network.seeds[runs]
+        weight = self.fresh_weights(layer, units["age"], runs, replaced, seeds, step)
+        inherited = self.inherited_step_sizes(layer, units["age"], runs, replaced)
+        replace_units(layer, runs, replaced, seeds, step)
+        if self.new_inputs != "all":
+            layer.incoming.weight[runs, replaced] = weight
+        reset_optimizer_state(self.optimizer, self.network, layer, runs, replaced)
+        if self.inherit:
+            incoming, bias, outgoing = self.log_step_sizes(layer)
+            incoming[runs, replaced], bias[runs, replaced], outgoing[runs, :, replaced] = inherited
+        for name in ("age", "mean_feature", "utility", "correction"):
+            units[name][runs, replaced] = 0
+
+    def log_step_sizes(self, layer: HiddenLayer) -> tuple[Array, Array, Array]:
+        """Views of beta: of weights that enter the units (R, H, I), of biases (R, H), of what leaves them (R, O, H)."""
+        views = self.network.views(self.optimizer.state["log_step_sizes"])
+        incoming = views[layer.incoming.index]
+        return incoming["weight"], incoming["bias"][..., 0], views[layer.outgoing.index]["weight"]
+
+    def fresh_weights(
+        self, layer: HiddenLayer, age: Array, runs: np.ndarray, replaced: Array, seeds: np.ndarray, step: int
+    ) -> Array:
+        """Incoming weights (K, I) of new units: 0 but for a few inputs."""
+        num_inputs = layer.incoming.num_inputs
+        where = {"layer": layer.incoming.number, "step": step, "slot": replaced, "dtype": self.network.dtype}
+        if self.new_inputs == "by_step_sizes":
+            mature = other_units(age > self.maturity_threshold, runs, replaced)
+            log_chances = log_input_chances(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, self.input_power)
+        else:
+            log_chances = xp.zeros((len(replaced), num_inputs), self.network.dtype)
+        uniforms = draws.uniform(seeds, "fresh input", num_inputs, **where)
+        drawn = draw_inputs(log_chances, self.num_new_inputs, uniforms)
+        return xp.where(drawn, draws.normal(seeds, "fresh weight", num_inputs, **where) / 2, 0)
+
+    def inherited_step_sizes(
+        self, layer: HiddenLayer, age: Array, runs: np.ndarray, replaced: Array
+    ) -> tuple[Array, Array, Array]:
+        """beta of the weights that enter a new unit (K, I), of its bias (K,), and of what leaves it (K, O)."""
+        incoming, bias, outgoing = self.log_step_sizes(layer)
+        others = other_units(xp.ones_like(age, dtype=bool), runs, replaced)
+        return (
+            mean_over(incoming[runs].swapaxes(-1, -2), others),
+            mean_over(bias[runs], others),
+            mean_over(outgoing[runs], others),
+        )
+
+    def arrays(self) -> dict[str, Array]:
+        return {f"{name}.{index}": array for index, units in enumerate(self.units) for name, array in units.items()}

@@ -1,0 +1,73 @@
+"""How many units of a layer to replace: line 4 of Continual Backprop and its variants, on the host.
+
+`count` says how many units the replacement rate is a fraction of, `round` what becomes of fractions of a unit:
+
+    accumulate   c <- c + due,  n <- floor(c),  c <- c - n                           the fraction is carried over
+    single       c <- c + due,  n <- 1 if c > 1,  c <- c - n                         the paper's
+    chance       n <- floor(due) if due >= 1, otherwise 1 with probability due       nothing is carried over
+
+with due = rho times the counted units. No more units are replaced than are eligible.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minilop import draws
+from minilop.backend import to_host
+
+STEPS_PER_DRAW = 1024
+
+
+class ReplacementDraws:
+    """A uniform number for each run and step, (R,): number t mod 1024 of the draw at step t div 1024, for step t.
+
+    So the host waits for the device once in 1024 steps, and all words of the generator are used.
+    """
+
+    def __init__(self, seeds: np.ndarray, layer: int):
+        self.seeds, self.layer = seeds, layer
+        self.drawn_for: int | None = None
+        self.drawn = np.empty((0, 0))
+
+    def __call__(self, step: int) -> np.ndarray:
+        quotient, remainder = divmod(step, STEPS_PER_DRAW)
+        if quotient != self.drawn_for:
+            self.drawn_for = quotient
+            drawn = draws.uniform(
+                self.seeds, "replacement coin", STEPS_PER_DRAW, layer=self.layer, step=quotient, dtype="float64"
+            )  # (R, 1024)
+            self.drawn = np.ascontiguousarray(to_host(drawn).T)
+        return self.drawn[remainder]
+
+
+def accumulate(units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
+    """Whole units, (R,). units_to_replace (R,) is c, changed in place."""
+    units_to_replace += due
+    number = np.minimum(np.floor(units_to_replace), num_eligible)
+    units_to_replace -= number
+    return number
+
+
+def single(units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
+    """One unit at most, (R,)."""
+    units_to_replace += due
+    number = np.minimum(units_to_replace > 1, num_eligible)
+    units_to_replace -= number
+    return number
+
+
+def chance(
+    units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, uniforms: ReplacementDraws, step: int
+) -> np.ndarray:
+    """One unit with probability `due`, or its whole part, (R,)."""
+    number = np.where(due >= 1, np.floor(due), uniforms(step) < due)
+    return np.minimum(number, num_eligible)
+
+
+ROUNDINGS: dict[str, Callable[..., np.ndarray]] = {"accumulate": accumulate, "single": single, "chance": chance}
+
+COUNTS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "eligible": lambda num_eligible, num_units: num_eligible,
+    "all": lambda num_eligible, num_units: np.where(num_eligible > 0, num_units, 0),
+}

@@ -1,0 +1,38 @@
+"""State by name: arrays that are saved to the host, restored in place, and put together under prefixes.
+
+Learners, PPO, linear methods and problems all save and restore their state with these functions.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from minilop.backend import Array, to_host, xp
+
+
+def copied(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    """A copy of the arrays on the host."""
+    return {name: to_host(array).copy() for name, array in arrays.items()}
+
+
+def restore(arrays: Mapping[str, Array], state: Mapping[str, np.ndarray]) -> None:
+    """Set the arrays, in place, to what `copied` gave.
+
+    Raises KeyError or ValueError, before anything is changed, if an array is missing or has another shape.
+    """
+    for name, array in arrays.items():
+        if state[name].shape != array.shape:
+            raise ValueError(f"{name} has the shape {state[name].shape}, not {array.shape}")
+    for name, array in arrays.items():
+        array[...] = state[name] if isinstance(array, np.ndarray) else xp.asarray(state[name])
+
+
+def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays under the names "<prefix>.<name>"."""
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def part(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `prefixed` was given: the arrays named "<prefix>.<name>", by name."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): array for name, array in state.items() if name.startswith(start)}
