@@ -87,14 +87,14 @@ def philox(counter: Array, key_0: Array, key_1: Array) -> Array:
 
 def words(seed: Array, purpose: str, shape: Shape, *, layer: Array = 0, step: Array = 0, slot: Array = 0) -> Array:
     """Random 32-bit words, uint32 of the coordinates' common shape followed by `shape`."""
-    return _draw(lambda drawn: drawn, xp.uint32, seed, purpose, shape, layer, step, slot)
+    return _draw(lambda drawn: drawn, xp.uint32, purpose, shape, (seed, step, slot, layer))
 
 
 def uniform(
     seed: Array, purpose: str, shape: Shape, *, layer: Array = 0, step: Array = 0, slot: Array = 0, dtype: str
 ) -> Array:
     """Uniform numbers in [0, 1): multiples of 2^-24, so that float32 and float64 runs see the same ones exactly."""
-    return _draw(lambda drawn: _unit_interval(drawn, dtype), dtype, seed, purpose, shape, layer, step, slot)
+    return _draw(lambda drawn: _unit_interval(drawn, dtype), dtype, purpose, shape, (seed, step, slot, layer))
 
 
 def normal(
@@ -104,14 +104,14 @@ def normal(
 
     Words 2 i and 2 i + 1 make numbers 2 i (the cosine) and 2 i + 1 (the sine). No number lies beyond 5.77.
     """
-    return _draw(lambda drawn: _box_muller(drawn, dtype), dtype, seed, purpose, shape, layer, step, slot)
+    return _draw(lambda drawn: _box_muller(drawn, dtype), dtype, purpose, shape, (seed, step, slot, layer))
 
 
 def integers(
     seed: Array, purpose: str, shape: Shape, high: int, *, layer: Array = 0, step: Array = 0, slot: Array = 0
 ) -> Array:
     """Whole numbers from 0 to high - 1 as int64: floor(word * high / 2^32), uniform to within high / 2^32."""
-    return _draw(lambda drawn: drawn, xp.int64, seed, purpose, shape, layer, step, slot) * high >> 32
+    return _draw(lambda drawn: drawn, xp.int64, purpose, shape, (seed, step, slot, layer)) * high >> 32
 
 
 def permutation(seed: Array, purpose: str, length: int, *, layer: Array = 0, step: Array = 0, slot: Array = 0) -> Array:
@@ -133,18 +133,14 @@ def _box_muller(drawn: Array, dtype: str) -> Array:
 
 
 def _draw(
-    convert: Callable[[Array], Array],
-    dtype: str,
-    seed: Array,
-    purpose: str,
-    shape: Shape,
-    layer: Array,
-    step: Array,
-    slot: Array,
+    convert: Callable[[Array], Array], dtype: str, purpose: str, shape: Shape, coordinates: tuple[Array, ...]
 ) -> Array:
-    """All draws: `convert`ed words in blocks that fit the cache, (coordinates' shape) + shape."""
+    """All draws: `convert`ed words in blocks that fit the cache, (coordinates' shape) + shape.
+
+    coordinates   seed, step, slot and layer
+    """
     shape = (shape,) if isinstance(shape, int) else shape
-    coordinates = xp.broadcast_arrays(*(xp.asarray(value, xp.uint64) for value in (seed, step, slot, layer)))
+    coordinates = xp.broadcast_arrays(*(xp.asarray(value, xp.uint64) for value in coordinates))
     leading = coordinates[0].shape
     size = math.prod(shape)
     result = xp.empty((math.prod(leading), size), dtype)

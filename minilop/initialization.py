@@ -43,11 +43,6 @@ def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> 
     return math.sqrt(1 / fan_in)
 
 
-def is_normal(scheme: Scheme) -> bool:
-    """Whether weights are drawn from a normal law."""
-    return scheme == "kaiming_normal"
-
-
 def bias_bound(scheme: Scheme, fan_in: int) -> float:
     """Zero, but for the `default` scheme."""
     return math.sqrt(1 / fan_in) if scheme == "default" else 0.0

@@ -40,7 +40,7 @@ class Learner:
         self.gradients: Array = None  # (R, P) of the last step; None if the optimizer does not form them
         self.optimizer = optimizer.bind(network.parameters, network.layer_sizes)
         self.rules = [rule.bind(network, self.optimizer) for rule in rules]
-        if len({rule.name for rule in rules}) < len(rules):
+        if len({rule.name for rule in rules}) < len(rules):  # their states would have the same names
             raise ValueError("A learner has at most one rule of each kind.")
 
     def step(self, inputs: Array, targets: Array) -> tuple[Array, Array]:

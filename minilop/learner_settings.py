@@ -5,7 +5,7 @@ network = make_mlp((20, 5, 1), settings, seeds=range(30))
 learner = make_learner(network, squared_error, settings)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -53,8 +53,6 @@ class LearnerSettings:
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range or parts that do not fit each other."""
         check_choices(self)
-        if len({rule.name for rule in self.rules}) < len(self.rules):
-            raise ValueError("A learner has at most one rule of each kind.")
         for rule in self.rules:
             if rule.needs_hidden_units and self.network.kind == "linear":
                 raise ValueError(f"{rule.name} acts on hidden units, and kind=linear has none; choose kind=deep")
@@ -74,10 +72,6 @@ class LearnerSettings:
             return replace(self, **{name: part})
         return replace(self, rules=tuple(part if rule.name == name else rule for rule in self.rules))
 
-    def owners(self, setting: str) -> Iterator[str]:
-        """The names of the parts that have a setting of this name."""
-        return (name for name, part in self.parts().items() if setting in {each.name for each in fields(part)})
-
     def change(self, **values: Any) -> Self:
         """A copy with other values of settings, each named by the one part that has it: change(step_size=0.1).
 
@@ -88,7 +82,7 @@ class LearnerSettings:
             if setting in ("reset", "dtype"):
                 changed = replace(changed, **{setting: value})
                 continue
-            owners = list(self.owners(setting))
+            owners = [name for name, part in self.parts().items() if setting in {each.name for each in fields(part)}]
             if len(owners) != 1:
                 raise ValueError(f"{setting} belongs to {' and '.join(owners) or 'no part'} of this learner")
             part = changed.parts()[owners[0]]
@@ -124,16 +118,8 @@ def make_mlp(
     dense_layer = BufferedDense if settings.optimizer.buffers_updates else Dense
     if settings.network.kind == "linear":
         return linear(sizes[:1], sizes[-1], seeds, settings.dtype, first_number, dense_layer=dense_layer)
-    return mlp(
-        sizes,
-        settings.network.activation,
-        seeds,
-        settings.dtype,
-        scheme=scheme,
-        dropout=settings.network.dropout,
-        dense_layer=dense_layer,
-        first_number=first_number,
-    )
+    options: dict[str, Any] = {"scheme": scheme, "dropout": settings.network.dropout, "dense_layer": dense_layer}
+    return mlp(sizes, settings.network.activation, seeds, settings.dtype, first_number=first_number, **options)
 
 
 def make_convnet(
@@ -158,16 +144,8 @@ def make_convnet(
         raise ValueError(f"{settings.optimizer.name} is for networks of dense layers; choose sgd")
     if settings.network.kind == "linear":
         return linear(input_shape, num_outputs, seeds, settings.dtype)
-    return convnet(
-        seeds,
-        settings.dtype,
-        image_size=input_shape[-1],
-        num_channels=input_shape[0],
-        kernels=kernels,
-        dense_units=dense_units,
-        num_outputs=num_outputs,
-        activation=settings.network.activation,
-        scheme=scheme,
-        dropout=settings.network.dropout,
-        batch_norm=settings.network.batch_norm,
-    )
+    num_channels, image_size, _ = input_shape
+    sizes: dict[str, Any] = {"kernels": kernels, "dense_units": dense_units, "num_outputs": num_outputs}
+    chosen: dict[str, Any] = {name: getattr(settings.network, name) for name in ("activation", "dropout", "batch_norm")}
+    sizes |= {"num_channels": num_channels, "image_size": image_size}
+    return convnet(seeds, settings.dtype, scheme=scheme, **sizes, **chosen)

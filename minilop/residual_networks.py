@@ -10,7 +10,7 @@ The network of Dohare et al. (2024), nets/torchvision_modified_resnet.py, differ
     initial weights   normal, variance 2 / fan_in for convolutions and 1 / fan_in for the head; biases 0
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,24 +34,22 @@ class Graph(Network):
             values.append(layer.forward(_inputs(layer, values)))
         return values
 
-    def look(self, inputs: Array, measure: Callable[[Array], Any]) -> list[Any]:
-        """`measure` of the features (R, H, N) of each hidden layer.
+    def hidden_features(self, inputs: Array) -> Iterator[Array]:
+        """The features (R, H, N) of one hidden layer after another.
 
-        A value is dropped after its last consumer has used it, so the network can look at a thousand images without
+        A value is dropped after its last consumer has used it, so the network can be shown a thousand images without
         storing all values of all layers.
         """
         last_consumer = {source: layer.index for layer in self.layers for source in _sources(layer)}
         hidden = {layer.feature_index: layer for layer in self.hidden}
         values: list[Any] = [inputs, *[None] * len(self.layers)]
-        measured = []
         for layer in self.layers:
             values[layer.index + 1] = layer.forward(_inputs(layer, values))
             for source in _sources(layer):
                 if last_consumer[source] == layer.index:
                     values[source] = None
             if layer.index + 1 in hidden:
-                measured.append(measure(hidden[layer.index + 1].unit_features(values)))
-        return measured
+                yield hidden[layer.index + 1].unit_features(values)
 
     def backward(self, values: list[Array], output_gradient: Array) -> list[Array]:
         gradients: list[Any] = [None] * len(values)  # of the loss with respect to each value

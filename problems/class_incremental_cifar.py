@@ -426,16 +426,12 @@ class ClassIncremental:
         statistics = {name: array.copy() for name, array in network.buffers().items()}
         network.begin_step(self.learner.num_steps)
         num_units = [layer.incoming.num_outputs for layer in network.hidden]
-        last_layer: list[Array] = []  # its features
-
-        def dormant_fraction(features: Array) -> Array:
-            last_layer[:] = [features]
-            return diagnostics.dormant_unit_fraction(features)
-
-        dormant = network.look(self.inputs(places), dormant_fraction)
+        dormant = []
+        for features in network.hidden_features(self.inputs(places)):
+            dormant.append(diagnostics.dormant_unit_fraction(features))
         for name, array in network.buffers().items():
             array[...] = statistics[name]
-        stable_rank = 100 / num_units[-1] * diagnostics.stable_rank(last_layer[0])
+        stable_rank = 100 / num_units[-1] * diagnostics.stable_rank(features)
         return diagnostics.percentage_of_units(dormant, num_units), stable_rank
 
     # --- stopping and going on ----------------------------------------------------------------------------------------

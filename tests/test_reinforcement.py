@@ -15,8 +15,14 @@ from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, L2Init, ReDo, ShrinkAndPerturb
 from minilop.reinforcement import PPO, PPOSettings
 from minilop.reinforcement.advantages import generalized_advantages, normalized
-from minilop.reinforcement.policies import log_probability, log_probability_gradients, sample, standardized
-from minilop.reinforcement.ppo import policy_loss, value_loss
+from minilop.reinforcement.policies import (
+    log_probability,
+    log_probability_gradients,
+    policy_loss,
+    sample,
+    standardized,
+    value_loss,
+)
 
 SMALL = PPOSettings(num_environments=3, num_steps=8, num_epochs=2, mini_batch_size=6, hidden_units=(9, 8))
 ADAM = LearnerSettings(Adam(step_size=1e-3, beta_1=0.99, beta_2=0.99))
@@ -586,9 +592,9 @@ def test_settings_that_make_no_sense_are_refused_by_name(changes, message):
     [
         (ADAM.change(dropout=0.1), "PPO needs dropout=0"),
         (ADAM.change(batch_norm=True), "batch_norm is for networks that learn from mini-batches of images"),
-        (LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example a step and cannot learn log_std"),
-        (LearnerSettings(BufferedSGD()), "sgd_buffered learns from one example a step and cannot learn log_std"),
-        (LearnerSettings(NetworkIDBD()), "network_idbd learns from one example a step and cannot learn log_std"),
+        (LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example a step; choose"),
+        (LearnerSettings(BufferedSGD()), "sgd_buffered learns from one example a step; choose"),
+        (LearnerSettings(NetworkIDBD()), "network_idbd learns from one example a step; choose"),
     ],
 )
 @pytest.mark.parametrize("mini_batch_size", [1, 6])

@@ -377,8 +377,8 @@ def test_a_look_sees_the_features_that_a_forward_pass_makes_and_keeps_fewer_valu
     peaks, found = [], []
     for look in (
         lambda: [layer.unit_features(values) for values in [network.forward(images)] for layer in network.hidden],
-        lambda: network.look(images, lambda features: features.copy()),
-        lambda: network.look(images, lambda features: features.shape[-2]),
+        lambda: [features.copy() for features in network.hidden_features(images)],
+        lambda: [features.shape[-2] for features in network.hidden_features(images)],
     ):
         tracemalloc.start()
         found.append(look())

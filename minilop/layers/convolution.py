@@ -21,11 +21,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minilop import draws
 from minilop.backend import Array, blocks, xp
 from minilop.initialization import Scheme, bias_bound
 from minilop.layers.layer import Layer
-from minilop.layers.weighted import Weighted
+from minilop.layers.weighted import Weighted, draw_bias
 
 
 def output_length(length: int, size: int, stride: int, padding: int) -> int:
@@ -93,7 +92,7 @@ class Convolution(Weighted):
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
         super().initialize(seeds, dtype, draw)
         if self.has_bias:
-            self.bias[...] = _initial_bias(self, self.num_outputs, seeds, dtype, draw)
+            draw_bias(self, self.bias_bound, seeds, draw)
 
     def rows(self) -> Array:
         """The kernels as rows, in the order of the patches: (R, C', k C k)."""
@@ -147,15 +146,6 @@ class Convolution(Weighted):
             self.bias_gradient[...] = output_gradient.sum(axis=(-3, -2, -1), keepdims=True)
 
 
-def _initial_bias(layer: "Convolution | Bias", num_channels: int, seeds: np.ndarray, dtype: str, draw: int) -> Array:
-    """Uniform in (-bound, bound), (R, C, 1, 1, 1)."""
-    channels = np.arange(num_channels)
-    drawn = draws.uniform(
-        seeds[..., None], "initial bias", (1, 1, 1), layer=layer.number, step=draw, slot=channels, dtype=dtype
-    )
-    return layer.bias_bound * (2 * drawn - 1)
-
-
 class Bias(Layer):
     """Adds b[o] to every position of channel o; bias (R, C, 1, 1, 1)."""
 
@@ -171,7 +161,7 @@ class Bias(Layer):
         return {"bias": (self.num_channels, 1, 1, 1)}
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
-        self.bias[...] = _initial_bias(self, self.num_channels, seeds, dtype, draw)
+        draw_bias(self, self.bias_bound, seeds, draw)
 
     def forward(self, inputs: Array) -> Array:
         return inputs + self.bias

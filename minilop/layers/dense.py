@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from minilop import draws
 from minilop.backend import Array, xp
 from minilop.initialization import Scheme, bias_bound
-from minilop.layers.weighted import Weighted
+from minilop.layers.weighted import Weighted, draw_bias
 
 
 def product(matrices: Array, columns: Array) -> Array:
@@ -34,11 +33,7 @@ class Dense(Weighted):
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
         super().initialize(seeds, dtype, draw)
-        units = np.arange(self.num_outputs)
-        drawn = draws.uniform(
-            seeds[..., None], "initial bias", 1, layer=self.number, step=draw, slot=units, dtype=dtype
-        )
-        self.bias[...] = self.bias_bound * (2 * drawn - 1)
+        draw_bias(self, self.bias_bound, seeds, draw)
 
     def forward(self, inputs: Array) -> Array:
         outputs = product(self.weight, inputs)  # (R, O, B)

@@ -2,13 +2,22 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minilop import draws
 from minilop.backend import Array
-from minilop.initialization import Scheme, is_normal, weight_bound
+from minilop.initialization import Scheme, weight_bound
 from minilop.layers.layer import Layer
+
+
+def draw_bias(layer: Any, bound: float, seeds: np.ndarray, draw: int) -> None:
+    """Give the biases of a layer, (R, O, 1) or (R, C, 1, 1, 1), initial values that are uniform in (-bound, bound)."""
+    num_units, *ones = layer.bias.shape[seeds.ndim :]
+    key = {"layer": layer.number, "step": draw, "slot": np.arange(num_units)}
+    drawn = draws.uniform(seeds[..., None], "initial bias", tuple(ones), **key, dtype=layer.bias.dtype)
+    layer.bias[...] = bound * (2 * drawn - 1)
 
 
 class Weighted(Layer):
@@ -22,7 +31,7 @@ class Weighted(Layer):
         self.row_shape = row_shape
         self.num_inputs = math.prod(row_shape)  # of one unit
         self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)  # or deviation
-        self.is_normal = is_normal(scheme)
+        self.is_normal = scheme == "kaiming_normal"
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
         self.weight[...] = self.initial_rows(seeds[..., None], np.arange(self.num_outputs), "initial weight", draw)

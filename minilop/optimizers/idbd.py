@@ -46,9 +46,5 @@ class IDBD(LinearLearner):
         log_step_sizes = xp.log(filled(weights, initial_step_size))
         self.state = {"log_step_sizes": log_step_sizes, "traces": xp.zeros_like(weights)}
 
-    @property
-    def step_sizes(self) -> Array:
-        return xp.exp(self.state["log_step_sizes"])
-
     def update(self, error: Array, inputs: Array) -> None:
         idbd_update(self.weights, **self.state, error=error, inputs=inputs, meta_step_size=self.meta_step_size)

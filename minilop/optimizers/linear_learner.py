@@ -38,9 +38,9 @@ class LinearLearner(ABC):
         return error
 
     @property
-    @abstractmethod
     def step_sizes(self) -> Array:
         """One for each weight, (R, n); may be a view that must not be written to."""
+        return xp.exp(self.state["log_step_sizes"])
 
     @abstractmethod
     def update(self, error: Array, inputs: Array) -> None:

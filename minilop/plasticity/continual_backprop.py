@@ -35,7 +35,6 @@ units, while in the layer-style code the backward pass of the layer below alread
 network only the next listed convolution counts as outgoing, so a new unit acts at once through a shortcut, as published.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -45,15 +44,10 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_choices, check_range
 from minilop.plasticity.num_to_replace import COUNTS, ROUNDINGS, ReplacementDraws
 from minilop.plasticity.rule import Replaced, Rule
-from minilop.plasticity.units import least_useful, replace_units, reset_optimizer_state, update_average
+from minilop.plasticity.units import flat, least_useful, new_units, replace_units, reset_optimizer_state, update_average
 from minilop.plasticity.utility import STARTED_AFRESH, UTILITIES
 
-PAPER: Mapping[str, Any] = {
-    "utility": "contribution",
-    "outgoing": "sum",
-    "bias_correction": False,
-    "rounding": "single",
-}
+PAPER: dict[str, Any] = {"utility": "contribution", "outgoing": "sum", "bias_correction": False, "rounding": "single"}
 
 
 @dataclass
@@ -96,13 +90,8 @@ class ContinualBackprop(Rule):
             raise ValueError(f"average={self.average} needs utility=contribution")
 
     def start(self) -> None:
-        network, num_runs = self.network, len(self.network.seeds)
-        names = ("age", "utility", "mean_feature", "correction")
-        self.units = [
-            {name: network.zeros(layer.incoming.num_outputs) for name in names}
-            | {"units_to_replace": np.zeros(num_runs)}
-            for layer in network.hidden
-        ]
+        network = self.network
+        self.units = new_units(network)
         self.rate = np.ravel(to_host(xp.asarray(self.replacement_rate)))  # (1,) or (R,)
         self.update_utility, self.utility_to_rank_by = UTILITIES[self.utility, self.average]
         self.count, self.round = COUNTS[self.rate_counts], ROUNDINGS[self.rounding]
@@ -146,4 +135,4 @@ class ContinualBackprop(Rule):
         return units["age"] == 0
 
     def arrays(self) -> dict[str, Array]:
-        return {f"{name}.{index}": array for index, units in enumerate(self.units) for name, array in units.items()}
+        return flat(self.units)

@@ -54,7 +54,7 @@ from minilop.optimizers.network_idbd import NetworkIDBD
 from minilop.optimizers.optimizer import Optimizer
 from minilop.plasticity.num_to_replace import accumulate
 from minilop.plasticity.rule import Replaced, Rule
-from minilop.plasticity.units import least_useful, replace_units, reset_optimizer_state, update_average
+from minilop.plasticity.units import flat, least_useful, new_units, replace_units, reset_optimizer_state, update_average
 
 
 def update_utility(units: dict[str, Array], features: Array, outgoing_weight: Array, decay_rate: float) -> Array:
@@ -144,12 +144,7 @@ class GenerateAndTest(Rule):
             raise ValueError(message)  # noqa: TRY004 (like every other check of settings)
 
     def start(self) -> None:
-        network, names = self.network, ("age", "mean_feature", "utility", "correction")
-        self.units = [
-            {name: network.zeros(layer.incoming.num_outputs) for name in names}
-            | {"units_to_replace": np.zeros(len(network.seeds))}
-            for layer in network.hidden
-        ]
+        self.units = new_units(self.network)
 
     def after_update(self, values: list[Array], gradients: Array, step: int) -> Replaced:
         """Lines 1 to 3, layer by layer."""
@@ -218,4 +213,4 @@ class GenerateAndTest(Rule):
         )
 
     def arrays(self) -> dict[str, Array]:
-        return {f"{name}.{index}": array for index, units in enumerate(self.units) for name, array in units.items()}
+        return flat(self.units)

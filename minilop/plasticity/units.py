@@ -13,6 +13,26 @@ from minilop.networks import HiddenLayer, Network
 from minilop.optimizers.optimizer import Optimizer
 
 
+def new_units(network: Network) -> list[dict[str, Array]]:
+    """The state of units that have just been made, a dictionary for each hidden layer.
+
+    age, utility, mean_feature   (R, H)
+    correction                   (R, H)   1 - eta^age, as the running average of ones
+    units_to_replace             (R,)     in float64, on the host
+    """
+    names = ("age", "utility", "mean_feature", "correction")
+    sizes = [layer.incoming.num_outputs for layer in network.hidden]
+    return [
+        {name: network.zeros(size) for name in names} | {"units_to_replace": np.zeros(len(network.seeds))}
+        for size in sizes
+    ]
+
+
+def flat(units: list[dict[str, Array]]) -> dict[str, Array]:
+    """All arrays of the units, named "<name>.<hidden layer>"."""
+    return {f"{name}.{index}": array for index, arrays in enumerate(units) for name, array in arrays.items()}
+
+
 def update_average(average: Array, value: Array, decay_rate: float) -> None:
     """average <- eta average + (1 - eta) value, in place."""
     average *= decay_rate

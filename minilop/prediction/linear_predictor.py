@@ -59,9 +59,9 @@ class LinearPredictor(ABC):
         return {name: xp.zeros_like(self.weights) for name in names}
 
     @property
-    @abstractmethod
     def step_sizes(self) -> Array:
         """One for each weight, (R, n); may be a view that must not be written to."""
+        return xp.exp(self.state["log_step_sizes"])
 
     @abstractmethod
     def update(self, features: Array, cumulant: Array, value: Array) -> None:

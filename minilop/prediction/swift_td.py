@@ -65,10 +65,6 @@ class SwiftTD(LinearPredictor):
         self.state["last_value"] = xp.zeros_like(weights[..., :1])
         self.state["value_change"] = xp.zeros_like(weights[..., :1])
 
-    @property
-    def step_sizes(self) -> Array:
-        return xp.exp(self.state["log_step_sizes"])
-
     def update(self, features: Array, cumulant: Array, value: Array) -> None:
         state = self.state
         beta, v_old, v_delta = state["log_step_sizes"], state["last_value"], state["value_change"]

@@ -59,10 +59,6 @@ class TIDBD(LinearPredictor):
         self.state = self.zeros("traces", "memory", "last_features", *["normalizers"] * normalize)
         self.state["log_step_sizes"] = xp.log(filled(weights, initial_step_size))
 
-    @property
-    def step_sizes(self) -> Array:
-        return xp.exp(self.state["log_step_sizes"])
-
     def update(self, features: Array, cumulant: Array, value: Array) -> None:
         traces, memory, last_features = (self.state[name] for name in ("traces", "memory", "last_features"))
         delta = cumulant + self.discount * value - dot(self.weights, last_features)  # (R, 1)   1

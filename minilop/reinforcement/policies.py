@@ -1,4 +1,4 @@
-"""The Gaussian policy: a mean that depends on the observation, a standard deviation that does not.
+"""The Gaussian policy, whose mean depends on the observation and its standard deviation does not; and PPO's losses.
 
     a = mean + sigma n,   n ~ N(0, I),   sigma = exp(log_std)
     log pi(a) = - sum over actions of (z^2 / 2 + log_std + ln(2 pi) / 2),   z = (a - mean) / sigma
@@ -13,6 +13,7 @@ Actions are neither squashed nor clipped. Its entropy is sum(log_std) but for a 
 import math
 
 from minilop.backend import Array, xp
+from minilop.losses import squared_error
 
 _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
@@ -36,3 +37,34 @@ def log_probability(z: Array, log_std: Array) -> Array:
 def log_probability_gradients(z: Array, log_std: Array) -> tuple[Array, Array]:
     """Of each log-probability with respect to the mean and to log_std, (R, A, B) each."""
     return z * xp.exp(-log_std)[..., None], z * z - 1
+
+
+def policy_loss(
+    mean: Array, log_std: Array, actions: Array, old_log_probabilities: Array, advantages: Array, clip: float
+) -> tuple[Array, Array, Array]:
+    """The clipped loss of each sample, and the gradients of its mean over the mini-batch.
+
+    mean, actions                        (R, A, B)
+    log_std                              (R, A)
+    old_log_probabilities, advantages    (R, B)
+    returns losses (R, B), mean_gradient (R, A, B), log_std_gradient (R, A)
+    """
+    z = standardized(actions, mean, log_std)
+    ratios = xp.exp(log_probability(z, log_std) - old_log_probabilities)  # rho (R, B)
+    free = -ratios * advantages
+    clipped = -xp.minimum(xp.maximum(ratios, 1 - clip), 1 + clip) * advantages
+    # d rho / d log pi = rho, and where the clipped one is the larger, nothing depends on rho.
+    slopes = xp.where(clipped > free, xp.zeros_like(free), free)[..., None, :] / actions.shape[-1]  # (R, 1, B)
+    by_mean, by_log_std = log_probability_gradients(z, log_std)
+    return xp.maximum(free, clipped), slopes * by_mean, (slopes * by_log_std).sum(axis=-1)
+
+
+def value_loss(values: Array, targets: Array, value_weight: float = 1.0) -> tuple[Array, Array]:
+    """value_weight (V - R)^2 of each sample, without a factor 1/2, and the gradient of its mean over the mini-batch.
+
+    values    (R, 1, B)
+    targets   (R, B)
+    returns   losses (R, B), value_gradient (R, 1, B)
+    """
+    losses, gradient = squared_error(values, targets[..., None, :])
+    return value_weight * losses, value_weight * gradient

@@ -7,17 +7,15 @@ Collect T steps of N environments with the present policy, then, with the advant
     loss = mean max(-rho A, -clip(rho, 1 - epsilon, 1 + epsilon) A)            eq. (7)
          + value_weight * mean (V(o) - R)^2
 
-Here the advantages of an update have been brought to mean 0 and standard deviation 1, over all its samples together; the
-value targets R are made of those from before that. Both, and pi_old, stay as they are through all epochs.
+The advantages of an update are normalized to mean 0 and standard deviation 1 over all its samples; the value targets R
+are made of the advantages before that. Both, and pi_old, are kept through all epochs. Each mini-batch is one step of two
+`Learner`s, policy and value, which share nothing. So every rule that keeps a network plastic acts on both.
 
-Each mini-batch is one step of learning of two networks that share nothing, policy and value: gradient, optimizer,
-perturbation, generate-and-test, in the order of `Learner`. So whatever keeps a network plastic acts on both.
-
-Paper - published code - ours. Ours is the published code, of which the paper tells the hyperparameters: weight decay
-acts on log_std too and pulls the standard deviation towards 1; perturbation does not. No entropy bonus, no clipping of gradients or values, no
-normalization of observations or rewards. The probabilities of old actions are not computed anew when a unit is replaced.
-A time limit is a failure unless `time_outs = "bootstrapped"`. One Adam for everything is the same as ours, one for each
-network and one for log_std: it treats every parameter by itself.
+Paper - published code - ours. Ours is the published code, whose hyperparameters the paper gives: weight decay acts on
+log_std, too, and pulls the standard deviation toward 1; perturbation does not. There is no entropy bonus, no clipping
+of gradients or values, and no normalization of observations or rewards. The probabilities of old actions stay when a
+unit is replaced. A time limit is a failure unless `time_outs = "bootstrapped"`. One Adam for all parameters would be the
+same as one for each network and one for log_std, since Adam treats every parameter on its own.
 
 A rollout with R agents of N environments each:
 
@@ -30,108 +28,27 @@ A rollout with R agents of N environments each:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from minilop import draws
 from minilop import state as states
 from minilop.backend import Array, xp
-from minilop.checks import check_choice, check_range
 from minilop.learner import Learner
 from minilop.learner_settings import LearnerSettings, make_learner, make_mlp
-from minilop.losses import squared_error
-from minilop.reinforcement.advantages import TimeOuts, generalized_advantages, normalized
-from minilop.reinforcement.policies import log_probability, log_probability_gradients, sample, standardized
+from minilop.reinforcement.advantages import generalized_advantages, normalized
+from minilop.reinforcement.policies import log_probability, policy_loss, sample, value_loss
+from minilop.reinforcement.ppo_settings import PPOSettings
+from minilop.reinforcement.rollout import ROLLOUT, by_run, check_shape
 
 _NORMALS_AT_A_TIME = 1 << 15
-ROLLOUT = (
-    *("observations", "actions", "log_probabilities", "rewards"),
-    *("terminated", "timed_out", "last_observations"),
-)
 COUNTERS = ("num_stored", "epochs_left", "epochs_done")
-
-
-@dataclass(frozen=True)
-class PPOSettings:
-    """Hyperparameters; every default is that of the published code for the Ant (its rl/cfg/ant)."""
-
-    num_environments: int = 1  # N, of each run
-    num_steps: int = 2048  # T, of each environment between two updates
-    num_epochs: int = 10
-    mini_batch_size: int = 128  # a divisor of N T
-    discount: float = 0.99  # gamma
-    lambda_: float = 0.95  # of generalized advantage estimation
-    clip: float = 0.2  # epsilon
-    value_weight: float = 1.0
-    initial_log_std: float = 0.0  # a standard deviation of 1
-    hidden_units: tuple[int, ...] = (256, 256)  # of policy and value network alike
-    time_outs: TimeOuts = "terminal"  # or "bootstrapped"; see advantages.py
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for values out of range or that contradict each other."""
-        check_range(self, "num_environments num_steps num_epochs mini_batch_size", 1)
-        check_range(self, "discount lambda_", 0, 1)
-        check_range(self, "clip value_weight", 0)
-        check_range(self, "initial_log_std", -20, 20)
-        if not all(number >= 1 for number in self.hidden_units):
-            raise ValueError(f"hidden_units must all be at least 1, not {self.hidden_units}")
-        check_choice("time_outs", self.time_outs, TimeOuts)
-        if self.num_samples % self.mini_batch_size:
-            raise ValueError(
-                f"mini_batch_size must divide the {self.num_samples} samples of an update "
-                f"(num_environments * num_steps), {self.mini_batch_size} does not"
-            )
-
-    @property
-    def num_samples(self) -> int:
-        """M = N T, the samples of a run in each update."""
-        return self.num_environments * self.num_steps
-
-
-def policy_loss(
-    mean: Array, log_std: Array, actions: Array, old_log_probabilities: Array, advantages: Array, clip: float
-) -> tuple[Array, Array, Array]:
-    """The clipped loss of each sample, and the gradients of its mean over the mini-batch.
-
-    mean, actions                        (R, A, B)
-    log_std                              (R, A)
-    old_log_probabilities, advantages    (R, B)
-    returns losses (R, B), mean_gradient (R, A, B), log_std_gradient (R, A)
-    """
-    z = standardized(actions, mean, log_std)
-    ratios = xp.exp(log_probability(z, log_std) - old_log_probabilities)  # rho (R, B)
-    free = -ratios * advantages
-    clipped = -xp.minimum(xp.maximum(ratios, 1 - clip), 1 + clip) * advantages
-    # d rho / d log pi = rho, and where the clipped one is the larger, nothing depends on rho.
-    slopes = xp.where(clipped > free, xp.zeros_like(free), free)[..., None, :] / actions.shape[-1]  # (R, 1, B)
-    by_mean, by_log_std = log_probability_gradients(z, log_std)
-    return xp.maximum(free, clipped), slopes * by_mean, (slopes * by_log_std).sum(axis=-1)
-
-
-def value_loss(values: Array, targets: Array, value_weight: float = 1.0) -> tuple[Array, Array]:
-    """value_weight (V - R)^2 of each sample, without a factor 1/2, and the gradient of its mean over the mini-batch.
-
-    values    (R, 1, B)
-    targets   (R, B)
-    returns   losses (R, B), value_gradient (R, 1, B)
-    """
-    losses, gradient = squared_error(values, targets[..., None, :])
-    return value_weight * losses, value_weight * gradient
-
-
-def check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:
-    """Raises ValueError, in a sentence that names the array."""
-    if array.shape != expected:
-        letters = "R, n, N" if len(expected) == 3 else "R, N"
-        raise ValueError(f"{name} must have the shape ({letters}), here {expected}, not {array.shape}.")
 
 
 class PPO:
     """R independent agents side by side, each with N environments.
 
-    policy, value   the learners of the two networks
-    log_std         (R, A)
+    policy, value   the learners of the two networks; log_std is (R, A)
     rollout         steps in the order of time, (T, R, n, N) or (T, R, N) each, by name
     samples         from `begin_update` on, (R, M, n) or (R, M) each, by name
     """
@@ -150,8 +67,7 @@ class PPO:
         if learner_settings.network.dropout:
             raise ValueError("dropout changes the policy between acting and learning; PPO needs dropout=0")
         if learner_settings.optimizer.learns_from_one_example:
-            name = learner_settings.optimizer.name
-            raise ValueError(f"{name} learns from one example a step and cannot learn log_std; choose adam or sgd")
+            raise ValueError(f"{learner_settings.optimizer.name} learns from one example a step; choose adam or sgd")
         self.settings = settings
         self.seeds = np.asarray(seeds)
         self.dtype = learner_settings.dtype
@@ -168,15 +84,15 @@ class PPO:
         self.value = learner(1, first_number=num_layers)
         self.log_std = xp.full((num_runs, num_actions), settings.initial_log_std, self.dtype)
         self.log_std_optimizer = learner_settings.optimizer.bind(self.log_std, [num_actions])
-        features = {"observations": num_observations, "actions": num_actions, "last_observations": num_observations}
+        of_observations, of_actions = (num_observations,), (num_actions,)
+        features = {"observations": of_observations, "actions": of_actions, "last_observations": of_observations}
         self.rollout = {}
         for name in ROLLOUT:
-            shape = (num_steps, num_runs, *([features[name]] if name in features else []), num_environments)
+            shape = (num_steps, num_runs, *features.get(name, ()), num_environments)
             self.rollout[name] = xp.zeros(shape, bool if name in ("terminated", "timed_out") else self.dtype)
-        self.samples = {
-            name: xp.zeros((num_runs, num_samples, *([features[name]] if name in features else [])), self.dtype)
-            for name in ("observations", "actions", "log_probabilities", "advantages", "targets")
-        }
+        self.samples = {}
+        for name in ("observations", "actions", "log_probabilities", "advantages", "targets"):
+            self.samples[name] = xp.zeros((num_runs, num_samples, *features.get(name, ())), self.dtype)
         self.num_stored = 0  # steps of the rollout
         self.epochs_left = 0  # of the update that is under way
         self.epochs_done = 0  # since the start
@@ -245,43 +161,22 @@ class PPO:
         if not self.is_full:
             raise ValueError(f"The rollout has {self.num_stored} of {self.settings.num_steps} steps; store more first.")
         rollout, settings = self.rollout, self.settings
-        values = self.values_of(rollout["observations"])
+        values, next_values = (self.values_of(rollout[name]) for name in ("observations", "last_observations"))
+        ends = rollout["terminated"], rollout["timed_out"]
         advantages = generalized_advantages(
-            rollout["rewards"],
-            values,
-            self.values_of(rollout["last_observations"]),
-            rollout["terminated"],
-            rollout["timed_out"],
-            settings.discount,
-            settings.lambda_,
-            settings.time_outs,
+            rollout["rewards"], values, next_values, *ends, settings.discount, settings.lambda_, settings.time_outs
         )  # (T, R, N)
-        made = {
-            "observations": rollout["observations"],
-            "actions": rollout["actions"],
-            "log_probabilities": rollout["log_probabilities"],
-            "advantages": advantages,
-            "targets": advantages + values,
-        }
-        for name, array in made.items():
-            self.samples[name][...] = self.by_run(array)
-        self.samples["advantages"][...] = normalized(self.samples["advantages"])
+        for name in ("observations", "actions", "log_probabilities"):
+            self.samples[name][...] = by_run(rollout[name])
+        self.samples["advantages"][...] = normalized(by_run(advantages))
+        self.samples["targets"][...] = by_run(advantages + values)
         self.num_stored = 0
         self.epochs_left = settings.num_epochs
-
-    def by_run(self, array: Array) -> Array:
-        """Steps (T, R, n, N) or (T, R, N) as samples of each run, (R, M, n) or (R, M); environments run fastest.
-
-        Contiguous, so that the order of sums over samples does not depend on the number of runs.
-        """
-        order = (1, 0, 2) if array.ndim == 3 else (1, 0, 3, 2)
-        by_run = xp.ascontiguousarray(xp.transpose(array, order))  # (R, T, N) or (R, T, N, n)
-        return by_run.reshape(len(self.seeds), -1, *by_run.shape[3:])
 
     def values_of(self, observations: Array) -> Array:
         """What the value network says of observations (T, R, I, N): (T, R, N), a mini-batch at a time."""
         num_steps, num_runs, _, num_environments = observations.shape
-        columns = self.by_run(observations).swapaxes(-1, -2)  # (R, I, M)
+        columns = by_run(observations).swapaxes(-1, -2)  # (R, I, M)
         size = self.settings.mini_batch_size
         values = xp.concatenate(
             [

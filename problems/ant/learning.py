@@ -32,6 +32,7 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.learner_settings import LearnerSettings
 from minilop.reinforcement import PPO, PPOSettings
+from minilop.reinforcement.rollout import by_run
 from problems.ant.environment import AntEnvironments, AntSettings, Environments, Step
 from problems.ant.mujoco_ants import STEP_SECONDS, MuJoCoAnts, MuJoCoSettings
 
@@ -274,7 +275,7 @@ class AntRuns:
         standard_deviation   of the actions about their mean
         """
         network = self.ppo.policy.network
-        observations = self.ppo.by_run(self.ppo.rollout["observations"][: self.ppo.num_stored])  # (R, M, I)
+        observations = by_run(self.ppo.rollout["observations"][: self.ppo.num_stored])  # (R, M, I)
         recent = observations[:, -self.settings.num_diagnostic_observations :].swapaxes(-1, -2)
         values = network.forward(recent)
         features = [layer.unit_features(values) for layer in network.hidden]

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 
 from minilop.backend import Array, xp
-from minilop.reinforcement.advantages import generalized_advantages, normalized
+from minilop.reinforcement.advantages import TimeOuts, generalized_advantages, normalized
 from minilop.reinforcement.policies import log_probability, log_probability_gradients, standardized
-from minilop.reinforcement.ppo import TimeOuts
+from minilop.reinforcement.rollout import by_run
 from minilop.verify.case import Case
 from minilop.verify.mistakes.mistake import Mistake
 from minilop.verify.reference.ppo import PPOReference, RecordedPPO
@@ -49,7 +49,7 @@ class NormalizedByMiniBatch(RecordedPPO):
     def prepare(
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
-        values = self.by_run(self.values_of(self.rollout["observations"]))
+        values = by_run(self.values_of(self.rollout["observations"]))
         advantages[...] = targets - values
 
     def policy_loss(self, mean: Array, actions: Array, old_log_probabilities: Array, advantages: Array) -> Gradients:
@@ -86,8 +86,8 @@ class OtherAdvantages(RecordedPPO, ABC):
     ) -> None:
         values = self.values_of(self.rollout["observations"])
         found = self.advantages(values, self.values_of(self.rollout["last_observations"]))
-        advantages[...] = normalized(self.by_run(found))
-        targets[...] = self.by_run(found + values)
+        advantages[...] = normalized(by_run(found))
+        targets[...] = by_run(found + values)
 
     @abstractmethod
     def advantages(self, values: Array, next_values: Array) -> Array:

@@ -9,8 +9,8 @@ import numpy as np
 from minilop.backend import Array, to_host, xp
 from minilop.learner_settings import LearnerSettings
 from minilop.optimizers.optimizer import Optimizer
-from minilop.reinforcement.policies import log_probability, standardized
-from minilop.reinforcement.ppo import PPO, PPOSettings, policy_loss, value_loss
+from minilop.reinforcement import PPO, PPOSettings
+from minilop.reinforcement.policies import log_probability, policy_loss, standardized, value_loss
 from minilop.verify.case import Arrays, Case
 from minilop.verify.reference.networks import named, of_one_run
 from minilop.verify.reference.settings import learner_settings, library_settings

@@ -10,8 +10,13 @@ import numpy as np
 
 from minilop.backend import to_host, xp
 from minilop.reinforcement.advantages import generalized_advantages, normalized
-from minilop.reinforcement.policies import log_probability, log_probability_gradients, standardized
-from minilop.reinforcement.ppo import policy_loss, value_loss
+from minilop.reinforcement.policies import (
+    log_probability,
+    log_probability_gradients,
+    policy_loss,
+    standardized,
+    value_loss,
+)
 from minilop.verify.case import Arrays
 from minilop.verify.reference.one_run import alone, host
 
