@@ -26,7 +26,7 @@ class HiddenLayer(NamedTuple):
     incoming: Weighted
     feature_index: int  # values[feature_index] are the features: (R, H, B), (R, H, Y, X, B), or flattened (R, H Y X, B)
     outgoing: Weighted
-    bias: Any  # the layer that holds the units' biases: the incoming layer if it has biases
+    bias: Any  # the layer with the units' biases, (R, H, 1) or (R, H, 1, 1, 1): the incoming one or one after it
     outgoing_bias: Any  # the layer that holds the biases of their consumers
     normalization: Any = None  # a BatchNorm between the incoming layer and the activation
     shortcut_consumers: tuple[Weighted, ...] = ()  # other layers that the features reach through shortcuts

@@ -13,7 +13,8 @@ from minilop.experiment.settings import all_settings, label, own_fields, parts_o
 def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> Iterable[str]:
     """Lines that show each problem, its settings at each scale, and what the learners change.
 
-    In full those `learners` that are named, or else those that run by default; the others by their names.
+    In full those `learners` that are named, or else those that run by default; others by their names. A problem that
+    has none of the named learners is left out.
     """
     for name, problem in problems.items():
         scales = list(problem.SCALES.values())
@@ -21,6 +22,8 @@ def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> I
         defaults = {scale_name: scale.default_learners for scale_name, scale in problem.SCALES.items()}
         by_default = {learner for names in defaults.values() for learner in names}
         shown = [learner for learner in every if learner in (learners or by_default)]
+        if not shown:
+            continue
         yield f"{name}: {problem.TITLE}"
         yield ""
         rows = [["", *problem.SCALES]]

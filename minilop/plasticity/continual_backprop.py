@@ -27,12 +27,12 @@ Paper - published code - ours. Where the two differ, there is an option. `PAPER`
     reset_optimizer_state  -               no: with no setting       yes in the preprint
     when                   after_update    after_update              before_update for the layer-style code
 
-`utility.py` and `num_to_replace.py` have the variants of lines 2 and 4. A unit that another rule replaces keeps its age
-and utility here. Momentum and moments of the replaced weights stay
-unless `reset_optimizer_state`. If neighbors in adjacent layers are replaced in the same step, the later layer's new row
-leaves a random weight between them, as in the published code. With `before_update` all gradients are those of the old
-units, while in the layer-style code the backward pass of the layer below already sees the new weights. In a residual
-network only the next listed convolution counts as outgoing, so a new unit acts at once through a shortcut, as published.
+`utility.py` and `num_to_replace.py` have the variants of lines 2 and 4. Momentum and moments of the replaced weights
+stay unless `reset_optimizer_state`. If neighbors in adjacent layers are replaced in the same step, the later layer's
+new row leaves a random weight between them, as in the published code. With `before_update` all gradients are those of
+the old units, while in the layer-style code the backward pass of the layer below already sees the new weights. In a
+residual network only the next listed convolution counts as outgoing, so a new unit acts at once through a shortcut, as
+published. A unit that another rule replaces keeps its age and utility here. The rate is read when the rule is bound.
 """
 
 from dataclasses import dataclass
@@ -70,9 +70,7 @@ class ContinualBackprop(Rule):
     outgoing: Literal["mean", "sum"] = "mean"
     average: Literal["utility", "lifetime_activity"] = "utility"
     bias_correction: bool = True  # rank by u / (1 - eta^age)
-    rate_counts: Literal["eligible", "all"] = (
-        "eligible"  # rho times the eligible units, or times all if any is eligible
-    )
+    rate_counts: Literal["eligible", "all"] = "eligible"  # all: rho times all units if any is eligible
     rounding: Literal["accumulate", "chance", "single"] = "accumulate"
     fresh_weights: Literal["initial", "normal"] = "initial"
     reset_optimizer_state: bool = False

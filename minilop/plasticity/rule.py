@@ -11,16 +11,18 @@ Replaced = list[Any]  # one entry for each hidden layer: the replaced units, (R,
 
 
 class Rule:
-    """A dataclass of hyperparameters. `bind` gives a learner a copy of it with state of its own.
+    """A dataclass of hyperparameters with defaults. `bind` gives a learner a copy of it with state of its own.
 
-    A rule does its work in `before_update` or in `after_update`; a rule that replaces units returns which ones. It is
-    told of units that any rule has replaced, and of layers that have been given new initial values.
+    `before_update` is the place to read or change gradients, `after_update` the place to change the network: if a unit
+    were replaced before the optimizer's step, the step would move the new unit by the old unit's gradient. A rule that
+    replaces units returns which ones. It is told of units that any rule has replaced, and of layers that have been
+    given new initial values. Rules act in the order in which the learner lists them.
     """
 
     name: ClassVar[str]
-    needs_hidden_units: ClassVar[bool] = False
-    needs_gradients: ClassVar[bool] = False
-    changes_gradients: ClassVar[bool] = False
+    needs_hidden_units: ClassVar[bool] = False  # and the runs axis
+    needs_gradients: ClassVar[bool] = False  # is refused beside an optimizer that does not form them
+    changes_gradients: ClassVar[bool] = False  # is refused beside an optimizer that takes them apart
     network: Network
     optimizer: Optimizer
 
@@ -44,15 +46,18 @@ class Rule:
         """Make the state, as before the first step."""
 
     def before_update(self, values: list[Array], gradients: Array, step: int) -> Replaced | None:
-        """Act on the gradients (R, P), in place, or on the network, before the optimizer's step.
+        """Act before the optimizer's step.
 
-        values   the inputs and the outputs of every layer, as `Network.forward` returns them
-        step     the number of steps before this one
+        values      the inputs and the outputs of every layer, as `Network.forward` returns them
+        gradients   (R, P)   of the loss of this mini-batch, as changed by the rules before this one; the optimizer
+                             adds its weight decay later. None if the optimizer does not form them.
+                             `network.views(gradients)[layer.index]["weight"]` is the part of one weight
+        step        the number of steps before this one
         """
         return None
 
     def after_update(self, values: list[Array], gradients: Array, step: int) -> Replaced | None:
-        """Act on the network after the optimizer's step. Arguments are those of `before_update`."""
+        """Act after the optimizer's step, which leaves the gradients as they were. Arguments as in `before_update`."""
         return None
 
     def units_replaced(self, replaced: Replaced) -> None:

@@ -102,7 +102,7 @@ def unit_views(network: Network, layer: HiddenLayer, vector: Array) -> Iterator[
     """Views (R, H, ...) of the parts of `vector` (R, P) that belong to parameters into, of, or out of the units."""
     views = network.views(vector)
     yield views[layer.incoming.index]["weight"]
-    for part in filter(None, (layer.bias, layer.normalization)):
+    for part in dict.fromkeys(filter(None, (layer.bias, layer.normalization))):  # often one layer is both
         yield from (view for name, view in views[part.index].items() if name in ("scale", "bias"))
     yield layer.outgoing_weight(views[layer.outgoing.index]["weight"]).swapaxes(1, 2)
 
