@@ -75,6 +75,13 @@ def _import(module: str) -> ModuleType:
     return cupy
 
 
+def like(array: Array, hyperparameter: Array) -> Array:
+    """A number as it is; an array in the precision of `array`, which it would otherwise change."""
+    if isinstance(hyperparameter, (int, float)):
+        return float(hyperparameter)
+    return xp.asarray(hyperparameter, array.dtype)
+
+
 def to_host(array: Array) -> np.ndarray:
     """`array` as a NumPy array; the one place where data leaves the device."""
     return xp._module.asnumpy(array) if hasattr(xp._module, "asnumpy") else np.asarray(array)

@@ -28,7 +28,7 @@ the second's 1, whatever stands between them; a layer without weights has the nu
     initial weight           yes     0, or *        unit   incoming weights of the unit: bound * (2 u - 1), or normal
     initial bias             yes     0, or *        unit   the same, for the scheme `default`
     fresh weight             yes     of replacing   unit   incoming weights of a replaced unit
-    fresh input              yes     of replacing   unit   one an input: which the unit reads (plasticity/dynamic.py)
+    fresh input              yes     of replacing   unit   one an input: which the unit reads (generate_and_test.py)
     replacement coin         yes     t div 1024     0      number t mod 1024 is for step t
     random utility           yes     of replacing   0      one a unit
     dropout                  yes     t              0      (n, B): one a feature and example; kept if u >= probability

@@ -16,6 +16,7 @@ import numpy as np
 
 from minilop import state as states
 from minilop.backend import Array
+from minilop.checks import check_choice
 from minilop.losses import Loss
 from minilop.networks import Network
 from minilop.optimizers.optimizer import FLUSH_INTERVAL, Optimizer
@@ -38,10 +39,10 @@ class Learner:
         self.loss = loss
         self.num_steps = 0
         self.gradients: Array = None  # (R, P) of the last step; None if the optimizer does not form them
-        self.optimizer = optimizer.bind(network.parameters, network.layer_sizes)
-        self.rules = [rule.bind(network, self.optimizer) for rule in rules]
         if len({rule.name for rule in rules}) < len(rules):  # their states would have the same names
             raise ValueError("A learner has at most one rule of each kind.")
+        self.optimizer = optimizer.bind(network.parameters, network.layer_sizes)
+        self.rules = [rule.bind(network, self.optimizer) for rule in rules]
 
     def step(self, inputs: Array, targets: Array) -> tuple[Array, Array]:
         """Learn from one mini-batch. Returns the outputs (R, O, B) and losses (R, B) from before the update.
@@ -125,11 +126,12 @@ class Learner:
         nothing      no change
         head         weights and biases of the output layer
         parameters   those of all layers, with scales and biases of normalizations
-        network      everything, and set all state to that before the first step
+        network      everything, and set all state, except the number of steps, to that before the first step
 
         `head` and `parameters` are the published baselines of CIFAR-100. They keep the running statistics of batch
         normalization, the state of the optimizer, and that of the rules.
         """
+        check_choice("reset", what, Reset)
         if what == "nothing":
             return
         network = self.network

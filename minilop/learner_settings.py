@@ -77,29 +77,25 @@ class LearnerSettings:
 
         Raises ValueError for a name that no part, or more than one, has.
         """
-        changed = self
+        own: dict[str, Any] = {}
+        of_parts: dict[str, dict[str, Any]] = {}
         for setting, value in values.items():
-            if setting in ("reset", "dtype"):
-                changed = replace(changed, **{setting: value})
-                continue
             owners = [name for name, part in self.parts().items() if setting in {each.name for each in fields(part)}]
-            if len(owners) != 1:
+            if setting in ("reset", "dtype"):
+                own[setting] = value
+            elif len(owners) == 1:
+                of_parts.setdefault(owners[0], {})[setting] = value
+            else:
                 raise ValueError(f"{setting} belongs to {' and '.join(owners) or 'no part'} of this learner")
-            part = changed.parts()[owners[0]]
-            changed = changed.with_part(owners[0], replace(part, **{setting: value}))
+        changed = replace(self, **own)
+        for name, changes in of_parts.items():
+            changed = changed.with_part(name, replace(self.parts()[name], **changes))
         return changed
 
 
 def make_learner(network: Network, loss: Loss | None, settings: LearnerSettings) -> Learner:
     """The learner that `settings` ask for."""
     return Learner(network, loss, settings.optimizer, settings.rules)
-
-
-def check_one_example(settings: LearnerSettings, batch_size: int) -> None:
-    """Raises ValueError for mini-batches if the optimizer learns from one example a step."""
-    if settings.optimizer.learns_from_one_example and batch_size > 1:
-        name = settings.optimizer.name
-        raise ValueError(f"{name} learns from one example a step; choose a batch_size of 1 or another optimizer")
 
 
 def make_mlp(

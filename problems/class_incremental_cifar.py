@@ -37,7 +37,7 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.data.augmentation import augment
 from minilop.experiment.problem import Scale
-from minilop.learner_settings import LearnerSettings, check_one_example, make_learner
+from minilop.learner_settings import LearnerSettings, make_learner
 from minilop.losses import cross_entropy
 from minilop.networks import Network
 from minilop.optimizers import SGD
@@ -47,7 +47,7 @@ from problems.class_incremental_cifar_figures import figures
 from problems.class_incremental_cifar_images import MEAN_AND_DEVIATION, data_source, read_images
 from problems.class_incremental_cifar_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.curves import Curves
-from problems.generated_images import check_halvings
+from problems.generated_images import check_halvings, check_one_example
 
 __all__ = ["SCALES", "TITLE", "ClassIncremental", "Settings", "data_source", "figures", "start"]
 
@@ -175,6 +175,10 @@ class ClassIncremental:
             raise ValueError(
                 "heads=paper starts outputs without state of their own, which is for the optimizer sgd; choose it, or "
                 "heads=published_code"
+            )
+        if settings.heads == "paper" and any(rule.changes_gradients for rule in learner_settings.rules):
+            raise ValueError(
+                "heads=paper gives outputs new values that l2_init would not know; choose heads=published_code"
             )
         network = make_network(settings, learner_settings, images.shape[2:], seeds)
         self.learner = make_learner(network, self.loss, learner_settings)

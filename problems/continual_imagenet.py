@@ -38,12 +38,12 @@ from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
 from minilop.experiment.problem import Scale
 from minilop.initialization import Scheme
-from minilop.learner_settings import LearnerSettings, check_one_example, make_convnet, make_learner
+from minilop.learner_settings import LearnerSettings, make_convnet, make_learner
 from minilop.losses import cross_entropy
 from problems.continual_imagenet_figures import figures
 from problems.continual_imagenet_learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.curves import Curves
-from problems.generated_images import check_halvings, generated_class
+from problems.generated_images import check_halvings, check_one_example, generated_class
 
 __all__ = ["SCALES", "TITLE", "ImagePairs", "Settings", "data_source", "figures", "start"]
 

@@ -1,10 +1,11 @@
-"""Generated classes of images in place of official ones, for the problems of images."""
+"""What the problems of images share: generated classes in place of official ones, and checks of settings."""
 
 from functools import lru_cache
 
 import numpy as np
 
 from minilop import data
+from minilop.learner_settings import LearnerSettings
 
 CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB where a class has 700 images of 32 x 32 pixels
 OFFICIAL = ("imagenet32", "cifar100")
@@ -25,3 +26,10 @@ def check_halvings(images: str, halvings: int) -> None:
         raise ValueError(
             f"halvings={halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"
         )
+
+
+def check_one_example(settings: LearnerSettings, batch_size: int) -> None:
+    """Raises ValueError for mini-batches if the optimizer learns from one example a step."""
+    if settings.optimizer.learns_from_one_example and batch_size > 1:
+        name = settings.optimizer.name
+        raise ValueError(f"{name} learns from one example a step; choose a batch_size of 1 or another optimizer")

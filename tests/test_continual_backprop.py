@@ -21,7 +21,7 @@ from minilop.losses import squared_error
 from minilop.optimizers import SGD, Adam
 from minilop.plasticity import ContinualBackprop
 from minilop.plasticity.continual_backprop import PAPER
-from minilop.plasticity.num_to_replace import ReplacementDraws, accumulate, chance, single
+from minilop.plasticity.num_to_replace import accumulate, chance, replacement_draws, single
 from minilop.plasticity.units import least_useful, update_average
 from minilop.plasticity.utility import incoming_magnitude, outgoing_magnitude
 from minilop.recipes import convnet, mlp
@@ -220,7 +220,7 @@ def test_chance_compares_a_uniform_number_with_what_is_due():
 @pytest.mark.quick
 @on_both_array_modules
 def test_step_t_compares_with_number_t_mod_1024_of_the_draw_t_div_1024():
-    uniforms = ReplacementDraws(np.array([5, 9]), layer=2)
+    uniforms = replacement_draws(np.array([5, 9]), layer=2)
     drawn = {
         quotient: host(
             draws.uniform(np.array([5, 9]), "replacement coin", 1024, layer=2, step=quotient, dtype="float64")

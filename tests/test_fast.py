@@ -8,11 +8,12 @@ import pytest
 from conftest import device, host, on_both_array_modules
 
 from minilop.backend import Array
-from minilop.fast import BufferedDense, sgd_step_in_place
+from minilop.fast import BufferedDense, BufferedSGD, InPlaceSGD, sgd_step_in_place
 from minilop.layers import Dense
+from minilop.learner import Learner
 from minilop.losses import squared_error
 from minilop.networks import Network
-from minilop.recipes import mlp
+from minilop.recipes import convnet, mlp
 
 pytestmark = pytest.mark.quick
 
@@ -175,3 +176,26 @@ def test_a_run_alone_learns_what_it_learns_among_others(dense_layer: type[Dense]
     flush(among)
     flush(alone)
     np.testing.assert_array_equal(host(among.parameters)[1], host(alone.parameters)[0])
+
+
+def test_what_is_buffered_does_not_survive_a_restore() -> None:
+    """It belongs to the weights from before: a learner that is restored in the middle of a buffer equals a new one."""
+    x, y = device(numbers(3, 4, 1)), device(numbers(3, 2, 1, seed=1))
+    first, second = (
+        Learner(make_network((3,), BufferedDense), squared_error, BufferedSGD(STEP_SIZE)) for _ in range(2)
+    )
+    state = first.state()
+    for _ in range(5):
+        first.step(x, y)
+    first.restore(state)
+    for learner in (first, second):
+        learner.step(x, y)
+        learner.network.flush()
+    assert (host(first.network.parameters) == host(second.network.parameters)).all()
+
+
+def test_layers_that_are_not_dense_are_refused() -> None:
+    network = convnet([0], "float64", image_size=8, num_channels=2, kernels=[(3, 3)], dense_units=(4,))
+    learner = Learner(network, squared_error, InPlaceSGD(STEP_SIZE))
+    with pytest.raises(ValueError, match="sgd_in_place is for networks of dense layers and one example a step"):
+        learner.step(device(numbers(1, 2, 8, 8, 1)), device(numbers(1, 2, 1)))

@@ -14,7 +14,7 @@ from minilop.losses import squared_error
 from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, GenerateAndTest, L2Init, ReDo, ShrinkAndPerturb
 from minilop.plasticity.rule import Rule
-from minilop.recipes import convnet, mlp
+from minilop.recipes import convnet, linear, mlp
 
 PLAIN = SGD(step_size=0.05)
 CONTINUAL = ContinualBackprop(replacement_rate=0.02, maturity_threshold=5)
@@ -660,3 +660,21 @@ def test_l2_init_pulls_a_reset_head_to_its_new_values_and_other_layers_to_their_
     initial = host(learner.rules[0].initial_parameters)
     assert_array_equal(initial[:, :-HEAD], start[:, :-HEAD])
     assert_array_equal(initial[:, -HEAD:], host(learner.network.parameters)[:, -HEAD:])
+
+
+def test_a_misspelled_reset_changes_nothing() -> None:
+    learner = Learner(mlp((3, 4, 2), "relu", [0], "float64"), squared_error, SGD())
+    before = host(learner.network.parameters).copy()
+    with pytest.raises(ValueError, match="reset must be nothing or head or parameters or network, not 'heads'"):
+        learner.reset("heads", 1)  # type: ignore[arg-type]
+    assert (host(learner.network.parameters) == before).all()
+
+
+def test_rules_of_units_are_refused_by_a_network_without_any() -> None:
+    with pytest.raises(ValueError, match="redo acts on hidden units, and this network has none; leave it out"):
+        Learner(linear((3,), 2, [0], "float64"), squared_error, SGD(), [ReDo()])
+
+
+def test_two_rules_of_one_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="A learner has at most one rule of each kind"):
+        Learner(mlp((3, 4, 2), "relu", [0], "float64"), squared_error, SGD(), [ReDo(), ReDo()])

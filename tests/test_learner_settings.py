@@ -13,7 +13,6 @@ from minilop.layers import Activation, BatchNorm, Dense, Dropout
 from minilop.learner_settings import (
     LearnerSettings,
     NetworkSettings,
-    check_one_example,
     make_convnet,
     make_learner,
     make_mlp,
@@ -21,6 +20,7 @@ from minilop.learner_settings import (
 from minilop.losses import squared_error
 from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, GenerateAndTest, L2Init, ReDo, ShrinkAndPerturb
+from problems.generated_images import check_one_example
 
 pytestmark = pytest.mark.quick
 

@@ -90,7 +90,7 @@ def _check_setting_of_problem(problem: str, setting: str, value: str, scale: Sca
     if any(full_names(each, setting) for each in scale.learners.values()):
         raise SettingsError(f"{setting} belongs to a learner; say which: {problem}.<learner>.{setting}.")
     if any(map(parts_of, scale.learners.values())):
-        _refuse_former_setting(problem, setting, value, scale.learners)
+        _refuse_former_setting(problem, setting, value, scale.learners, None)
     find_setting(scale.settings, setting)
 
 
@@ -101,7 +101,7 @@ def _check_setting_of_learner(
     if not full_names(learners[learner], setting):
         _refuse_setting_of_others(learner, setting, learners)
         if parts_of(learners[learner]):
-            _refuse_former_setting(problem, setting, value, learners)
+            _refuse_former_setting(problem, setting, value, learners, learners[learner])
     find_setting(learners[learner], setting)
 
 
@@ -126,8 +126,11 @@ def _owners(settings: Any, setting: str) -> list[str]:
     return [label(name, parts[name]) for name in names if name]
 
 
-def _refuse_former_setting(problem: str, setting: str, value: str, learners: Mapping[str, Any]) -> None:
-    """Raises SettingsError, with what to write now, for a setting that the learners had in an earlier version."""
+def _refuse_former_setting(problem: str, setting: str, value: str, learners: Mapping[str, Any], asked: Any) -> None:
+    """Raises SettingsError, with what to write now, for a setting that the learners had in an earlier version.
+
+    asked   the settings of the learner that was asked to change, or None; an example has the same rules
+    """
     if setting not in FORMER_SETTINGS:
         return
     value = value.strip()
@@ -135,9 +138,16 @@ def _refuse_former_setting(problem: str, setting: str, value: str, learners: Map
     if setting in ("optimizer", "rules", "update"):
         kind = FORMER_UPDATES.get(value, value)
         having = [name for name, each in learners.items() if kind in _kinds(each)]
-        example = f"such as {having[0]}" if having else f"but {problem} has none"
+        if asked is not None and setting != "rules":
+            having = [name for name in having if _rules(learners[name]) == _rules(asked)]
+        example = f"such as {having[0]}" if having else f"but {problem} has none with the same rules"
         refusal += f"; choose a learner with {kind}, {example}"
     raise SettingsError(f"{refusal}.")
+
+
+def _rules(settings: Any) -> list[str]:
+    """The names of a learner's parts beside optimizer and network."""
+    return [name for name in parts_of(settings) if name not in ("optimizer", "network")]
 
 
 def _kinds(settings: Any) -> list[str]:

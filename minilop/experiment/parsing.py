@@ -50,9 +50,9 @@ def parse(kind: Any, text: str, present: Any = None) -> Any:
 
 
 def _parse_number(kind: type, text: str) -> int | float:
-    if kind is int and text.lstrip("+-").isdigit():
-        return int(text)
     try:
+        if kind is int and text.lstrip("+-").isdecimal():
+            return int(text)
         number = float(text)
     except ValueError:
         number = math.nan

@@ -176,6 +176,8 @@ def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
     for name, text in texts.items():
         part_name, _, setting = find_setting(settings, name).rpartition(".")
         owner = parts.get(part_name, settings)
+        if setting in values.get(part_name, {}):
+            raise SettingsError(f"The setting {name} is given twice; give it once.")
         try:
             value = parse(get_type_hints(type(owner))[setting], text.strip(), getattr(owner, setting))
         except ValueError as expected:

@@ -25,9 +25,9 @@ restatements of its Table 1 agree. `bound` says what line 6 divides:
 
 from typing import Literal
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, like, xp
 from minilop.checks import check_choice
-from minilop.optimizers.linear_learner import LinearLearner, dot, filled, like
+from minilop.optimizers.linear_learner import LinearLearner, dot, filled
 
 Bound = Literal["permanent", "transient"]
 

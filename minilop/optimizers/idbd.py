@@ -19,8 +19,8 @@ inputs end slightly higher, at 0.0076 where it has below 0.007). Some restatemen
 targets)^2, and a theta somewhat above the best makes some runs diverge: Autostep mends both.
 """
 
-from minilop.backend import Array, xp
-from minilop.optimizers.linear_learner import LinearLearner, filled, like
+from minilop.backend import Array, like, xp
+from minilop.optimizers.linear_learner import LinearLearner, filled
 
 
 def idbd_update(

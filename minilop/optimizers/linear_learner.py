@@ -9,7 +9,7 @@ as arguments, which knows neither where the error comes from nor how many leadin
 
 from abc import ABC, abstractmethod
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, like, xp
 
 
 class LinearLearner(ABC):
@@ -50,13 +50,6 @@ class LinearLearner(ABC):
 def dot(a: Array, b: Array) -> Array:
     """Products along the last axis, (..., n) and (..., n) to (..., 1)."""
     return (a * b).sum(axis=-1, keepdims=True)
-
-
-def like(weights: Array, hyperparameter: Array) -> Array:
-    """A number as it is; an array in the precision of the weights, which it would otherwise change."""
-    if isinstance(hyperparameter, (int, float)):
-        return float(hyperparameter)
-    return xp.asarray(hyperparameter, weights.dtype)
 
 
 def filled(weights: Array, value: Array) -> Array:

@@ -10,8 +10,8 @@ Widrow and Hoff (1960). The squared error of the networks here is delta^2 withou
 alpha / 2 is this rule.
 """
 
-from minilop.backend import Array, xp
-from minilop.optimizers.linear_learner import LinearLearner, like
+from minilop.backend import Array, like, xp
+from minilop.optimizers.linear_learner import LinearLearner
 
 
 def lms_update(weights: Array, error: Array, inputs: Array, step_size: Array) -> None:

@@ -38,14 +38,13 @@ import numpy as np
 
 from minilop.backend import Array, xp
 from minilop.checks import check_choices, check_range
-from minilop.optimizers.linear_learner import like
 from minilop.optimizers.optimizer import Optimizer, is_used
 
-Rule = Literal["sgd", "momentum", "adam", "lion"]
+BaseRule = Literal["sgd", "momentum", "adam", "lion"]
 StepSizes = Literal["scalar", "layer", "weight"]
 Order = Literal["meta_last", "meta_first"]
 
-RATES: dict[Rule, tuple[float, float]] = {
+RATES: dict[BaseRule, tuple[float, float]] = {
     "sgd": (0.0, 0.0),
     "momentum": (0.9, 0.0),
     "adam": (0.9, 0.999),
@@ -53,14 +52,14 @@ RATES: dict[Rule, tuple[float, float]] = {
 }
 
 
-def rule_state(rule: Rule, like_this: Array) -> dict[str, Array]:
+def rule_state(rule: BaseRule, like_this: Array) -> dict[str, Array]:
     """The state of a rule, 0 at the start: arrays like what it makes directions of."""
     names = {"sgd": "", "momentum": "momentum", "lion": "momentum"}
     names["adam"] = "momentum second_moment first_correction second_correction"
     return {name: xp.zeros_like(like_this) for name in names[rule].split()}
 
 
-def direction(rule: Rule, gradient: Array, state: dict[str, Array], epsilon: float = 1e-8) -> Array:
+def direction(rule: BaseRule, gradient: Array, state: dict[str, Array], epsilon: float = 1e-8) -> Array:
     """What a first-order rule makes of a gradient; its state goes on by one step.
 
     sgd        d = g
@@ -98,8 +97,8 @@ class MetaOptimize(Optimizer):
 
     step_size: Array = 1e-4  # at the start
     meta_step_size: Array = 0.001
-    base: Rule = "adam"
-    meta: Rule = "adam"
+    base: BaseRule = "adam"
+    meta: BaseRule = "adam"
     step_sizes: StepSizes = "scalar"  # layer: of every layer with parameters, a normalization or a lone bias too
     trace_decay: Array = 1.0  # gamma; the paper's 0.999 where the data change
     weight_decay: Array = 0.0
@@ -119,8 +118,6 @@ class MetaOptimize(Optimizer):
         block_sizes = {"scalar": [num_parameters], "layer": layer_sizes, "weight": []}[self.step_sizes]
         if self.step_sizes == "layer" and sum(block_sizes) != num_parameters:
             raise ValueError(f"layers of {sum(block_sizes)} parameters do not make up {num_parameters}")
-        for hyperparameter in ("step_size", "meta_step_size", "trace_decay", "weight_decay"):
-            setattr(self, hyperparameter, like(parameters, getattr(self, hyperparameter)))
         ends = np.cumsum(block_sizes, dtype=int)
         self.blocks = [slice(end - size, end) for end, size in zip(ends, block_sizes)]
         self.block_of = xp.asarray(np.repeat(np.arange(len(block_sizes)), block_sizes))  # (P,) of each parameter
@@ -153,11 +150,11 @@ class MetaOptimize(Optimizer):
     def step(self, parameters: Array, gradients: Array, hessian_times_trace: Array | None = None) -> None:
         """Lines 1 to 6, or with Hess h (R, P) line 5' for 5."""
         traces = self.state["traces"]
+        change = direction(self.base, gradients, self.base_state)  # 1
         meta_gradient = self.block_sums(traces * gradients)  # 2
         if self.order == "meta_first":
             self.adapt(meta_gradient)
         step_sizes = self.present_step_sizes
-        change = direction(self.base, gradients, self.base_state)  # 1
         if is_used(self.weight_decay):
             change = change + self.weight_decay * parameters
             traces *= 1 - self.weight_decay * step_sizes

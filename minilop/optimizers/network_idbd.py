@@ -44,7 +44,6 @@ from minilop.checks import check_choices, check_range
 from minilop.layers.dense import Dense
 from minilop.networks import Network
 from minilop.optimizers.autostep import normalize
-from minilop.optimizers.linear_learner import like
 from minilop.optimizers.optimizer import Optimizer
 
 ARRAYS_IN_CACHE = 4  # seven share it with temporary ones, so 8 would fit better, but shorter blocks cost more calls
@@ -105,8 +104,6 @@ class NetworkIDBD(Optimizer):
         check_range(self, "tau", 1)
 
     def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
-        for hyperparameter in ("step_size", "meta_step_size", "tau", "overshoot_limit"):
-            setattr(self, hyperparameter, like(parameters, getattr(self, hyperparameter)))
         self.state = {state: xp.zeros_like(parameters) for state in ("log_step_sizes", "traces", "normalizers")}
         # alpha and c, from the first round to the second; between steps they mean nothing, but for c = 1 of the biases.
         self.present_step_sizes = xp.ones_like(parameters)

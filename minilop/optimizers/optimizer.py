@@ -3,9 +3,10 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import ClassVar, Self
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, like, xp
 from minilop.networks import Network
 
 FLUSH_INTERVAL = 100  # steps; an Adam moment takes 175 steps from negligible to subnormal
@@ -36,6 +37,9 @@ class Optimizer(ABC):
         Raises ValueError if the layers do not make up the parameters.
         """
         bound = copy.copy(self)
+        for name in [field.name for field in fields(self)]:  # type: ignore[arg-type]
+            value = getattr(self, name)
+            setattr(bound, name, value if isinstance(value, (str, bool)) else like(parameters, value))
         bound.start(parameters, layer_sizes)
         return bound
 

@@ -9,6 +9,7 @@ Dohare et al., Nature 632 (2024), Algorithm 1. After each update of the weights,
         n <- floor(c), at most the eligible ones;  c <- c - n
     5   R <- the n eligible units of least utility               all layers are judged before any is changed
     6   for r in R:  W[r, :] ~ initial distribution,  b_r <- 0,  W'[:, r] <- 0,  u_r <- 0,  a_r <- 0
+        and whatever else belongs to the unit starts afresh: its other averages, its normalization
 
 rho is `replacement_rate` (the talk: re-initialization rate), m `maturity_threshold`, eta `decay_rate`. A replacement
 changes the output of the network only by what the least useful unit contributed, because nothing leaves the new unit
@@ -42,7 +43,7 @@ import numpy as np
 
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_choices, check_range
-from minilop.plasticity.num_to_replace import COUNTS, ROUNDINGS, ReplacementDraws
+from minilop.plasticity.num_to_replace import COUNTS, ROUNDINGS, replacement_draws
 from minilop.plasticity.rule import Replaced, Rule
 from minilop.plasticity.units import flat, least_useful, new_units, replace_units, reset_optimizer_state, update_average
 from minilop.plasticity.utility import STARTED_AFRESH, UTILITIES
@@ -52,7 +53,7 @@ PAPER: dict[str, Any] = {"utility": "contribution", "outgoing": "sum", "bias_cor
 
 @dataclass
 class ContinualBackprop(Rule):
-    """Hyperparameters and conventions; the defaults are those of the published code for permuted MNIST.
+    """Hyperparameters and conventions. The default conventions are those of the published code for permuted MNIST.
 
     units   the state, a dictionary for each hidden layer:
 
@@ -69,7 +70,7 @@ class ContinualBackprop(Rule):
     utility: Literal["contribution", "adaptable_contribution", "random"] = "adaptable_contribution"
     outgoing: Literal["mean", "sum"] = "mean"
     average: Literal["utility", "lifetime_activity"] = "utility"
-    bias_correction: bool = True  # rank by u / (1 - eta^age)
+    bias_correction: bool = True  # rank by u / (1 - eta^age); of no effect beside lifetime_activity or random
     rate_counts: Literal["eligible", "all"] = "eligible"  # all: rho times all units if any is eligible
     rounding: Literal["accumulate", "chance", "single"] = "accumulate"
     fresh_weights: Literal["initial", "normal"] = "initial"
@@ -93,7 +94,7 @@ class ContinualBackprop(Rule):
         self.rate = np.ravel(to_host(xp.asarray(self.replacement_rate)))  # (1,) or (R,)
         self.update_utility, self.utility_to_rank_by = UTILITIES[self.utility, self.average]
         self.count, self.round = COUNTS[self.rate_counts], ROUNDINGS[self.rounding]
-        self.uniforms = [ReplacementDraws(network.seeds, layer.incoming.number) for layer in network.hidden]
+        self.uniforms = [replacement_draws(network.seeds, layer.incoming.number) for layer in network.hidden]
         if self.reset_optimizer_state:
             self.optimizer.keep_state_of_each_weight()
 
@@ -130,7 +131,7 @@ class ContinualBackprop(Rule):
             reset_optimizer_state(self.optimizer, network, layer, runs, which)
         for name in STARTED_AFRESH[self.average]:
             units[name][runs, which] = 0
-        return units["age"] == 0
+        return units["age"] == 0  # line 1 has made all other ages positive
 
     def arrays(self) -> dict[str, Array]:
         return flat(self.units)

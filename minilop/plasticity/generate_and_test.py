@@ -73,7 +73,7 @@ def update_utility(units: dict[str, Array], features: Array, outgoing_weight: Ar
 
 
 def other_units(wanted: Array, runs: Array, units: Array) -> Array:
-    """For each replaced unit (K,), which of `wanted` (R, H) stay in its run, (K, H); if none do, all of `wanted`."""
+    """For each replaced unit (K,), which of `wanted` (R, H) stay in its run, (K, H); if none do, all units."""
     stay = xp.ones_like(wanted)
     stay[runs, units] = False
     others = (wanted & stay)[runs]
@@ -144,6 +144,8 @@ class GenerateAndTest(Rule):
             raise ValueError(message)  # noqa: TRY004 (like every other check of settings)
 
     def start(self) -> None:
+        if any(layer.outgoing.weight.ndim > 3 for layer in self.network.hidden):
+            raise ValueError(f"{self.name} is for dense layers; choose continual_backprop.")
         self.units = new_units(self.network)
 
     def after_update(self, values: list[Array], gradients: Array, step: int) -> Replaced:
@@ -160,7 +162,7 @@ class GenerateAndTest(Rule):
         if not number.any():
             return None
         self.replace(layer, units, *least_useful(utility, eligible, number), step)  # 3
-        return units["age"] == 0
+        return units["age"] == 0  # line 1 has made all other ages positive
 
     def replace(
         self, layer: HiddenLayer, units: dict[str, Array], runs: np.ndarray, replaced: Array, step: int

@@ -10,7 +10,7 @@ values, is the new value.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, like, xp
 from minilop.checks import check_range
 from minilop.plasticity.rule import Replaced, Rule
 from minilop.plasticity.units import unit_views
@@ -31,6 +31,7 @@ class L2Init(Rule):
         check_range(self, "init_decay", 0)
 
     def start(self) -> None:
+        self.init_decay = like(self.network.parameters, self.init_decay)
         self.initial_parameters = self.network.parameters.copy()
 
     def before_update(self, values: list[Array], gradients: Array, step: int) -> None:

@@ -19,26 +19,18 @@ from minilop.backend import to_host
 STEPS_PER_DRAW = 1024
 
 
-class ReplacementDraws:
+def replacement_draws(seeds: np.ndarray, layer: int) -> draws.PrefetchedDraws:
     """A uniform number for each run and step, (R,): number t mod 1024 of the draw at step t div 1024, for step t.
 
     So the host waits for the device once in 1024 steps, and all words of the generator are used.
     """
 
-    def __init__(self, seeds: np.ndarray, layer: int):
-        self.seeds, self.layer = seeds, layer
-        self.drawn_for: int | None = None
-        self.drawn = np.empty((0, 0))
+    def draw(steps: np.ndarray) -> np.ndarray:
+        where = int(steps[0, 0]) // STEPS_PER_DRAW
+        drawn = draws.uniform(seeds, "replacement coin", STEPS_PER_DRAW, layer=layer, step=where, dtype="float64")
+        return np.ascontiguousarray(to_host(drawn).T)  # (1024, R)
 
-    def __call__(self, step: int) -> np.ndarray:
-        quotient, remainder = divmod(step, STEPS_PER_DRAW)
-        if quotient != self.drawn_for:
-            self.drawn_for = quotient
-            drawn = draws.uniform(
-                self.seeds, "replacement coin", STEPS_PER_DRAW, layer=self.layer, step=quotient, dtype="float64"
-            )  # (R, 1024)
-            self.drawn = np.ascontiguousarray(to_host(drawn).T)
-        return self.drawn[remainder]
+    return draws.PrefetchedDraws(draw, STEPS_PER_DRAW)
 
 
 def accumulate(units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
@@ -58,7 +50,7 @@ def single(units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarr
 
 
 def chance(
-    units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, uniforms: ReplacementDraws, step: int
+    units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, uniforms: draws.PrefetchedDraws, step: int
 ) -> np.ndarray:
     """One unit with probability `due`, or its whole part, (R,)."""
     number = np.where(due >= 1, np.floor(due), uniforms(step) < due)

@@ -37,7 +37,7 @@ class ReDo(Rule):
     activity   the state, (R, H) for each hidden layer: the sum of mean|h| over the steps since the last replacement
     """
 
-    redo_period: int = 1000  # steps between replacements
+    redo_period: int = 100  # steps between replacements
     redo_threshold: float = 0.1  # tau
     redo_scores: Literal["mini_batch", "period"] = "mini_batch"
     reset_optimizer_state: bool = False

@@ -31,6 +31,8 @@ class Rule:
         self.check_optimizer(optimizer)
         if self.needs_hidden_units and network.seeds.ndim != 1:
             raise ValueError(f"{self.name} needs the runs axis; make the network with seeds=[seed].")
+        if self.needs_hidden_units and not network.hidden:
+            raise ValueError(f"{self.name} acts on hidden units, and this network has none; leave it out.")
         bound = copy.copy(self)
         bound.network, bound.optimizer = network, optimizer
         bound.start()

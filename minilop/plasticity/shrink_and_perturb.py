@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from minilop import draws
-from minilop.backend import Array
+from minilop.backend import Array, like
 from minilop.checks import check_range
 from minilop.plasticity.rule import Rule
 
@@ -35,6 +35,7 @@ class ShrinkAndPerturb(Rule):
 
     def start(self) -> None:
         network = self.network
+        self.perturb_scale = like(network.parameters, self.perturb_scale)
 
         def draw(steps: np.ndarray) -> Array:
             size, layer, dtype = network.num_parameters, network.first_number, network.dtype

@@ -22,8 +22,8 @@ ends all traces, and the value of the new beginning is nothing that the old epis
 
 from abc import ABC, abstractmethod
 
-from minilop.backend import Array, xp
-from minilop.optimizers.linear_learner import dot, like
+from minilop.backend import Array, like, xp
+from minilop.optimizers.linear_learner import dot
 
 
 class LinearPredictor(ABC):

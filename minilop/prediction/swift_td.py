@@ -31,8 +31,8 @@ divides.
 
 import math
 
-from minilop.backend import Array, xp
-from minilop.optimizers.linear_learner import dot, filled, like
+from minilop.backend import Array, like, xp
+from minilop.optimizers.linear_learner import dot, filled
 from minilop.prediction.linear_predictor import LinearPredictor
 
 

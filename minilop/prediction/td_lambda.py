@@ -15,8 +15,8 @@ algorithm finds by going back over the whole past at every step, whatever the st
 Paper - published code - ours: one endless stream, so no trace is ever reset.
 """
 
-from minilop.backend import Array, xp
-from minilop.optimizers.linear_learner import dot, like
+from minilop.backend import Array, like, xp
+from minilop.optimizers.linear_learner import dot
 from minilop.prediction.linear_predictor import LinearPredictor
 
 

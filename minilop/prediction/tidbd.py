@@ -26,10 +26,10 @@ learn from the lambda-return: at a lambda near 1 the plain form hardly moves its
 
 from typing import Literal
 
-from minilop.backend import Array, xp
+from minilop.backend import Array, like, xp
 from minilop.checks import check_choice
 from minilop.optimizers.autostep import normalize
-from minilop.optimizers.linear_learner import dot, filled, like
+from minilop.optimizers.linear_learner import dot, filled
 from minilop.prediction.linear_predictor import LinearPredictor
 
 Gradient = Literal["semi", "ordinary"]

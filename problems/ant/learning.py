@@ -312,14 +312,17 @@ class AntRuns:
 
     # --- stopping and going on ----------------------------------------------------------------------------------------
 
+    def arrays(self) -> dict[str, Array]:
+        """What is measured, and what the weight change is measured from, by name."""
+        measured = {**states.prefixed("sums", self.sums), **states.prefixed("looks", self.looks)}
+        return {**measured, "parameters_before": self.parameters_before}
+
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on bit for bit."""
         return {
             **states.prefixed("ppo", self.ppo.state()),
             **states.prefixed("ants", self.ants.state()),
-            **states.prefixed("sums", states.copied(self.sums)),
-            **states.prefixed("looks", states.copied(self.looks)),
-            "parameters_before": to_host(self.parameters_before).copy(),
+            **states.copied(self.arrays()),
             "observations": to_host(self.observations).copy(),
             "position": np.array([self.time, self.network_segment, self.bins_looked_at]),
             "diverged_at": self.diverged_at.copy(),
@@ -329,10 +332,8 @@ class AntRuns:
         """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
         self.ppo.restore(states.part("ppo", state))
         self.ants.restore(states.part("ants", state))
-        self.sums = {name: xp.asarray(array) for name, array in states.part("sums", state).items()}
-        self.looks = {name: xp.asarray(array) for name, array in states.part("looks", state).items()}
-        self.parameters_before = xp.asarray(state["parameters_before"])
-        self.observations = xp.asarray(state["observations"])
+        states.restore(self.arrays(), state)
+        self.observations = xp.array(state["observations"])
         self.time, self.network_segment, self.bins_looked_at = state["position"].tolist()
         self.diverged_at = state["diverged_at"].copy()
 
