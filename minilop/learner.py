@@ -34,7 +34,9 @@ class Learner:
     """
 
     def __init__(self, network: Network, loss: Loss | None, optimizer: Optimizer, rules: Sequence[Rule] = ()):
-        """Raises ValueError for a rule that does not fit the network or the optimizer."""
+        """Raises ValueError for a rule that does not fit the network or the optimizer, TypeError for other kinds of parts."""
+        if not isinstance(optimizer, Optimizer) or not all(isinstance(rule, Rule) for rule in rules):
+            raise TypeError("A learner takes an optimizer of networks, as SGD(), and a list of rules, as [ReDo()].")
         self.network = network
         self.loss = loss
         self.num_steps = 0

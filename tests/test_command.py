@@ -335,7 +335,7 @@ def assert_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: lis
             "optimizer=rmsprop",
             (
                 "optimizer is no longer a setting: a learner has its optimizer; "
-                "choose a learner with rmsprop, but composed has none."
+                "no learner of composed has rmsprop."
             ),
         ),
         (

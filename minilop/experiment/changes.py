@@ -138,10 +138,13 @@ def _refuse_former_setting(problem: str, setting: str, value: str, learners: Map
     if setting in ("optimizer", "rules", "update"):
         kind = FORMER_UPDATES.get(value, value)
         having = [name for name, each in learners.items() if kind in _kinds(each)]
-        if asked is not None and setting != "rules":
-            having = [name for name in having if _rules(learners[name]) == _rules(asked)]
-        example = f"such as {having[0]}" if having else f"but {problem} has none with the same rules"
-        refusal += f"; choose a learner with {kind}, {example}"
+        alike = [name for name in having if asked is None or _rules(learners[name]) == _rules(asked)]
+        if asked is not None and kind in _kinds(asked):
+            refusal += f"; this learner has {kind} already"
+        elif having:
+            refusal += f"; choose a learner with {kind}, such as {(alike or having)[0]}"
+        else:
+            refusal += f"; no learner of {problem} has {kind}"
     raise SettingsError(f"{refusal}.")
 
 
