@@ -333,10 +333,7 @@ def assert_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: lis
         ),
         (
             "optimizer=rmsprop",
-            (
-                "optimizer is no longer a setting: a learner has its optimizer; "
-                "no learner of composed has rmsprop."
-            ),
+            ("optimizer is no longer a setting: a learner has its optimizer; no learner of composed has rmsprop."),
         ),
         (
             "backprop.rules=redo",
@@ -344,10 +341,7 @@ def assert_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: lis
         ),
         (
             "backprop.update=gradient",
-            (
-                "update is now the choice of the optimizer sgd_in_place or sgd_buffered; "
-                "choose a learner with sgd, such as backprop."
-            ),
+            ("update is now the choice of the optimizer sgd_in_place or sgd_buffered; this learner has sgd already."),
         ),
         ("backprop.network=linear", "network=linear is now kind=linear."),
         ("network= linear", "network=linear is now kind=linear."),

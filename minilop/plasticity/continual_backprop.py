@@ -83,8 +83,7 @@ class ContinualBackprop(Rule):
     def __post_init__(self) -> None:
         """Raises ValueError for values out of range or that contradict each other."""
         check_choices(self)
-        check_range(self, "maturity_threshold", 0)
-        check_range(self, "replacement_rate", 0, 1)
+        check_range(self, "replacement_rate maturity_threshold", 0)
         check_range(self, "decay_rate", 0, 1, below_high=True)
         if (self.utility, self.average) not in UTILITIES:
             raise ValueError(f"average={self.average} needs utility=contribution")
