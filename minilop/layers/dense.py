@@ -49,8 +49,9 @@ class Dense(Weighted):
             self.weight_gradient[...] = output_gradient @ transposed  # (R, O, I)
             xp.sum(output_gradient, axis=-1, keepdims=True, out=self.bias_gradient)  # (R, O, 1)
             return
-        if self.num_outputs == 1:  # an outer product, which is faster without @: of one row by multiplying,
+        # One example: an outer product, which is faster without @; of few rows by multiplying, of many by einsum.
+        if output_gradient.size < 256:
             xp.multiply(output_gradient, transposed, out=self.weight_gradient)
-        else:  # of several by einsum
+        else:
             self.weight_gradient[...] = xp.einsum("...ob,...ib->...oi", output_gradient, inputs)
         self.bias_gradient[...] = output_gradient

@@ -53,7 +53,7 @@ def chance(
     units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, uniforms: draws.PrefetchedDraws, step: int
 ) -> np.ndarray:
     """One unit with probability `due`, or its whole part, (R,)."""
-    number = np.where(due >= 1, np.floor(due), uniforms(step) < due)
+    number = np.maximum(np.floor(due), uniforms(step) < due)  # from due = 1 on, the floor is at least the 1 of a draw
     return np.minimum(number, num_eligible)
 
 
