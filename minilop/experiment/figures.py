@@ -28,6 +28,7 @@ else:  # matplotlib is imported where a figure is made: workers import this file
 COLOURS = {
     "backprop": "C3",
     "l2": "C4",
+    "l2_init": "indigo",
     "shrink_and_perturb": "C1",
     "continual_backprop": "C0",
     "adam": "C5",
@@ -76,6 +77,7 @@ LABELS = {
     "head_reset": "Head resetting",
     "idbd": "IDBD",
     "l2": "L2",
+    "l2_init": "L2 Init",
     "leaky_relu": "Leaky ReLU",
     "lms": "LMS",
     "metaoptimize": "MetaOptimize",
