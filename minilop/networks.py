@@ -118,6 +118,17 @@ class Network:
             views.append(parts)
         return views
 
+    def named(self, vector: Array) -> dict[str, Array]:
+        """The same views by name: "weight/0" and "bias/0" of the first layer with weights, "normalization_scale/0", ...
+
+        So parameters are stored by `state.copied(network.named(network.parameters))` and loaded by `state.restore`.
+        """
+        named: dict[str, Array] = {}
+        for layer, views in zip(self.layers, self.views(vector)):
+            prefix = "normalization_" if "scale" in views else ""
+            named |= {f"{prefix}{name}/{layer.number}": view for name, view in views.items()}
+        return named
+
     def check_inputs(self, inputs: Array) -> None:
         """Raises ValueError for inputs of another shape than the network has been made for."""
         expected = self.input_shape

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minilop.backend import Array
-from minilop.layers import Activation, Add, BatchNorm, Convolution, Dense, GlobalAveragePool
+from minilop.layers import Activation, BatchNorm, Convolution, Dense
 from minilop.layers.layer import Layer
+from minilop.layers.residual import Add, GlobalAveragePool
 from minilop.networks import HiddenLayer, Network
 
 

@@ -34,5 +34,4 @@ def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def part(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What `prefixed` was given: the arrays named "<prefix>.<name>", by name."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): array for name, array in state.items() if name.startswith(start)}
+    return {name.removeprefix(f"{prefix}."): state[name] for name in state if name.startswith(f"{prefix}.")}

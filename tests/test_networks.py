@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import device, host, on_both_array_modules, slope
 
+from minilop import state
 from minilop.layers import Activation, Dense
 from minilop.layers.activation import ActivationName
 from minilop.layers.dense import product
@@ -254,3 +255,19 @@ def test_networks_with_and_without_dropout_begin_with_the_same_weights():
     plain, dropping = mlp((4, 5, 6, 2), "relu", [7], "float32"), mlp((4, 5, 6, 2), "relu", [7], "float32", dropout=0.5)
     np.testing.assert_array_equal(host(plain.parameters), host(dropping.parameters))
     assert [layer.number for layer in plain.dense_layers] == [0, 1, 2]
+
+
+def test_parameters_are_stored_and_loaded_by_name() -> None:
+    """Another implementation's arrays go in, and come out again, without a position in the vector."""
+    sizes = {"image_size": 8, "num_channels": 2, "kernels": [(3, 3)], "dense_units": (4,)}
+    network = convnet([0, 1], "float64", batch_norm=True, **sizes)
+    views = network.named(network.parameters)
+    assert list(views) == [
+        *("weight/0", "normalization_scale/0", "normalization_bias/0"),
+        *("weight/1", "bias/1", "normalization_scale/1", "normalization_bias/1", "weight/2", "bias/2"),
+    ]
+    stored = state.copied(views)
+    network.parameters[...] = 7
+    state.restore(network.named(network.parameters), {**stored, "weight/2": np.zeros((2, 2, 4))})
+    assert not host(network.dense_layers[-1].weight).any()
+    np.testing.assert_array_equal(host(network.weighted_layers[0].weight), stored["weight/0"])

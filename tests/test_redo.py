@@ -5,10 +5,12 @@ import pytest
 from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_array_equal
 
+from minilop.backend import Array, xp
 from minilop.learner import Learner
 from minilop.losses import squared_error
+from minilop.networks import HiddenLayer
 from minilop.optimizers import SGD, Adam
-from minilop.plasticity import ReDo
+from minilop.plasticity import ContinualBackprop, ReDo
 from minilop.plasticity.redo import dormant_units
 from minilop.recipes import mlp
 
@@ -173,3 +175,19 @@ def test_a_value_out_of_range_is_refused_by_name(changes):
     (name,) = changes
     with pytest.raises(ValueError, match=name):
         ReDo(**changes)
+
+
+def test_fresh_rows_may_come_from_outside() -> None:
+    """As those of another implementation, with which a whole run is compared."""
+
+    def fresh_rows(layer: HiddenLayer, runs: np.ndarray, units: Array, step: int) -> Array:
+        return xp.full((len(runs), layer.incoming.num_inputs), 10.0 * step + 1)
+
+    for rule in (ReDo(redo_period=1, redo_threshold=2), ContinualBackprop(replacement_rate=0.5, maturity_threshold=0)):
+        rule.fresh_rows = fresh_rows
+        learner = Learner(mlp((3, 4, 2), "tanh", [0, 1], "float64"), squared_error, SGD(0.0), [rule])
+        for _ in range(2):
+            learner.step(device(np.ones((2, 3, 1))), device(np.ones((2, 2, 1))))
+        weight = host(learner.network.dense_layers[0].weight)
+        assert {1.0, 11.0} >= set(weight[(weight == 1) | (weight == 11)].tolist()) != set()
+        assert ((weight == 11).all(axis=-1).sum(axis=-1) >= 1).all()

@@ -190,7 +190,7 @@ def test_acting_gives_the_log_probability_of_its_own_actions():
     ppo.log_std[...] = device([[0.5, -1.0], [0.0, 0.3]])
     observations = device(np.random.default_rng(0).normal(size=(2, 4, 3)))
     actions, log_probabilities = map(host, ppo.act(observations, step=7))
-    mean, deviation = host(ppo.mean_actions(observations)), np.exp(host(ppo.log_std))[..., None]
+    mean, deviation = host(ppo.policy.network.forward(observations)[-1]), np.exp(host(ppo.log_std))[..., None]
     assert_allclose(log_probabilities, scipy.stats.norm.logpdf(actions, mean, deviation).sum(axis=-2), rtol=1e-12)
     assert (actions != mean).all()
     assert_array_equal(host(ppo.act(observations, step=7)[0]), actions)  # a draw is a function of the step

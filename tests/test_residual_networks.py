@@ -7,7 +7,8 @@ import pytest
 from conftest import device, host, on_both_array_modules, slope
 from numpy.testing import assert_allclose, assert_array_equal
 
-from minilop.layers import Activation, Add, Convolution, Dense, GlobalAveragePool
+from minilop.layers import Activation, Convolution, Dense
+from minilop.layers.residual import Add, GlobalAveragePool
 from minilop.learner import Learner
 from minilop.losses import cross_entropy
 from minilop.optimizers import SGD

@@ -16,7 +16,5 @@ from minilop.layers.dense import Dense
 from minilop.layers.dropout import Dropout
 from minilop.layers.normalization import BatchNorm
 from minilop.layers.pooling import MaxPool
-from minilop.layers.residual import Add, GlobalAveragePool
 
-__all__ = ["Activation", "Add", "BatchNorm", "Bias", "Convolution", "Dense", "Dropout", "Flatten", "GlobalAveragePool"]
-__all__ += ["MaxPool"]
+__all__ = ["Activation", "BatchNorm", "Bias", "Convolution", "Dense", "Dropout", "Flatten", "MaxPool"]

@@ -113,8 +113,7 @@ class MetaOptimize(Optimizer):
         check_range(self, "trace_decay", 0, 1)
 
     def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
-        num_parameters = parameters.shape[-1]
-        layer_sizes = [size for size in layer_sizes if size]  # activations have no parameters
+        num_parameters, layer_sizes = parameters.shape[-1], [size for size in layer_sizes if size]
         block_sizes = {"scalar": [num_parameters], "layer": layer_sizes, "weight": []}[self.step_sizes]
         if self.step_sizes == "layer" and sum(block_sizes) != num_parameters:
             raise ValueError(f"layers of {sum(block_sizes)} parameters do not make up {num_parameters}")

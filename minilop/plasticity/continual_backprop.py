@@ -89,12 +89,11 @@ class ContinualBackprop(Rule):
             raise ValueError(f"average={self.average} needs utility=contribution")
 
     def start(self) -> None:
-        network = self.network
-        self.units = new_units(network)
+        self.units = new_units(self.network)
         self.rate = np.ravel(to_host(xp.asarray(self.replacement_rate)))  # (1,) or (R,)
         self.update_utility, self.utility_to_rank_by = UTILITIES[self.utility, self.average]
         self.count, self.round = COUNTS[self.rate_counts], ROUNDINGS[self.rounding]
-        self.uniforms = [replacement_draws(network.seeds, layer.incoming.number) for layer in network.hidden]
+        self.uniforms = [replacement_draws(self.network.seeds, layer.incoming.number) for layer in self.network.hidden]
         if self.reset_optimizer_state:
             self.optimizer.keep_state_of_each_weight()
 
@@ -126,7 +125,7 @@ class ContinualBackprop(Rule):
     def replace(self, index: int, runs: np.ndarray, which: Array, step: int) -> Array:
         """Line 6 for one hidden layer. Returns the replaced units as a mask (R, H)."""
         layer, units, network = self.network.hidden[index], self.units[index], self.network
-        replace_units(layer, runs, which, network.seeds[runs], step, self.fresh_weights)
+        replace_units(layer, runs, which, network.seeds[runs], step, self.fresh_weights, self.fresh_rows)
         if self.reset_optimizer_state:
             reset_optimizer_state(self.optimizer, network, layer, runs, which)
         for name in STARTED_AFRESH[self.average]:

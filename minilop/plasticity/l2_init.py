@@ -42,9 +42,8 @@ class L2Init(Rule):
         network = self.network
         for layer, mask in zip(network.hidden, replaced):
             if mask is not None:
-                for initial, present in zip(
-                    unit_views(network, layer, self.initial_parameters), unit_views(network, layer, network.parameters)
-                ):
+                vectors = (self.initial_parameters, network.parameters)
+                for initial, present in zip(*(unit_views(network, layer, vector) for vector in vectors)):
                     xp.copyto(initial, present, where=mask.reshape(mask.shape + (1,) * (initial.ndim - 2)))
 
     def layers_reset(self, layers: list[Any]) -> None:

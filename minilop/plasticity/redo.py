@@ -78,7 +78,7 @@ class ReDo(Rule):
 
     def replace(self, layer: HiddenLayer, runs: Array, units: Array, step: int) -> None:
         """Replace units, named by `runs` (on the host) and `units`, (K,) each."""
-        replace_units(layer, runs, units, self.network.seeds[runs], step)
+        replace_units(layer, runs, units, self.network.seeds[runs], step, fresh_rows=self.fresh_rows)
         if self.reset_optimizer_state:
             reset_optimizer_state(self.optimizer, self.network, layer, runs, units)
 

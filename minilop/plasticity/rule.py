@@ -1,6 +1,7 @@
 """What a rule is: anything that a learner does to its network beside the optimizer's step."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from minilop.backend import Array
@@ -25,6 +26,7 @@ class Rule:
     changes_gradients: ClassVar[bool] = False  # is refused beside an optimizer that takes them apart
     network: Network
     optimizer: Optimizer
+    fresh_rows: Callable[..., Array] | None = None  # of replaced units, from outside; see `replace_units`
 
     def bind(self, network: Network, optimizer: Optimizer) -> Self:
         """A copy for this network, whose parameters `optimizer` updates. Raises ValueError if it does not fit them."""

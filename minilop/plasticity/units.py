@@ -3,7 +3,7 @@
 Units to replace are named by two index arrays of equal length, `runs` (on the host) and `units`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -81,17 +81,21 @@ def replace_units(
     seeds: np.ndarray,
     step: int,
     fresh_weights: Literal["initial", "normal"] = "initial",
+    fresh_rows: Callable[..., Array] | None = None,
 ) -> None:
     """Give units new incoming weights, a bias of 0, and no outgoing weights.
 
     runs, units     (K,)   which units
     seeds           (K,)   of these runs
     fresh_weights   "initial": the distribution of the layer's initialization; "normal": variance 2 / fan_in
+    fresh_rows      instead of a draw, for whoever compares with another implementation: fresh_rows(layer, runs, units,
+                    step) gives the weights, (K, I) or (K, C, k, k)
 
     The draw of a unit's weights is keyed by run, layer, step and unit, whichever others are replaced with it.
     """
     draw = layer.incoming.initial_rows if fresh_weights == "initial" else layer.incoming.normal_rows
-    layer.incoming.weight[runs, units] = draw(seeds, units, "fresh weight", step)  # (K, I)
+    rows = fresh_rows(layer, runs, units, step) if fresh_rows else draw(seeds, units, "fresh weight", step)
+    layer.incoming.weight[runs, units] = rows  # (K, I)
     layer.bias.bias[runs, units] = 0
     if layer.normalization:
         layer.normalization.reset((runs, units))

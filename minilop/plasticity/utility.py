@@ -64,10 +64,6 @@ def lifetime_activity(rule: Any, layer: HiddenLayer, units: Units, features: Arr
     units["utility"] += (1 - rule.decay_rate) * unit_mean(batch_mean(abs(features)), units["age"].shape[-1])
 
 
-def nothing(rule: Any, layer: HiddenLayer, units: Units, features: Array) -> None:
-    """Random utilities need no state."""
-
-
 def average(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
     """What units are ranked by, (R, H): u, with or without its bias towards 0."""
     return units["utility"] / units["correction"] if rule.bias_correction else units["utility"]
@@ -90,7 +86,7 @@ def random(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
 UTILITIES: dict[tuple[str, str], tuple[Callable[..., None], Callable[..., Array]]] = {
     ("contribution", "utility"): (contribution, average),
     ("adaptable_contribution", "utility"): (adaptable_contribution, average),
-    ("random", "utility"): (nothing, random),
+    ("random", "utility"): (lambda *_: None, random),
     ("contribution", "lifetime_activity"): (lifetime_activity, outgoing_times_activity),
 }
 

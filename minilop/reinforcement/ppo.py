@@ -111,14 +111,10 @@ class PPO:
 
         step   of the environments, counted from the start; another one draws other noise
         """
-        mean = self.mean_actions(observations)
+        check_shape("observations", observations, self.rollout["observations"].shape[1:])
+        mean = self.policy.network.forward(observations)[-1]  # (R, A, N)
         noise = self.noise(step)  # (R, A, N): so many standard deviations from the mean the actions are
         return sample(mean, self.log_std, noise), log_probability(noise, self.log_std)
-
-    def mean_actions(self, observations: Array) -> Array:
-        """The policy without its noise, (R, A, N)."""
-        check_shape("observations", observations, self.rollout["observations"].shape[1:])
-        return self.policy.network.forward(observations)[-1]
 
     @property
     def is_full(self) -> bool:
@@ -187,15 +183,16 @@ class PPO:
         )  # (R, 1, M)
         return xp.moveaxis(values.reshape(num_runs, num_steps, num_environments), 0, 1)
 
-    def learn_epoch(self) -> None:
-        """Learn once from every sample of the rollout, each run in an order of its own.
+    def learn_epoch(self, order: Array | None = None) -> None:
+        """Learn once from every sample of the rollout, each run in an order (R, M) of its own, which may be given.
 
         Raises ValueError where no update is under way.
         """
         if not self.epochs_left:
             raise ValueError("No update is under way; call begin_update first.")
         num_samples, size = self.settings.num_samples, self.settings.mini_batch_size
-        order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.epochs_done)  # (R, M)
+        if order is None:
+            order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.epochs_done)  # (R, M)
         runs = xp.arange(len(self.seeds))[:, None]
         for start in range(0, num_samples, size):
             indices = order[:, start : start + size]  # (R, B)

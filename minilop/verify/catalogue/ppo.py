@@ -122,7 +122,7 @@ def present_log_probabilities(ppo: PPO, rollout: Arrays) -> np.ndarray:
     found = [
         [
             to_host(log_probability(standardized(xp.asarray(a)[None], mean, ppo.log_std), ppo.log_std))[0]
-            for a, mean in zip(actions, (ppo.mean_actions(xp.asarray(o)[None]) for o in observations))
+            for a, mean in zip(actions, (ppo.policy.network.forward(xp.asarray(o)[None])[-1] for o in observations))
         ]
         for observations, actions in zip(rollout["observations"], rollout["actions"])
     ]

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from minilop.backend import Array, to_host
-from minilop.layers import BatchNorm
 from minilop.networks import Network
 from minilop.recipes import convnet, linear, mlp
 from minilop.residual_networks import resnet
@@ -58,14 +57,8 @@ def shapes_of_examples(sizes: Any) -> tuple[tuple[int, ...], int]:
 
 
 def named(network: Network, vector: Array, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """Parts of `vector` (1, P) by "<prefix><parameter>/<layer>", as views (1, ...).
-
-    A normalization has the number of the layer that it follows, and its scale and bias a name of their own.
-    """
-    for layer, views in zip(network.layers, network.views(vector)):
-        of_normalization = "normalization_" if isinstance(layer, BatchNorm) else ""
-        for name, view in views.items():
-            yield f"{prefix}{of_normalization}{name}/{layer.number}", view
+    """Parts of `vector` (1, P) by "<prefix><parameter>/<layer>", as views (1, ...)."""
+    yield from ((f"{prefix}{name}", view) for name, view in network.named(vector).items())
 
 
 def running_statistics(network: Network) -> Iterator[tuple[str, Array]]:
