@@ -1,5 +1,6 @@
 """What the documents tell a reader to type or to open exists."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -8,8 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 import run_all
-
-pytestmark = pytest.mark.quick
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,6 +21,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("document", "command"), COMMANDS)
 def test_every_command_in_the_documents_is_understood(document, command, tmp_path):
     """With --status added nothing is computed, but every name and value is looked up."""
@@ -30,6 +30,7 @@ def test_every_command_in_the_documents_is_understood(document, command, tmp_pat
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_file_that_a_document_names_exists(path):
     links = re.findall(r"\]\(([^)#]+)\)", TEXT[path])
@@ -37,7 +38,32 @@ def test_every_file_that_a_document_names_exists(path):
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.quick
 def test_the_readme_names_the_two_commands_of_the_project():
     text = TEXT[ROOT / "README.md"]
     assert "python -m pip install -e . && python run_all.py\n" in text
     assert 'python -m pip install -e ".[test]" && python -m pytest\n' in text
+
+
+def first_loop():
+    specification = importlib.util.spec_from_file_location("first_loop", ROOT / "docs" / "first_loop.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_first_loop_is_short_and_runs(capsys):
+    assert len((ROOT / "docs" / "first_loop.py").read_text().splitlines()) < 80
+    first_loop().main(num_tasks=1)
+    assert capsys.readouterr().out.count("\n") == 4
+
+
+@pytest.mark.campaign
+def test_the_first_loop_prints_what_the_paper_says(capsys):
+    """Backprop loses most of what it could do; Continual Backprop keeps it."""
+    first_loop().main()
+    _, backprop, continual, _ = capsys.readouterr().out.splitlines()
+    _, early, late = map(float, backprop.split()[-3:])
+    assert late < early - 10
+    _, early, late = map(float, continual.split()[-3:])
+    assert late > early - 3
