@@ -17,11 +17,9 @@ from minilop.recipes import mlp
 pytestmark = pytest.mark.quick
 
 PAGE = (Path(__file__).parents[1] / "docs" / "one_update.md").read_text()
+NUMBERS = re.compile(r"^    (\w+) +?= (.+)$", re.MULTILINE)  # name = value
 SECTIONS = {
-    title: {
-        name: np.array(ast.literal_eval(value))
-        for name, value in re.findall(r"^    (\w+) +?= (.+)$", body, re.MULTILINE)
-    }
+    title: {name: np.array(ast.literal_eval(value)) for name, value in NUMBERS.findall(body)}
     for title, body in re.findall(r"^## (.+)\n([^#]*)", PAGE, re.MULTILINE)
 }
 
