@@ -2,18 +2,18 @@
 
     h[o, y, x] = sum over c, i, j of K[o, c, i, j] z[c, s y + i - p, s x + j - p]          (+ b[o])
 
-K are the kernels, z the input, s is the stride, and p the padding: so many rows and columns of zeros surround the
-image.
+K are the kernels, z is the input, s is the stride, and p is the padding, the number of rows or columns of zeros on each
+side of the image.
 
-Each k x k patch of the input becomes a column, and each kernel a row. One matrix product then applies all kernels to
-all patches. The backward pass is the transposed product, which gives the gradient of each patch, and these are added up
-where patches overlap.
+Each k x k patch of the input becomes a column of a matrix, and each kernel becomes a row. One matrix product then
+applies all kernels to all patches. The backward pass multiplies by the transposed kernels, which gives the gradient of
+each patch, and adds these gradients where patches overlap.
 
-As a matrix, overlapping patches hold each input up to k k times. The layer therefore makes a matrix from only a few
+A matrix of overlapping patches contains each input up to k^2 times. The layer therefore forms the matrix for only a few
 rows of the outputs at a time, so that it stays in the processor's cache. On a GPU it takes all rows at once.
 
-`Bias` is a layer of its own, for convolutions that are followed by pooling: a bias may be added before or after taking
-the maximum, and after it there are a quarter of the numbers. Without pooling, use `has_bias`.
+`Bias` is a separate layer for convolutions that are followed by pooling. The bias may be added before or after the
+maximum is taken, and after it only a quarter of the values are left. Without pooling, use `has_bias`.
 """
 
 import math
@@ -44,7 +44,7 @@ def patches(padded: Array, size: int, stride: int = 1) -> Array:
 
         patches[..., i, c, j, y, x, :] = padded[..., c, s y + i, s x + j, :]
 
-    A view: nothing is copied, and a number that belongs to several patches is in memory once.
+    The result is a view. An entry that belongs to several patches is in memory only once.
     """
     *leading, num_channels, height, width, batch = padded.shape
     num_rows, num_columns = (output_length(length, size, stride, padding=0) for length in (height, width))
@@ -55,11 +55,12 @@ def patches(padded: Array, size: int, stride: int = 1) -> Array:
 
 
 class Convolution(Weighted):
-    """`num_outputs` kernels of size x size over `num_channels`; `activation`, the one that follows, sets the scale.
+    """`num_outputs` kernels of size x size over `num_channels` channels.
 
     weight (R, C', C, k, k); inputs (R, C, Y, X, B); outputs (R, C', Y', X', B) with Y' = (Y + 2 p - k) div s + 1
 
-    has_bias   the layer also has a bias, (R, C', 1, 1, 1)
+    activation   the activation that follows; it sets the initial scale of the weights
+    has_bias     whether the layer also has a bias, (R, C', 1, 1, 1)
     """
 
     bias: Array
@@ -99,13 +100,13 @@ class Convolution(Weighted):
         return self.weight.swapaxes(-3, -2).reshape(*self.weight.shape[:-3], -1)
 
     def blocks(self, outputs: Array) -> Iterator[slice]:
-        """The rows of the outputs to work on at a time: as many as have patches that fit in the cache, at least one."""
+        """Slices of rows of the outputs; the patches of one slice fit in the cache if it has more than one row."""
         return blocks(outputs.shape[-3], self.num_inputs * math.prod(outputs.shape[-3:]))
 
     def matrix(self, array: Array, rows: slice, height: int) -> Array:
-        """Some rows of positions of an array (R, ..., Y', X', B) as a matrix for each run, (R, height, rows X' B).
+        """Some rows of an array (R, ..., Y', X', B) as one matrix per run, (R, height, rows X' B).
 
-        A view of outputs; a copy of patches, because these overlap.
+        The result is a view of outputs, but a copy of patches, because patches overlap.
         """
         return array[..., rows, :, :].reshape(*self.weight.shape[:-4], height, -1)
 
@@ -137,7 +138,7 @@ class Convolution(Weighted):
         columns = patches(pad(inputs, self.padding), self.size, self.stride)
         gradient: Array = 0  # (R, k C k, C')
         for rows in self.blocks(output_gradient):
-            # The transposed factor is the smaller one, because some libraries copy it first.
+            # Transpose the smaller factor, because some libraries copy a transposed matrix before multiplying.
             transposed = self.matrix(output_gradient, rows, self.num_outputs).swapaxes(-1, -2)
             gradient += self.matrix(columns, rows, self.num_inputs) @ transposed
         by_kernel = gradient.swapaxes(-1, -2).reshape(self.weight.swapaxes(-3, -2).shape)  # (R, C', k, C, k)

@@ -9,16 +9,16 @@ from minilop.layers.weighted import Weighted, draw_bias
 
 def product(matrices: Array, columns: Array) -> Array:
     """matrices @ columns, (R, O, I) and (R, I, B) to (R, O, B)."""
-    if matrices.shape[-1] == 1:  # nothing to sum, as behind a single output; multiplying is faster
+    if matrices.shape[-1] == 1:  # one term per sum, as in the backward pass of a single output: `*` is faster
         return matrices * columns
     return matrices @ columns
 
 
 class Dense(Weighted):
-    """A dense layer; `activation` is the one that follows it and sets the initial scale of the weights.
+    """A dense layer. `activation` is the activation that follows; it sets the initial scale of the weights.
 
-    weight (R, O, I) and bias (R, O, 1) are views into the network's parameters, weight_gradient and bias_gradient
-    into its gradients.
+    weight (R, O, I) and bias (R, O, 1) are views of the network's parameters; weight_gradient and bias_gradient are
+    views of its gradients.
     """
 
     bias: Array
@@ -49,7 +49,7 @@ class Dense(Weighted):
             self.weight_gradient[...] = output_gradient @ transposed  # (R, O, I)
             xp.sum(output_gradient, axis=-1, keepdims=True, out=self.bias_gradient)  # (R, O, 1)
             return
-        # One example: an outer product, which is faster without @; of few rows by multiplying, of many by einsum.
+        # For one example this is an outer product, for which @ is slow. Multiply if it has few rows, else use einsum.
         if output_gradient.size < 256:
             xp.multiply(output_gradient, transposed, out=self.weight_gradient)
         else:

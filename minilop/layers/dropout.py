@@ -1,4 +1,4 @@
-"""Dropout (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, JMLR 2014), inverted as is usual today."""
+"""Inverted dropout (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, JMLR 2014)."""
 
 import numpy as np
 
@@ -12,7 +12,8 @@ _MASKS_AT_A_TIME = 64
 class Dropout(Layer):
     """Sets each feature to zero with `probability` and divides the others by 1 - probability.
 
-    Every step has a mask (R, n, B), other for each example of the mini-batch. In an evaluation nothing is dropped.
+    Every step draws a mask (R, n, B), so the examples of a mini-batch have different masks. In an evaluation, no
+    features are dropped.
     """
 
     mask: Array  # of the last forward pass
@@ -34,7 +35,7 @@ class Dropout(Layer):
         self.step = None
 
     def draw_masks(self, steps: np.ndarray) -> Array:
-        """The masks of these steps, (T, R, n, B)."""
+        """The masks for these steps, (T, R, n, B)."""
         shape = (self.num_units, self.batch_size)
         drawn = draws.uniform(self.seeds, "dropout", shape, layer=self.number, step=steps, dtype=self.dtype)
         return (drawn >= self.probability).astype(self.dtype) / (1 - self.probability)

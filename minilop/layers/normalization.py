@@ -3,17 +3,19 @@
     normalized = (z - mean) / sqrt(variance + epsilon)
     h = scale * normalized + bias
 
-learning     mean and variance are those of the mini-batch and, for images, of all positions; the variance divides by n
-evaluation   running mean and variance; each step of learning moves them a tenth of the way to those of its mini-batch,
-             with a variance that divides by n - 1
+In learning, the mean and the variance are taken over the mini-batch and, for images, over all positions. The variance
+is the sum of squares divided by n, the number of values of a unit.
 
-The backward pass, with g the gradient with respect to h and n the number of values of a unit:
+In evaluation, the running mean and the running variance are used. Each step of learning moves them a tenth of the way
+to the statistics of its mini-batch, with a variance that divides by n - 1.
+
+The backward pass, with g the gradient with respect to h:
 
     bias_gradient = sum of g
     scale_gradient = sum of g * normalized
     input_gradient = scale / sqrt(variance + epsilon) * (g - normalized * scale_gradient / n - bias_gradient / n)
 
-The last two terms are there because each input also moves the variance and the mean.
+The last two terms arise because each input also changes the variance and the mean.
 """
 
 import math
@@ -24,7 +26,7 @@ import numpy as np
 from minilop.backend import Array, xp
 from minilop.layers.layer import Layer
 
-MOMENTUM = 0.1  # PyTorch's name for the tenth
+MOMENTUM = 0.1  # PyTorch's name for the rate at which the running statistics change
 EPSILON = 1e-5
 
 
@@ -32,10 +34,10 @@ class BatchNorm(Layer):
     """Normalizes each of `num_units` units: the channels of an image, or the features of a dense layer.
 
     scale, bias                      (R, C, 1, 1, 1) or (R, H, 1)
-    running_mean, running_variance   likewise
+    running_mean, running_variance   the same shape
 
-    It cannot be a network's first layer, because `backward`, which fills the gradients of scale and bias, is not called
-    there. A mini-batch of a single example has no variance unless it is an image.
+    This layer cannot be the first of a network, because `backward`, which fills the gradients of scale and bias, is not
+    called for the first layer. A mini-batch of one example has a variance only if the example is an image.
     """
 
     scale: Array
@@ -59,7 +61,10 @@ class BatchNorm(Layer):
         self.reset(...)
 
     def reset(self, where: Any) -> None:
-        """Give the units `where`, an index into the axes (R, H), their initial parameters and statistics."""
+        """Reset the parameters and statistics of some units to their initial values.
+
+        where   an index into the axes (R, H)
+        """
         for array, value in ((self.scale, 1), (self.bias, 0), (self.running_mean, 0), (self.running_variance, 1)):
             array[where] = value
 
@@ -77,7 +82,7 @@ class BatchNorm(Layer):
             factor = self.scale / xp.sqrt(self.running_variance + EPSILON)
             return inputs * factor + (self.bias - self.running_mean * factor)
         num_values = self.num_values(inputs)
-        self.mean = inputs.mean(axis=self.axes, keepdims=True)  # (R, C, 1, 1, 1) or (R, H, 1), as all that follow
+        self.mean = inputs.mean(axis=self.axes, keepdims=True)  # (R, C, 1, 1, 1) or (R, H, 1), like all statistics
         centered = inputs - self.mean  # like inputs
         variance = self.sum_of_products(centered, centered) / num_values
         self.inverse_std = 1 / xp.sqrt(variance + EPSILON)
@@ -96,10 +101,10 @@ class BatchNorm(Layer):
         return (output_gradient - (through_variance + through_mean)) * (self.scale * self.inverse_std)
 
     def fill_gradients(self, inputs: Array, output_gradient: Array) -> None:
-        """`backward` has already done it, because it needs the same sums."""
+        """Nothing to do: `backward` has filled the gradients, because it needs the same sums."""
 
     def num_values(self, inputs: Array) -> int:
-        """How many values of one unit the statistics are taken over."""
+        """n, the number of values of one unit over which the statistics are taken."""
         return math.prod(inputs.shape[axis] for axis in self.axes)
 
     def sum_of_products(self, first: Array, second: Array) -> Array:

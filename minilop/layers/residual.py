@@ -1,5 +1,4 @@
-"""Layers of residual networks (He, Zhang, Ren and Sun, CVPR 2016): the sum in which two paths meet, and the mean over all
-positions before the last layer."""
+"""Layers of residual networks (He, Zhang, Ren and Sun, CVPR 2016): the sum of two paths and global average pooling."""
 
 from minilop.backend import Array, xp
 from minilop.layers.layer import Layer

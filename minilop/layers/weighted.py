@@ -1,4 +1,4 @@
-"""What layers of units with incoming weights share: how weights begin, and begin again when a unit is replaced."""
+"""The base class of layers with weights: initial weights, and new incoming weights for replaced units."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from minilop.layers.layer import Layer
 
 
 def draw_bias(layer: Any, bound: float, seeds: np.ndarray, draw: int) -> None:
-    """Give the biases of a layer, (R, O, 1) or (R, C, 1, 1, 1), initial values that are uniform in (-bound, bound)."""
+    """Draw the initial biases of a layer, (R, O, 1) or (R, C, 1, 1, 1), uniformly from (-bound, bound)."""
     num_units, *ones = layer.bias.shape[seeds.ndim :]
     key = {"layer": layer.number, "step": draw, "slot": np.arange(num_units)}
     drawn = draws.uniform(seeds[..., None], "initial bias", tuple(ones), **key, dtype=layer.bias.dtype)
@@ -21,7 +21,11 @@ def draw_bias(layer: Any, bound: float, seeds: np.ndarray, draw: int) -> None:
 
 
 class Weighted(Layer):
-    """A layer whose `weight` (R, O, ...) has a row of incoming weights, of `row_shape`, for each of `num_outputs` units."""
+    """A layer whose `weight` (R, O, ...) has a row of incoming weights for each unit.
+
+    num_outputs   number of units
+    row_shape     shape of the incoming weights of one unit
+    """
 
     weight: Array
     weight_gradient: Array
@@ -30,20 +34,20 @@ class Weighted(Layer):
         self.num_outputs = num_outputs
         self.row_shape = row_shape
         self.num_inputs = math.prod(row_shape)  # of one unit
-        self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)  # or deviation
+        self.weight_bound = weight_bound(scheme, activation, self.num_inputs, fan_out)  # or standard deviation
         self.is_normal = scheme == "kaiming_normal"
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
         self.weight[...] = self.initial_rows(seeds[..., None], np.arange(self.num_outputs), "initial weight", draw)
 
     def rows(self) -> Array:
-        """The weight with a row for each unit, (R, O, I)."""
+        """The weight as a matrix with a row for each unit, (R, O, I)."""
         return self.weight.reshape(self.weight.shape[: -len(self.row_shape)] + (-1,))
 
     def initial_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
-        """Incoming weights of units by the initial law, uniform in (-bound, bound) or normal.
+        """Incoming weights of units from the initial distribution, uniform in (-bound, bound) or normal.
 
-        seeds, units   broadcast against each other; a unit is the slot of its draw
+        seeds, units   broadcast against each other; the unit is the slot of the draw
         returns        (...) + row_shape
         """
         if self.is_normal:
@@ -51,7 +55,7 @@ class Weighted(Layer):
         return self.weight_bound * (2 * self._draw_rows(draws.uniform, seeds, units, purpose, step) - 1)
 
     def normal_rows(self, seeds: Array, units: Array, purpose: str, step: int = 0) -> Array:
-        """The same from the normal law of mean 0 and variance 2 / num_inputs."""
+        """The same from the normal distribution with mean 0 and variance 2 / num_inputs."""
         return math.sqrt(2 / self.num_inputs) * self._draw_rows(draws.normal, seeds, units, purpose, step)
 
     def _draw_rows(self, draw: Callable[..., Array], seeds: Array, units: Array, purpose: str, step: int) -> Array:
