@@ -2,8 +2,9 @@
 
     from minilop.backend import xp
 
-`xp` has the names of the module that `use` chose last (NumPy at the start), so `xp.exp(x)` runs where the arrays are.
-Host-side code (files, figures, counts that all runs share) imports NumPy itself as `np`, and fetches with `to_host`.
+`xp` has the attributes of the module that the last call of `use` chose (NumPy at first), so `xp.exp(x)` runs where the
+arrays are. Host code (files, figures, counts that all runs share) imports NumPy as `np` and copies arrays from the
+device with `to_host`.
 """
 
 import importlib
@@ -19,13 +20,13 @@ Array = Any  # numpy.ndarray or cupy.ndarray, whichever `xp` makes
 
 
 class BackendError(RuntimeError):
-    """The array module that was asked for cannot be used here; the message names the remedy."""
+    """The requested array module cannot be used here. The message says what to do."""
 
 
 class _ArrayModule(ModuleType):
-    """A module whose names are those of NumPy or CuPy: `use` fills its dictionary, so a look-up costs no more."""
+    """A module with the attributes of NumPy or CuPy. `use` fills its dictionary, so attribute access costs no more."""
 
-    def __getattr__(self, name: str) -> Any:  # names that the module itself loads only on demand
+    def __getattr__(self, name: str) -> Any:  # attributes that NumPy or CuPy loads on demand
         return getattr(self._module, name)
 
 
@@ -33,10 +34,10 @@ xp: Any = _ArrayModule("xp")
 
 
 def use(module: str | ModuleType) -> None:
-    """Choose the array module: "numpy", "cupy", or any module with NumPy's names (the tests bring a strict one).
+    """Choose the array module: "numpy", "cupy", or any module with NumPy's functions (the tests supply a strict one).
 
-    Arrays made before the call stay what they are, so choose before building networks.
-    Raises BackendError, in one sentence with the remedy, where CuPy or a GPU is missing.
+    Existing arrays are not converted, so call this function before building networks.
+    Raises BackendError if CuPy or a GPU is missing.
     """
     chosen = module if isinstance(module, ModuleType) else _import(module)
     vars(xp).clear()
@@ -49,7 +50,7 @@ def name() -> str:
 
 
 def choose(values: Mapping[str, Any]) -> Any:
-    """The value for the array module in use; for any but CuPy it is that for NumPy."""
+    """The entry of `values` for the array module in use, or the entry for "numpy" if there is none."""
     return values.get(name(), values["numpy"])
 
 
@@ -76,29 +77,31 @@ def _import(module: str) -> ModuleType:
 
 
 def like(array: Array, hyperparameter: Array) -> Array:
-    """A number as it is; an array in the precision of `array`, which it would otherwise change."""
+    """A number as a float, or an array in the dtype of `array`, so that arithmetic with `array` keeps that dtype."""
     if isinstance(hyperparameter, (int, float)):
         return float(hyperparameter)
     return xp.asarray(hyperparameter, array.dtype)
 
 
 def to_host(array: Array) -> np.ndarray:
-    """`array` as a NumPy array; the one place where data leaves the device."""
+    """`array` as a NumPy array. Data leave the device only through this function."""
     return xp._module.asnumpy(array) if hasattr(xp._module, "asnumpy") else np.asarray(array)
 
 
 def synchronize() -> None:
-    """Wait until the device has finished; a clock read before that tells nothing. Returns at once for NumPy."""
+    """Wait until the device has finished, as a time measurement requires. Returns at once for NumPy."""
     if hasattr(xp._module, "cuda"):
         xp._module.cuda.get_current_stream().synchronize()
 
 
 def blocks(length: int, size: int) -> Iterator[slice]:
-    """Slices of an axis of `length`, of an array of `size` numbers, for passes that make temporaries.
+    """Slices of an axis of `length`, so that temporary arrays can be made for one slice at a time.
 
-    Where the slices are summed, `size` must be that of one run: the order of a sum may not depend on how many runs stand
-    side by side. On a CPU a slice of the array and a few temporaries like it stay in a core's cache; on a GPU, where every call costs
-    a launch, the axis is one slice.
+    size   number of entries of the whole array; of one run if the slices are summed, because the order of a sum must
+           not depend on the number of runs
+
+    On a CPU, one slice of the array and a few temporary arrays of its size stay in the cache of a core. On a GPU, where
+    every call costs a launch, there is one slice for the whole axis.
     """
     numbers = size if name() == "cupy" else NUMBERS_IN_CACHE
     step = max(1, numbers * length // max(1, size))

@@ -1,7 +1,8 @@
-"""What a network has kept: dead and dormant units, three ranks of its features, the size of its weights.
+"""Measures of plasticity: dead and dormant units, three ranks of the features, and the magnitude of the weights.
 
-`features` are the activations of one hidden layer on a set of examples, (R, H, N), as published: after the activation
-function, not centred. Each measure returns one number a run, (R,), and NaN where features are not finite.
+`features` are the activations of one hidden layer on a set of examples, (R, H, N), taken after the activation function
+and not centered, as published. Each measure returns one number per run, (R,), or NaN if the features of the run are not
+finite.
 
 Dohare et al. (2024), Methods, and the published plotting code.
 """
@@ -12,50 +13,51 @@ from minilop.backend import Array, blocks, xp
 
 
 def dead_unit_fraction(features: Array) -> Array:
-    """Fraction of units that are exactly zero on every example. For units that saturate instead this says nothing."""
+    """Fraction of units that are exactly zero on every example. It does not detect units that saturate."""
     return _where_finite(features, (features == 0).all(axis=-1).mean(axis=-1))
 
 
 def dormant_unit_fraction(features: Array, dormant_threshold: float = 0.01) -> Array:
-    """Fraction of units that are active (not zero) on less than `dormant_threshold` of the examples."""
+    """Fraction of units that are active (nonzero) on less than `dormant_threshold` of the examples."""
     return _where_finite(features, ((features != 0).mean(axis=-1) < dormant_threshold).mean(axis=-1))
 
 
 def percentage_of_units(fractions: Sequence[Array], num_units: Sequence[int]) -> Array:
-    """Percent of the units of several layers together, (R,), from each layer's fraction (R,) and number of units."""
+    """Percentage of the units of several layers together, (R,), from each layer's fraction (R,) and number of units."""
     return 100 / sum(num_units) * sum(number * fraction for number, fraction in zip(num_units, fractions))
 
 
 def effective_rank(features: Array) -> Array:
-    """exp of the entropy of the normalized singular values: -sum p ln p with p = s / sum(s) and 0 ln 0 = 0.
+    """exp(-sum p ln p), from the entropy of the normalized singular values p = s / sum(s), with 0 ln 0 = 0.
 
-    Roy and Vetterli, "The effective rank: a measure of effective dimensionality", 2007. n equal values give n.
+    Roy and Vetterli, "The effective rank: a measure of effective dimensionality", 2007. If n singular values are equal
+    and all others 0, the effective rank is n.
     """
-    shares = _shares(singular_values(features))
-    entropy = -(shares * xp.log(xp.where(shares > 0, shares, 1))).sum(axis=-1)
+    fractions = _fractions(singular_values(features))
+    entropy = -(fractions * xp.log(xp.where(fractions > 0, fractions, 1))).sum(axis=-1)
     return _where_finite(features, xp.exp(entropy))
 
 
 def stable_rank(features: Array, fraction: float = 0.99) -> Array:
-    """The fewest singular values that hold more than `fraction` of their sum: the paper's meaning of the name.
+    """The smallest number of singular values whose sum exceeds `fraction` of the sum of all, as the paper defines it.
 
-    Not the ratio of squared norms that is elsewhere called stable rank. The published code counts the cumulative
-    fractions below 0.99 and adds one; the two differ only on a tie, which here counts as not yet reached.
+    Elsewhere, the stable rank is a ratio of squared norms. The published code counts the cumulative fractions below
+    0.99 and adds one. The two counts differ only if a cumulative fraction equals 0.99, which here is not enough.
     """
-    shares = _shares(singular_values(features))
-    held = xp.cumsum(shares, axis=-1)
-    return _where_finite(features, _first(held > fraction + _rounding(shares)))
+    fractions = _fractions(singular_values(features))
+    cumulative = xp.cumsum(fractions, axis=-1)
+    return _where_finite(features, _count_until(cumulative > fraction + _rounding(fractions)))
 
 
 def approximate_rank(features: Array, fraction: float = 0.99) -> Array:
-    """The fewest singular values whose squares hold at least `fraction` of the sum of squares, as published."""
-    shares = _shares(_shares(singular_values(features)) ** 2)  # squared as shares, so that no square overflows
-    held = xp.cumsum(shares, axis=-1)
-    return _where_finite(features, _first(held >= fraction - _rounding(shares)))
+    """The smallest number of singular values whose squares sum to at least `fraction` of all squares, as published."""
+    fractions = _fractions(_fractions(singular_values(features)) ** 2)  # normalized first, so that no square overflows
+    cumulative = xp.cumsum(fractions, axis=-1)
+    return _where_finite(features, _count_until(cumulative >= fraction - _rounding(fractions)))
 
 
 def weight_magnitude(weights: Iterable[Array]) -> Array:
-    """Mean absolute weight over all the given weight matrices (R, O, I) together; biases do not count."""
+    """Mean absolute weight over all the given weight matrices (R, O, I) together; biases are not included."""
     total, count = 0, 0
     for weight in weights:
         for rows in blocks(weight.shape[-2], weight.shape[-2] * weight.shape[-1]):
@@ -65,22 +67,22 @@ def weight_magnitude(weights: Iterable[Array]) -> Array:
 
 
 def singular_values(features: Array) -> Array:
-    """Singular values of each run's features, largest first, (R, min(H, N)); zeros where features are not finite."""
+    """Singular values of each run's features, largest first, (R, min(H, N)); zeros if the features are not finite."""
     return xp.linalg.svd(xp.where(_finite(features)[..., None, None], features, 0), compute_uv=False)
 
 
-def _shares(values: Array) -> Array:
+def _fractions(values: Array) -> Array:
     total = values.sum(axis=-1, keepdims=True)
-    return values / xp.where(total > 0, total, 1)  # all zero where nothing is active
+    return values / xp.where(total > 0, total, 1)  # all zero if no unit is active
 
 
-def _rounding(shares: Array) -> float:
-    """How far a sum of shares may be off, so that a tie is a tie in float32 and float64 alike."""
-    return shares.shape[-1] * float(xp.finfo(shares.dtype).eps)
+def _rounding(fractions: Array) -> float:
+    """Tolerance for the rounding error of a sum of fractions, so that float32 and float64 agree on ties."""
+    return fractions.shape[-1] * float(xp.finfo(fractions.dtype).eps)
 
 
-def _first(reached: Array) -> Array:
-    """How many values it takes until `reached` (R, k) is true; 0 where it never is, as with all values zero."""
+def _count_until(reached: Array) -> Array:
+    """The number of entries up to the first true one in `reached` (R, k), or 0 if none is true."""
     return xp.where(reached.any(axis=-1), xp.argmax(reached, axis=-1) + 1, 0)
 
 

@@ -1,12 +1,12 @@
-"""A learner: a network, a loss, an optimizer and rules, and one step of learning in phases.
+"""A learner combines a network, a loss, an optimizer and rules. One step of learning has these phases:
 
     forward, loss, backward, before the update, update, after the update
 
     network = mlp((20, 5, 1), "relu", seeds=range(30), dtype="float32")
     learner = Learner(network, squared_error, SGD(step_size=0.01), [ContinualBackprop(replacement_rate=1e-4)])
 
-Backprop is SGD without rules; L2 regularization is SGD with weight decay. Each phase is a method that may be called from
-outside, by whoever wants to look between two phases; `step` is all of them in order.
+Backprop is SGD without rules. L2 regularization is SGD with weight decay. Each phase is a public method, so that a
+caller can inspect the learner between two phases; `step` runs all of them in order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,23 +26,23 @@ Reset = Literal["nothing", "head", "parameters", "network"]
 
 
 class Learner:
-    """R networks of one kind that learn side by side.
+    """R networks of the same architecture that learn side by side.
 
-    loss        what `step` minimizes; None if the caller computes the gradient of the outputs and calls `learn`
-    optimizer   bound to the network's parameters; owns the step size
+    loss        minimized by `step`; None if the caller computes its gradient and calls `learn`
+    optimizer   bound to the network's parameters; it owns the step size
     rules       bound to the network, in the order in which they act
     """
 
     def __init__(self, network: Network, loss: Loss | None, optimizer: Optimizer, rules: Sequence[Rule] = ()):
-        """Raises ValueError for a rule that does not fit the network or the optimizer, TypeError for other kinds of parts."""
+        """Raises ValueError for a rule that does not fit the network or the optimizer, TypeError for wrong types."""
         if not isinstance(optimizer, Optimizer) or not all(isinstance(rule, Rule) for rule in rules):
-            raise TypeError("A learner takes an optimizer of networks, as SGD(), and a list of rules, as [ReDo()].")
+            raise TypeError("Learner needs a network optimizer, such as SGD(), and a list of rules, such as [ReDo()].")
         self.network = network
         self.loss = loss
         self.num_steps = 0
         self.gradients: Array = None  # (R, P) of the last step; None if the optimizer does not form them
         if len({rule.name for rule in rules}) < len(rules):  # their states would have the same names
-            raise ValueError("A learner has at most one rule of each kind.")
+            raise ValueError("A learner takes at most one rule of each kind; remove the duplicate.")
         self.optimizer = optimizer.bind(network.parameters, network.layer_sizes)
         self.rules = [rule.bind(network, self.optimizer) for rule in rules]
 
@@ -50,59 +50,59 @@ class Learner:
         """Learn from one mini-batch. Returns the outputs (R, O, B) and losses (R, B) from before the update.
 
         inputs    (R, I, B), or images (R, C, Y, X, B)
-        targets   as the loss takes them: labels (R, B) for cross_entropy, (R, O, B) for squared_error
+        targets   labels (R, B) for cross_entropy, (R, O, B) for squared_error
         """
-        assert self.loss, "A learner without a loss learns by forward and learn."
+        assert self.loss, "This learner has no loss; call forward and learn instead of step."
         values = self.forward(inputs)
         losses, output_gradient = self.loss(values[-1], targets)
         self.learn(values, output_gradient)
         return values[-1], losses
 
     def learn(self, values: list[Array], output_gradient: Array) -> None:
-        """The phases after the loss, from its gradient with respect to the outputs, (R, O, B)."""
+        """Run the phases after the loss, given its gradient with respect to the outputs, (R, O, B)."""
         output_gradients = self.backward(values, output_gradient)
         self.before_update(values)
         self.update(values, output_gradients)
         self.after_update(values)
 
     def forward(self, inputs: Array) -> list[Array]:
-        """The inputs and the outputs of every layer. Raises ValueError for inputs of another shape."""
+        """Returns the inputs and the outputs of every layer. Raises ValueError for inputs of the wrong shape."""
         self.network.check_inputs(inputs)
         self.network.begin_step(self.num_steps)
         return self.network.forward(inputs)
 
     def backward(self, values: list[Array], output_gradient: Array) -> list[Array]:
-        """The gradient with respect to the outputs of every layer; `gradients` are those of the parameters."""
+        """Returns the gradients with respect to the outputs of every layer; sets `gradients` of the parameters."""
         output_gradients = self.network.backward(values, output_gradient)
         if self.optimizer.forms_gradients:
             self.gradients = self.network.fill_gradients(values, output_gradients)
         return output_gradients
 
     def before_update(self, values: list[Array]) -> None:
-        """What the rules do before the optimizer's step."""
+        """Let the rules act before the optimizer's step."""
         for rule in self.rules:
             self.announce(rule.before_update(values, self.gradients, self.num_steps))
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
-        """The optimizer's step. Raises ValueError for a mini-batch if the optimizer learns from one example a step."""
+        """Take the optimizer's step. Raises ValueError for a mini-batch if the optimizer takes one example per step."""
         if self.num_steps % FLUSH_INTERVAL == 0:
             self.optimizer.flush_subnormals()
         self.optimizer.update(self.network, values, output_gradients)
 
     def after_update(self, values: list[Array]) -> None:
-        """What the rules do after the optimizer's step."""
+        """Let the rules act after the optimizer's step."""
         for rule in self.rules:
             self.announce(rule.after_update(values, self.gradients, self.num_steps))
         self.num_steps += 1
 
     def announce(self, replaced: Replaced | None) -> None:
-        """Tell all rules which units have been replaced."""
+        """Inform all rules of the units that have been replaced."""
         if replaced is not None and any(mask is not None for mask in replaced):
             for rule in self.rules:
                 rule.units_replaced(replaced)
 
     def arrays(self) -> dict[str, Array]:
-        """Every array that the learner carries from step to step, by name, each with the runs first."""
+        """All arrays that persist from step to step, by name; the first axis of each is R."""
         return {
             "parameters": self.network.parameters,
             **self.network.buffers(),
@@ -111,27 +111,27 @@ class Learner:
         }
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of all that `restore` needs, on the host, with all buffered updates applied."""
+        """Returns a copy, on the host, of everything that `restore` needs. Applies buffered updates first."""
         self.network.flush()
         return {**states.copied(self.arrays()), "num_steps": np.array(self.num_steps)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue where `state` was taken. Raises KeyError or ValueError if it does not fit this learner."""
-        self.network.flush()  # what is buffered belongs to the old weights
+        self.network.flush()  # the buffered updates belong to the old weights
         num_steps = int(state["num_steps"])
         states.restore(self.arrays(), state)
         self.num_steps = num_steps
 
     def reset(self, what: Reset, draw: int) -> None:
-        """Give layers new initial values, different ones for each `draw` > 0.
+        """Draw new initial values for some layers; every `draw` > 0 gives different values. `what` is one of:
 
         nothing      no change
         head         weights and biases of the output layer
-        parameters   those of all layers, with scales and biases of normalizations
-        network      everything, and set all state, except the number of steps, to that before the first step
+        parameters   weights and biases of all layers, including the scales and biases of normalizations
+        network      all parameters and all state as before the first step, except for the number of steps
 
-        `head` and `parameters` are the published baselines of CIFAR-100. They keep the running statistics of batch
-        normalization, the state of the optimizer, and that of the rules.
+        `head` and `parameters` are the published baselines for CIFAR-100. They keep the running statistics of batch
+        normalization, the state of the optimizer and the state of the rules.
         """
         check_choice("reset", what, Reset)
         if what == "nothing":

@@ -25,15 +25,15 @@ from minilop.recipes import convnet, linear, mlp
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What a learner may choose about its network; the problem decides the sizes."""
+    """Properties of the network that a learner chooses; the problem sets the sizes."""
 
-    kind: Literal["deep", "linear"] = "deep"  # the problem's own, or one without hidden units
+    kind: Literal["deep", "linear"] = "deep"  # the problem's network, or a linear one without hidden units
     activation: ActivationName = "relu"
     dropout: float = 0.0  # probability that a feature is dropped
     batch_norm: bool = False  # normalize before each activation; for mini-batches
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values out of range or that contradict each other."""
+        """Raises ValueError for values that are out of range or contradict each other."""
         check_choices(self)
         check_range(self, "dropout", 0, 1, below_high=True)
         if self.kind == "linear" and (self.dropout or self.batch_norm):
@@ -42,7 +42,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """Everything that makes a learner."""
+    """All settings of a learner."""
 
     optimizer: Optimizer = field(default_factory=SGD)
     rules: tuple[Rule, ...] = ()
@@ -51,7 +51,7 @@ class LearnerSettings:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values out of range or parts that do not fit each other."""
+        """Raises ValueError for values out of range or incompatible parts."""
         check_choices(self)
         for rule in self.rules:
             if rule.needs_hidden_units and self.network.kind == "linear":
@@ -63,30 +63,30 @@ class LearnerSettings:
         return {"optimizer": self.optimizer, "network": self.network, **{rule.name: rule for rule in self.rules}}
 
     def with_rules(self, *rules: Rule) -> Self:
-        """A copy with these rules after those it has."""
+        """A copy with these rules appended."""
         return replace(self, rules=(*self.rules, *rules))
 
     def with_part(self, name: str, part: Any) -> Self:
-        """A copy in which `part` replaces the part of that name."""
+        """A copy in which `part` replaces the part called `name`."""
         if name in ("optimizer", "network"):
             return replace(self, **{name: part})
         return replace(self, rules=tuple(part if rule.name == name else rule for rule in self.rules))
 
     def change(self, **values: Any) -> Self:
-        """A copy with other values of settings, each named by the one part that has it: change(step_size=0.1).
+        """A copy with new values of settings, for example change(step_size=0.1).
 
-        Raises ValueError for a name that no part, or more than one, has.
+        Raises ValueError unless each name is a setting of exactly one part.
         """
         own: dict[str, Any] = {}
         of_parts: dict[str, dict[str, Any]] = {}
-        for setting, value in values.items():
-            owners = [name for name, part in self.parts().items() if setting in {each.name for each in fields(part)}]
-            if setting in ("reset", "dtype"):
-                own[setting] = value
+        for key, value in values.items():
+            owners = [name for name, part in self.parts().items() if key in {item.name for item in fields(part)}]
+            if key in ("reset", "dtype"):
+                own[key] = value
             elif len(owners) == 1:
-                of_parts.setdefault(owners[0], {})[setting] = value
+                of_parts.setdefault(owners[0], {})[key] = value
             else:
-                raise ValueError(f"{setting} belongs to {' and '.join(owners) or 'no part'} of this learner")
+                raise ValueError(f"{key} belongs to {' and '.join(owners) or 'no part'} of this learner; see parts()")
         changed = replace(self, **own)
         for name, changes in of_parts.items():
             changed = changed.with_part(name, replace(self.parts()[name], **changes))
@@ -94,7 +94,7 @@ class LearnerSettings:
 
 
 def make_learner(network: Network, loss: Loss | None, settings: LearnerSettings) -> Learner:
-    """The learner that `settings` ask for."""
+    """The learner that `settings` describe."""
     return Learner(network, loss, settings.optimizer, settings.rules)
 
 
@@ -105,12 +105,12 @@ def make_mlp(
     scheme: Scheme = "kaiming",
     first_number: int = 0,
 ) -> Network:
-    """The multilayer perceptron that `settings` ask for, or its linear baseline from inputs to outputs.
+    """The multilayer perceptron that `settings` describe, or its linear baseline from inputs to outputs.
 
-    first_number   the number of its first layer; a second network of the same runs counts on from the first one
+    first_number   the number of its first layer; the layer numbers of a second network continue those of the first
     """
     if settings.network.batch_norm:
-        raise ValueError("batch_norm is for networks that learn from mini-batches of images; set it to false.")
+        raise ValueError("batch_norm needs a network that learns from mini-batches of images; set it to false.")
     dense_layer = BufferedDense if settings.optimizer.buffers_updates else Dense
     if settings.network.kind == "linear":
         return linear(sizes[:1], sizes[-1], seeds, settings.dtype, first_number, dense_layer=dense_layer)
@@ -127,15 +127,15 @@ def make_convnet(
     seeds: Sequence[int],
     scheme: Scheme = "default",
 ) -> Network:
-    """The convolutional network that `settings` ask for, or its linear baseline from pixels to outputs.
+    """The convolutional network that `settings` describe, or its linear baseline from pixels to outputs.
 
     input_shape   (C, Y, X) of square images
     kernels       number and size of the kernels of each convolution
 
-    Raises ValueError if the images are too small for the kernels, or for an optimizer of dense layers alone.
+    Raises ValueError if the images are too small for the kernels, or if the optimizer supports dense layers only.
     """
     if input_shape[-1] != input_shape[-2]:
-        raise ValueError(f"Images must be as high as wide, not {input_shape[-2]} x {input_shape[-1]} pixels.")
+        raise ValueError(f"Images must be square, not {input_shape[-2]} x {input_shape[-1]} pixels.")
     if not settings.optimizer.forms_gradients:
         raise ValueError(f"{settings.optimizer.name} is for networks of dense layers; choose sgd")
     if settings.network.kind == "linear":

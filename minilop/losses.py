@@ -1,10 +1,11 @@
-"""Losses: of each example, and the gradient of their mean over the mini-batch with respect to the network's outputs.
+"""Loss functions. Each returns the loss of every example and the gradient of the mean loss of the mini-batch.
 
-    cross_entropy   - log softmax(outputs)[label]           labels (R, B), whole numbers
-    squared_error   sum over outputs of (output - target)^2, without a factor 1/2; targets (R, O, B)
-    half_squared_error   half of that, whose gradient is the error itself, as step-size methods want it
+    cross_entropy        - log softmax(outputs)[label]; integer labels (R, B)
+    squared_error        sum over outputs of (output - target)^2, without a factor 1/2; targets (R, O, B)
+    half_squared_error   half of the squared error, so that the gradient is the error, as step-size methods require
 
-All return (losses, output_gradient): (R, B), measured before any update, and (R, O, B).
+All return losses (R, B), measured before any update, and output_gradient (R, O, B), the gradient with respect to the
+outputs of the network.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""Networks: a list of layers over one flat array of parameters. `recipes.py` makes the networks of the problems.
+"""A network is a list of layers over one flat array of parameters. `recipes.py` makes the networks of the problems.
 
-All parameters of a network are one array (R, P); each layer's weight and bias are views into it, layer after layer,
-the weight before its bias, in PyTorch's order of axes. So a learning rule is mathematics on a vector, and the same
-views laid over a moment or a step size of shape (R, P) show the part that belongs to a layer.
+All parameters of a network are in one array (R, P). The weight and bias of each layer are views of it, layer after
+layer, the weight before its bias, with axes in PyTorch's order. So an optimizer is mathematics on a vector. The same
+views of another array (R, P), such as a moment or the step sizes, give the part that belongs to a layer.
 """
 
 import math
@@ -17,22 +17,22 @@ from minilop.layers.weighted import Weighted
 
 
 class HiddenLayer(NamedTuple):
-    """The layers around the units of a hidden layer: what makes them, shows them, and consumes them.
+    """A hidden layer: the layers that produce the features of its units and the layers that consume them.
 
-    The units of a convolution are its channels. If a convolution feeds a dense layer, a unit has several features, one
-    for each position in its channel, one after another.
+    The units of a convolution are its channels. If a convolution feeds a dense layer, a unit has one feature for each
+    position in its channel, and the features of a unit are adjacent.
     """
 
     incoming: Weighted
     feature_index: int  # values[feature_index] are the features: (R, H, B), (R, H, Y, X, B), or flattened (R, H Y X, B)
     outgoing: Weighted
-    bias: Any  # the layer with the units' biases, (R, H, 1) or (R, H, 1, 1, 1): the incoming one or one after it
-    outgoing_bias: Any  # the layer that holds the biases of their consumers
+    bias: Any  # the layer with the units' biases, (R, H, 1) or (R, H, 1, 1, 1): `incoming` or a layer after it
+    outgoing_bias: Any  # the layer with the biases of the units of `outgoing`
     normalization: Any = None  # a BatchNorm between the incoming layer and the activation
     shortcut_consumers: tuple[Weighted, ...] = ()  # other layers that the features reach through shortcuts
 
     def flat_features(self, values: list[Array]) -> Array:
-        """Features of the units, (R, F, B). F = H unless units have several; otherwise positions count as examples."""
+        """Features of the units, (R, F, B), F a multiple of H. Positions of an image (R, H, Y, X, B) are examples."""
         features = values[self.feature_index]
         return features.reshape(features.shape[:2] + (-1,)) if features.ndim == 5 else features
 
@@ -42,20 +42,20 @@ class HiddenLayer(NamedTuple):
         return features.reshape(len(features), self.incoming.num_outputs, -1)
 
     def outgoing_weight(self, weight: Array) -> Array:
-        """The view (R, O, H, ...) of the outgoing weight, or of an array like it, by unit."""
+        """The outgoing weight, or an array of its shape, as a view with an axis for the units, (R, O, H, ...)."""
         return weight.reshape(weight.shape[:2] + (self.incoming.num_outputs, -1))
 
 
 class Network:
-    """Layers over one parameter vector; each layer takes the outputs of the one before it.
+    """Layers over one parameter vector; each layer takes the outputs of the layer before it.
 
     layers        the layers in forward order
     hidden        the hidden layers, whose units a plasticity rule may replace
-    seeds         (R,), one for each run, or () for a network without the runs axis; from 0 to 2^32 - 1, or ValueError
+    seeds         (R,), or () for a network without the runs axis; from 0 to 2^32 - 1, otherwise ValueError
     dtype         of all parameters and activations
-    input_shape   of one example, (I,) or (C, Y, X); inputs are checked against it if it is given
-    first_number  the number of the first layer with weights; a second network of the same runs counts on from the last
-                  layer of the first one, and so draws other random numbers
+    input_shape   of one example, (I,) or (C, Y, X); if given, inputs are checked against it
+    first_number  the number of the first layer with weights; the layer numbers of a second network of the same runs
+                  continue those of the first network, so that the two networks get different random numbers
 
     parameters, gradients   (R, P)
     """
@@ -73,7 +73,7 @@ class Network:
         self.hidden = list(hidden)
         self.seeds = np.asarray(seeds)
         if self.seeds.size == 0 or self.seeds.min() < 0 or self.seeds.max() > 2**32 - 1:
-            raise ValueError("A network needs at least one seed, each from 0 to 2^32 - 1.")
+            raise ValueError("A network needs at least one seed, and all seeds must be from 0 to 2^32 - 1.")
         self.layer_sizes = [sum(map(math.prod, layer.parameter_shapes().values())) for layer in layers]
         self.num_parameters = sum(self.layer_sizes)
         self.dtype = dtype
@@ -94,12 +94,12 @@ class Network:
         self.dense_layers: list[Any] = [layer for layer in self.weighted_layers if len(layer.row_shape) == 1]
 
     def initialize(self, draw: int = 0) -> None:
-        """Give all parameters and running statistics their initial values; another `draw`, other random ones."""
+        """Set all parameters and running statistics to initial values; each `draw` gives different random values."""
         for layer in self.layers:
             layer.initialize(self.seeds, self.dtype, draw)
 
     def buffers(self) -> dict[str, Array]:
-        """The running statistics of all layers, by name and place of the layer."""
+        """The running statistics of all layers, by their name and the index of the layer."""
         return {f"{name}.{layer.index}": array for layer in self.layers for name, array in layer.buffers().items()}
 
     def zeros(self, length: int) -> Array:
@@ -107,7 +107,7 @@ class Network:
         return xp.zeros(self.seeds.shape + (length,), self.dtype)
 
     def views(self, vector: Array) -> list[dict[str, Array]]:
-        """For each layer, the parts of `vector` (R, P) that belong to its parameters, by name, as views."""
+        """For each layer, the views of `vector` (R, P) that belong to its parameters, by name."""
         views, start = [], 0
         for layer in self.layers:
             parts = {}
@@ -121,7 +121,7 @@ class Network:
     def named(self, vector: Array) -> dict[str, Array]:
         """The same views by name: "weight/0" and "bias/0" of the first layer with weights, "normalization_scale/0", ...
 
-        So parameters are stored by `state.copied(network.named(network.parameters))` and loaded by `state.restore`.
+        `state.copied(network.named(network.parameters))` copies the parameters, and `state.restore` restores them.
         """
         named: dict[str, Array] = {}
         for layer, views in zip(self.layers, self.views(vector)):
@@ -130,24 +130,24 @@ class Network:
         return named
 
     def check_inputs(self, inputs: Array) -> None:
-        """Raises ValueError for inputs of another shape than the network has been made for."""
+        """Raises ValueError for inputs of the wrong shape."""
         expected = self.input_shape
         if expected is not None and inputs.shape[:-1] != expected:
             letters, numbers = "I" if len(expected) == 2 else "C, Y, X", ", ".join(map(str, expected))
             raise ValueError(f"Inputs must have the shape (R, {letters}, B), here ({numbers}, B), not {inputs.shape}.")
 
     def begin_step(self, step: int) -> None:
-        """Let the layers behave as in this step of learning, with what is random in it."""
+        """Prepare the layers for this step of learning, including its random draws."""
         for layer in self.layers:
             layer.begin_step(step)
 
     def begin_evaluation(self) -> None:
-        """Let the layers behave as when nothing is learned, until the next step begins."""
+        """Prepare the layers for evaluation, until the next step of learning begins."""
         for layer in self.layers:
             layer.begin_evaluation()
 
     def forward(self, inputs: Array) -> list[Array]:
-        """The inputs and the outputs of every layer; the last entry is the network's output."""
+        """The inputs and the outputs of every layer; the last entry is the output of the network."""
         values = [inputs]
         for layer in self.layers:
             values.append(layer.forward(values[-1]))
@@ -168,6 +168,6 @@ class Network:
         return self.gradients
 
     def flush(self) -> None:
-        """Apply the updates that layers may have buffered (minilop/fast)."""
+        """Apply the updates that layers of minilop/fast have buffered."""
         for layer in self.layers:
             layer.flush()

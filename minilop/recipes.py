@@ -1,4 +1,4 @@
-"""Recipes of networks: multilayer perceptrons, the convolutional network of Continual ImageNet, linear baselines."""
+"""Recipes for networks: multilayer perceptrons, the convolutional network of Continual ImageNet, linear baselines."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from minilop.networks import HiddenLayer, Network
 
 
 class _Part(NamedTuple):
-    """A layer with weights while a network is being put together, and what belongs to its units."""
+    """A layer with weights, and the other layers that belong to its units, while a network is being built."""
 
     weighted: Weighted
     feature_index: int
@@ -23,7 +23,7 @@ class _Part(NamedTuple):
 
 
 def _hidden_layers(parts: Sequence[_Part]) -> list[HiddenLayer]:
-    """The hidden layers of a chain of parts, of which the last is the output layer."""
+    """The hidden layers of a chain of parts whose last part is the output layer."""
     return [
         HiddenLayer(part.weighted, part.feature_index, next_.weighted, part.bias, next_.bias, part.normalization)
         for part, next_ in pairwise(parts)
@@ -41,7 +41,7 @@ def mlp(
     dense_layer: type[Dense] = Dense,
     first_number: int = 0,
 ) -> Network:
-    """Dense layers of the given sizes, inputs first; an activation (and dropout) after each but the last."""
+    """Dense layers of the given sizes, inputs first. An activation (and dropout) follows each layer but the last."""
     layers: list[Layer] = []
     parts = []
     for num_inputs, num_units in pairwise(sizes[:-1]):
@@ -74,11 +74,11 @@ def convnet(
 
     kernels      number and size of the kernels of each convolution
     dropout      probability that a feature of the dense layers is dropped
-    batch_norm   normalize before each activation; after a convolution, the normalization takes the place of the bias
+    batch_norm   normalize before each activation; after a convolution, the normalization replaces the bias
 
-    The features of a convolution are pooled activations. Max-pooling commutes with every function that never decreases,
-    so it stands before the bias and the activation, which then act on a quarter of the numbers. Batch normalization
-    needs all positions for its statistics, and swish decreases in part; they come first.
+    The features of a convolution are pooled activations. Max-pooling commutes with every nondecreasing function, so it
+    precedes the bias and the activation, which then act on a quarter of the values. Batch normalization precedes
+    pooling, because its statistics include all positions. Swish also precedes pooling, because it is not monotonic.
 
     Raises ValueError if the images are too small for the convolutions and the pooling.
     """
@@ -129,7 +129,7 @@ def linear(
     *,
     dense_layer: type[Dense] = Dense,
 ) -> Network:
-    """One dense layer from inputs (I,) or pixels (C, Y, X) to outputs: the baseline without features to lose."""
+    """One dense layer from inputs (I,) or pixels (C, Y, X) to outputs: the baseline without learned features."""
     flatten = [Flatten()] if len(input_shape) > 1 else []
     dense = dense_layer(math.prod(input_shape), num_outputs, "identity")
     return Network([*flatten, dense], [], seeds, dtype, tuple(input_shape), first_number)

@@ -1,7 +1,7 @@
 """Residual networks (He, Zhang, Ren and Sun, CVPR 2016).
 
-A network whose layers may take values other than the last one, and the ResNet-18 of class-incremental CIFAR-100, with
-smaller members of its family.
+`Graph` is a network whose layers may take any earlier values as inputs. `resnet` makes the ResNet-18 of
+class-incremental CIFAR-100 and smaller networks of the same kind.
 
 The network of Dohare et al. (2024), nets/torchvision_modified_resnet.py, differs from torchvision's as follows:
 
@@ -22,7 +22,7 @@ from minilop.networks import HiddenLayer, Network
 
 
 class Graph(Network):
-    """A network in which a layer may name its `sources`, any earlier values; a value may have several consumers.
+    """A network in which the `sources` of a layer may be any earlier values, and a value may have several consumers.
 
     values[0] are the inputs, and values[i + 1] are the outputs of layer i. A layer with two sources takes a pair of
     arrays and returns a pair of gradients. To save a quarter of the memory of a step, `backward` returns None in place
@@ -38,7 +38,7 @@ class Graph(Network):
     def hidden_features(self, inputs: Array) -> Iterator[Array]:
         """The features (R, H, N) of one hidden layer after another.
 
-        A value is dropped after its last consumer has used it, so the network can be shown a thousand images without
+        A value is dropped after its last consumer has used it, so the network can process a thousand images without
         storing all values of all layers.
         """
         last_consumer = {source: layer.index for layer in self.layers for source in _sources(layer)}
@@ -75,7 +75,7 @@ class Graph(Network):
 
 
 def _sources(layer: Layer) -> tuple[int, ...]:
-    """Indices into `values`; by default the outputs of the layer before."""
+    """Indices into `values`; by default that of the outputs of the layer before."""
     return layer.sources or (layer.index,)
 
 
@@ -119,24 +119,24 @@ def resnet(
     The first block of every stage except the first halves height and width by a stride of 2, and its shortcut is a
     1 x 1 convolution with a normalization. All other shortcuts are the identity.
 
-    widths   channels of each stage; the stem has as many as the first stage
+    widths   number of channels of each stage; the stem has as many channels as the first stage
     blocks   number of blocks of each stage
 
-    Layers with weights are numbered in this order: stem; for each block its first convolution, its second, and the
-    one of its shortcut if there is one; head. As published (res_gnt.py), the hidden layers are all convolutions
-    except those of shortcuts, in forward order. The features of a block's second convolution are the outputs of the
-    block. Those of the last convolution are averages over all positions.
+    Layers with weights are numbered in this order: the stem; for each block its first convolution, its second
+    convolution, and the convolution of its shortcut if there is one; the head. As published (res_gnt.py), the hidden
+    layers are all convolutions except those of shortcuts, in forward order. The features of a block's second
+    convolution are the outputs of the block. The features of the last convolution are averages over all positions.
 
-    Raises ValueError if widths and blocks do not describe stages.
+    Raises ValueError unless every stage has a positive width and a positive number of blocks.
     """
     if len(widths) != len(blocks) or not widths or min(*widths, *blocks) < 1:
-        raise ValueError(f"Stages need a width and a number of blocks each, not widths {widths} and blocks {blocks}.")
+        raise ValueError(f"Every stage needs a width and a number of blocks, not widths {widths} and blocks {blocks}.")
     layers: list[Layer] = []
     parts: list[_Part] = []
-    stream: list[_Part] = []  # those whose channels are in the sums that shortcuts carry on
+    stream: list[_Part] = []  # the parts whose channels are in the sum that the next shortcut carries
 
     def append(*new_layers: Layer) -> int:
-        """Append layers; returns the index in `values` of the outputs of the last one."""
+        """Append layers; returns the index in `values` of the outputs of the last layer."""
         layers.extend(new_layers)
         return len(layers)
 
@@ -168,7 +168,7 @@ def resnet(
                 projection.sources = (block_input,)
                 shortcut = append(projection, BatchNorm(width, image=True))
                 add_consumer_of_stream(projection)
-                stream = []  # the channels of this stage are new
+                stream = []  # the shortcut does not carry earlier channels into this stage
             block_input = append(Add(branch, shortcut), Activation("relu"))
             parts.append(_Part(second, norm, block_input))
             stream.append(parts[-1])

@@ -29,7 +29,7 @@ def check_halvings(images: str, halvings: int) -> None:
 
 
 def check_one_example(settings: LearnerSettings, batch_size: int) -> None:
-    """Raises ValueError for mini-batches if the optimizer learns from one example a step."""
+    """Raises ValueError for mini-batches if the optimizer learns from one example per step."""
     if settings.optimizer.learns_from_one_example and batch_size > 1:
         name = settings.optimizer.name
-        raise ValueError(f"{name} learns from one example a step; choose a batch_size of 1 or another optimizer")
+        raise ValueError(f"{name} learns from one example per step; choose a batch_size of 1 or another optimizer")

@@ -554,7 +554,7 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
         ({"heads": "paper"}, LearnerSettings(Adam()), "heads=paper starts outputs without state of their own"),
         ({"crop_padding": 16}, BACKPROP, "crop_padding=16 must be less than the 16 pixels of an image's side"),
         ({"halvings": 4, "crop_padding": 1, "num_diagnostic_images": 1}, BACKPROP, "has no variance to normalize by"),
-        ({}, LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example a step"),
+        ({}, LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example per step"),
         ({}, BACKPROP.change(dropout=0.1), "the residual network has relus, is always normalized and never drops"),
         ({}, BACKPROP.change(activation="tanh"), "the residual network has relus"),
         ({}, BACKPROP.change(batch_norm=True), "the residual network has relus"),

@@ -690,7 +690,7 @@ def test_learners_that_cannot_learn_from_images_are_refused_at_the_start():
         with pytest.raises(ValueError, match=f"{optimizer.name} is for networks of dense layers; choose sgd"):
             start(LearnerSettings(optimizer), batch_size=1)
         with pytest.raises(
-            ValueError, match=f"{optimizer.name} learns from one example a step; choose a batch_size of 1"
+            ValueError, match=f"{optimizer.name} learns from one example per step; choose a batch_size of 1"
         ):
             start(LearnerSettings(optimizer), batch_size=8)
     with pytest.raises(ValueError, match="batch_norm needs mini-batches; choose a batch_size of at least 2"):

@@ -197,5 +197,5 @@ def test_what_is_buffered_does_not_survive_a_restore() -> None:
 def test_layers_that_are_not_dense_are_refused() -> None:
     network = convnet([0], "float64", image_size=8, num_channels=2, kernels=[(3, 3)], dense_units=(4,))
     learner = Learner(network, squared_error, InPlaceSGD(STEP_SIZE))
-    with pytest.raises(ValueError, match="sgd_in_place is for networks of dense layers and one example a step"):
+    with pytest.raises(ValueError, match="sgd_in_place is for networks of dense layers and one example per step"):
         learner.step(device(numbers(1, 2, 8, 8, 1)), device(numbers(1, 2, 1)))

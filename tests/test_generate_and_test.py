@@ -22,7 +22,7 @@ from minilop.optimizers import SGD, Adam, NetworkIDBD
 from minilop.plasticity import GenerateAndTest
 from minilop.plasticity.generate_and_test import (
     draw_inputs,
-    log_input_chances,
+    input_logits,
     mean_over,
     other_units,
     update_utility,
@@ -90,9 +90,9 @@ def test_means_over_other_units():
 def test_chances_are_powers_of_the_sums_of_mature_step_sizes():
     step_sizes = device([[[0.1, 0.2], [0.3, 0.0], [5.0, 7.0]]])  # (K, H, I)
     mature = device([[True, True, False]])
-    chances = np.exp(host(log_input_chances(step_sizes, mature, 2.0))[0])
+    chances = np.exp(host(input_logits(step_sizes, mature, 2.0))[0])
     assert chances[1] / chances[0] == pytest.approx((0.2 / 0.4) ** 2)
-    assert host(log_input_chances(step_sizes, mature, 0.0)).tolist() == [[0.0, 0.0]]
+    assert host(input_logits(step_sizes, mature, 0.0)).tolist() == [[0.0, 0.0]]
 
 
 @on_both_array_modules
@@ -114,7 +114,7 @@ def test_inputs_are_drawn_without_replacement_each_with_its_chance():
 def test_a_high_power_draws_the_inputs_of_the_largest_step_sizes(dtype):
     """Chances of e^-240 to 1, which single precision holds as logarithms only; the large ones come last here."""
     step_sizes = device(np.exp([[[-6.0, -6.0, -6.0, 0.0, -0.5]]]), dtype)
-    chances = log_input_chances(step_sizes, device([[True]]), 40.0)
+    chances = input_logits(step_sizes, device([[True]]), 40.0)
     for seed in range(20):
         uniforms = draws.uniform(np.array([seed]), "test", 5, dtype=dtype)
         assert host(draw_inputs(chances, 2, uniforms)).tolist() == [[False, False, False, True, True]]

@@ -204,7 +204,7 @@ def test_a_learner_without_a_loss_learns_from_the_gradient_of_the_outputs():
         without.learn(values, squared_error(values[-1], targets)[1])
     train(with_loss, range(10))
     assert_same_state(without, with_loss)
-    with pytest.raises(AssertionError, match="learns by forward and learn"):
+    with pytest.raises(AssertionError, match="call forward and learn instead of step"):
         without.step(inputs, targets)
 
 
@@ -432,7 +432,7 @@ def test_rules_that_replace_units_need_the_runs_axis(rule):
 def test_an_optimizer_of_single_examples_refuses_a_mini_batch(optimizer):
     learner = make((2, 3, 1), LearnerSettings(optimizer), [0])
     before = host(learner.network.parameters).copy()
-    with pytest.raises(ValueError, match="one example a step; choose"):
+    with pytest.raises(ValueError, match="one example per step; choose"):
         learner.step(device(np.zeros((1, 2, 5)), "float32"), device(np.zeros((1, 1, 5)), "float32"))
     assert_array_equal(host(learner.network.parameters), before)
 
@@ -443,7 +443,7 @@ def test_an_optimizer_of_dense_layers_refuses_images(optimizer):
     """It would leave the kernels as they are."""
     network = convnet([0], "float32", image_size=6, kernels=((4, 3),), dense_units=())
     learner = Learner(network, squared_error, optimizer)
-    with pytest.raises(ValueError, match=f"^{optimizer.name} is for networks of dense layers and one example a step"):
+    with pytest.raises(ValueError, match=f"^{optimizer.name} is for networks of dense layers and one example per step"):
         learner.step(device(np.ones((1, 3, 6, 6, 1)), "float32"), device(np.ones((1, 2, 1)), "float32"))
 
 
@@ -671,10 +671,10 @@ def test_a_misspelled_reset_changes_nothing() -> None:
 
 
 def test_rules_of_units_are_refused_by_a_network_without_any() -> None:
-    with pytest.raises(ValueError, match="redo acts on hidden units, and this network has none; leave it out"):
+    with pytest.raises(ValueError, match="redo acts on hidden units, and this network has none; remove the rule"):
         Learner(linear((3,), 2, [0], "float64"), squared_error, SGD(), [ReDo()])
 
 
 def test_two_rules_of_one_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="A learner has at most one rule of each kind"):
+    with pytest.raises(ValueError, match="A learner takes at most one rule of each kind"):
         Learner(mlp((3, 4, 2), "relu", [0], "float64"), squared_error, SGD(), [ReDo(), ReDo()])

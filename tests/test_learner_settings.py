@@ -127,7 +127,7 @@ def test_several_settings_are_changed_at_once_and_rules_keep_their_order():
     ],
 )
 def test_a_setting_of_no_part_or_of_several_is_refused_and_the_parts_are_named(settings, setting, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
+    with pytest.raises(ValueError, match=rf"^{message}; see parts\(\)$"):
         settings.change(**{setting: 0.5})
 
 
@@ -248,7 +248,7 @@ def test_a_lifetime_average_is_one_of_contributions():
 def test_an_optimizer_of_single_examples_refuses_mini_batches(optimizer):
     settings = LearnerSettings(optimizer())
     check_one_example(settings, 1)
-    message = f"^{optimizer.name} learns from one example a step; choose a batch_size of 1 or another optimizer$"
+    message = f"^{optimizer.name} learns from one example per step; choose a batch_size of 1 or another optimizer$"
     with pytest.raises(ValueError, match=message):
         check_one_example(settings, 2)
 
@@ -297,9 +297,9 @@ def test_a_convolutional_network_has_the_layers_of_the_settings():
 
 
 def test_what_a_recipe_cannot_make_is_refused():
-    with pytest.raises(ValueError, match="batch_norm is for networks that learn from mini-batches of images"):
+    with pytest.raises(ValueError, match="batch_norm needs a network that learns from mini-batches of images"):
         make_mlp((3, 5, 2), LearnerSettings(network=NetworkSettings(batch_norm=True)), [0])
-    with pytest.raises(ValueError, match="Images must be as high as wide, not 8 x 6 pixels"):
+    with pytest.raises(ValueError, match="Images must be square, not 8 x 6 pixels"):
         make_convnet((3, 8, 6), [(4, 3)], [5], 2, LearnerSettings(), [0])
 
 

@@ -259,7 +259,7 @@ def test_a_replaced_unit_starts_afresh_and_what_its_layer_shares_stays():
 
 
 def test_layers_that_are_not_all_the_parameters_are_refused():
-    with pytest.raises(ValueError, match="layers of 5 parameters do not make up 6"):
+    with pytest.raises(ValueError, match="layer_sizes must sum to the 6 parameters, not to 5"):
         MetaOptimize(0.1, step_sizes="layer").bind(device(np.zeros((1, 6))), [2, 3])
 
 

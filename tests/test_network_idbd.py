@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minilop.learner import Learner
 from minilop.losses import cross_entropy, half_squared_error, squared_error
 from minilop.optimizers import IDBD, SGD, Autostep, NetworkIDBD
-from minilop.optimizers.network_idbd import error_length, fill_squared_sources
+from minilop.optimizers.network_idbd import error_norm, fill_squared_inputs
 from minilop.recipes import convnet, linear, mlp
 
 pytestmark = pytest.mark.quick
@@ -204,7 +204,7 @@ def test_sensitivities_are_the_derivatives_of_the_output():
     point = host(network.parameters).copy()
     for error in (0.7, -1e-6):
         gradient = device(np.full((1, 1, 1), error))
-        found = host(network.fill_gradients(values, network.backward(values, gradient)) / error_length(gradient))
+        found = host(network.fill_gradients(values, network.backward(values, gradient)) / error_norm(gradient))
 
         def output(parameters):
             network.parameters[...] = device(parameters)
@@ -214,7 +214,7 @@ def test_sensitivities_are_the_derivatives_of_the_output():
             derivative = slope(output, point, direction)
             assert (found * direction).sum() * np.sign(error) == pytest.approx(derivative, abs=1e-8)
         network.parameters[...] = device(point)
-    assert host(error_length(device(np.zeros((1, 1, 1))))).tolist() == [[1]]  # no error: 0 / 1
+    assert host(error_norm(device(np.zeros((1, 1, 1))))).tolist() == [[1]]  # no error: 0 / 1
 
 
 def test_the_source_of_a_weight_is_what_its_unit_reads():
@@ -224,7 +224,7 @@ def test_the_source_of_a_weight_is_what_its_unit_reads():
     features = host(values[2])[0, :, 0]
     expected = [9, 4, 9, 4, 1, 1, features[0] ** 2, features[1] ** 2, 1]
     squares = device(np.ones((1, 9)))  # as biases keep
-    fill_squared_sources(network, values, squares)
+    fill_squared_inputs(network, values, squares)
     assert host(squares)[0] == pytest.approx(expected)
 
 
@@ -333,7 +333,7 @@ def test_squared_error_without_the_half_wants_a_limit_of_one_half():
 def test_what_it_cannot_do_is_refused():
     learner = make_learner((4, 3, 1))
     values = learner.network.forward(device(np.ones((2, 4, 5))))
-    with pytest.raises(ValueError, match="one example a step; choose a mini-batch of 1 or another optimizer"):
+    with pytest.raises(ValueError, match="one example per step; choose a mini-batch of 1 or another optimizer"):
         learner.optimizer.update(learner.network, values, values)
     with pytest.raises(TypeError, match="call update"):
         learner.optimizer.step(learner.network.parameters, learner.network.gradients)

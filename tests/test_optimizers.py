@@ -86,7 +86,7 @@ def test_adam_counts_its_steps_in_its_corrections(of_each_weight: bool) -> None:
     parameters = device(np.ones((2, 3)))
     optimizer = Adam(0.01).bind(parameters)
     if of_each_weight:
-        optimizer.keep_state_of_each_weight()
+        optimizer.use_per_weight_bias_correction()
     for steps in range(1, 30):
         optimizer.step(parameters, parameters)
         for name, beta in (("first_correction", 0.9), ("second_correction", 0.999)):
@@ -100,7 +100,7 @@ def test_one_correction_a_run_is_that_of_each_weight_if_none_starts_afresh() -> 
     each, one = device(np.ones((2, 3))), device(np.ones((2, 3)))
     betas = {"beta_1": device([[0.9], [0.5]]), "beta_2": 0.99}
     of_each, of_one = Adam(0.1, **betas).bind(each), Adam(0.1, **betas).bind(one)
-    of_each.keep_state_of_each_weight()
+    of_each.use_per_weight_bias_correction()
     for _ in range(10):
         gradients = device(random.normal(size=(2, 3)))
         of_each.step(each, gradients)
@@ -112,7 +112,7 @@ def test_one_correction_a_run_is_that_of_each_weight_if_none_starts_afresh() -> 
 
 def make(kind: str, parameters: Array) -> Optimizer:
     optimizer = (SGD(0.1, momentum=0.9) if kind == "sgd" else Adam(0.1)).bind(parameters)
-    optimizer.keep_state_of_each_weight()
+    optimizer.use_per_weight_bias_correction()
     return optimizer
 
 

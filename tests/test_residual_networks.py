@@ -130,7 +130,7 @@ def test_features_of_second_convolutions_are_the_outputs_of_their_blocks():
 
 @pytest.mark.parametrize("stages", [{"widths": (4,), "blocks": (1, 1)}, {"widths": (4, 0), "blocks": (1, 1)}])
 def test_stages_that_do_not_fit_together_are_refused(stages):
-    with pytest.raises(ValueError, match="Stages need a width and a number of blocks each"):
+    with pytest.raises(ValueError, match="Every stage needs a width and a number of blocks"):
         resnet([0], "float32", **stages)
 
 

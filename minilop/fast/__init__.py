@@ -1,8 +1,8 @@
-"""Faster forms of the same arithmetic: twins of a plain text elsewhere in the library.
+"""Faster equivalents of plain code elsewhere in the library.
 
-Each module names the plain text that it equals but for rounding, and `tests/test_fast.py` checks that it does. A twin
-is here because it makes a problem, with the settings it is shipped with, at least 1.5 times as fast. A learner chooses
-it by its optimizer. Read the plain text first.
+Each module names the plain code to which it is equal except for rounding, and `tests/test_fast.py` checks that it is.
+A faster equivalent is included only if it makes a problem with its default settings at least 1.5 times as fast. A
+learner selects it by its optimizer. Read the plain code first.
 
     in_place.py   SGD on one example without storing the gradient
     low_rank.py   SGD on one example that writes the weight once in 16 steps

@@ -1,12 +1,13 @@
 """SGD on one example that updates a dense layer without storing its gradient.
 
-It equals, but for rounding, `Dense.fill_gradients` followed by a step of `SGD` (optimizers/sgd.py) without momentum:
+Except for rounding, it is equal to `Dense.fill_gradients` followed by a step of `SGD` (optimizers/sgd.py) without
+momentum:
 
     W <- W - alpha (d x' + lambda W)        b <- b - alpha (d + lambda b)
 
-x are the layer's inputs and d is the gradient of the loss with respect to its outputs. The plain form writes the outer
-product d x', as large as the weight, to memory and reads it again. Here the weight is updated by blocks of rows, and a
-block of the outer product is used while it is in the processor's cache.
+x are the inputs of the layer, and d is the gradient of the loss with respect to its outputs. The plain code writes the
+outer product d x', which is as large as the weight, to memory and reads it again. Here the weight is updated in blocks
+of rows, and each block of the outer product is used while it is in the processor's cache.
 """
 
 from collections.abc import Sequence
@@ -41,21 +42,21 @@ def sgd_step_in_place(
 
 
 def check_numbers(optimizer: Optimizer, *names: str) -> None:
-    """Raises ValueError for negative values, and for arrays with a value for each run."""
+    """Raises ValueError for negative values and for arrays."""
     check_range(optimizer, " ".join(names), 0)
     if not all(isinstance(getattr(optimizer, name), (int, float)) for name in names):
-        raise ValueError(f"{optimizer.name} takes numbers for all runs; choose sgd")
+        raise ValueError(f"{optimizer.name} needs hyperparameters that are numbers, not arrays; choose sgd")
 
 
 def check_dense(optimizer: Optimizer, network: Network, values: list[Array]) -> None:
-    """Raises ValueError for a mini-batch of several examples, and for layers with parameters that are not dense."""
+    """Raises ValueError for a mini-batch of several examples, and if a layer with parameters is not dense."""
     if values[0].shape[-1] != 1 or sum(size > 0 for size in network.layer_sizes) > len(network.dense_layers):
-        raise ValueError(f"{optimizer.name} is for networks of dense layers and one example a step; choose sgd.")
+        raise ValueError(f"{optimizer.name} is for networks of dense layers and one example per step; choose sgd.")
 
 
 @dataclass
 class InPlaceSGD(Optimizer):
-    """`SGD` without momentum, for networks of dense layers and one example a step. Its settings are numbers."""
+    """`SGD` without momentum, for networks of dense layers and one example per step. The settings must be numbers."""
 
     step_size: float = 0.01
     weight_decay: float = 0.0

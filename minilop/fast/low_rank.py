@@ -1,14 +1,14 @@
 """A dense layer that buffers low-rank updates: plain SGD on one example that rarely writes the weight.
 
-It equals, but for rounding, `Dense` with a step of `SGD` (optimizers/sgd.py) without momentum and weight decay. The
-gradient of one example is an outer product, d x'. Adding it to a weight of four million entries takes longer than the
-forward and the backward pass together, because the whole weight travels through memory once more. So the factors of
-the last updates are kept in a buffer, and the true weight is
+Except for rounding, it is equal to `Dense` with a step of `SGD` (optimizers/sgd.py) without momentum and weight decay.
+The gradient of one example is an outer product, d x'. Adding it to a weight of four million entries takes longer than
+the forward and the backward pass together, because the whole weight must be read and written again. The layer therefore
+keeps the factors of the last k updates in a buffer, and the true weight is
 
     W - U' V        U (k, O): step_size * d of each of the k buffered updates;  V (k, I): their inputs x
 
-The forward and the backward pass multiply by U and V as well. When the buffer is full, a flush brings W up to date by
-one matrix product.
+The forward and the backward pass multiply by U and V, too. When the buffer is full, a flush updates W by one matrix
+product.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from minilop.layers.dense import Dense
 from minilop.networks import Network
 from minilop.optimizers.optimizer import Optimizer
 
-BUFFER_SIZE = 16  # with more, the products with U and V cost more than rarer flushes save
+BUFFER_SIZE = 16  # in a larger buffer, the products with U and V cost more than less frequent flushes save
 
 
 class BufferedDense(Dense):
-    """A `Dense` layer for one example per step, which learns by `sgd_step`.
+    """A `Dense` layer for one example per step that learns by `sgd_step`.
 
-    `weight` lacks the buffered updates until `flush`.
+    `weight` does not include the buffered updates until `flush` is called.
     """
 
     def initialize(self, seeds: np.ndarray, dtype: str, draw: int = 0) -> None:
@@ -81,7 +81,7 @@ class BufferedDense(Dense):
 
 @dataclass
 class BufferedSGD(Optimizer):
-    """`SGD` without momentum and weight decay, for networks of `BufferedDense` layers and one example a step."""
+    """`SGD` without momentum and weight decay, for networks of `BufferedDense` layers and one example per step."""
 
     step_size: float = 0.01
 

@@ -1,7 +1,7 @@
-"""Optimizers: each turns gradients (R, P) into a change of the parameters (R, P), with its state in equal shapes.
+"""Optimizers turn gradients (R, P) into changes of the parameters (R, P).
 
-LMS, IDBD and Autostep are for linear predictions, one example at a time: they want error and inputs apart. So does network
-IDBD, which finds them in the values of a network.
+LMS, IDBD and Autostep learn linear predictions from one example at a time. They need the error and the inputs
+separately. Network IDBD does, too; it takes them from the values of a network.
 """
 
 from minilop.optimizers.adam import Adam

@@ -1,19 +1,20 @@
-"""Adam (Kingma and Ba, ICLR 2015), with a step count for every weight where the state of single weights is reset.
+"""Adam (Kingma and Ba, ICLR 2015), with a bias correction for every weight if the state of single weights is reset.
 
     g <- dLoss/dp + lambda p
     M <- b1 M + (1 - b1) g                        c1 <- c1 + (1 - b1) (1 - c1)
     V <- b2 V + (1 - b2) g^2                      c2 <- c2 + (1 - b2) (1 - c2)
     p <- p - alpha (M / c1) / (sqrt(V / c2) + eps)
 
-The bias corrections c1 = 1 - b1^t and c2 = 1 - b2^t are themselves running averages, of ones. One of each for a run is
-enough, unless a rule resets the state of replaced units: then every weight has its own, and a weight starts afresh when
-all four entries are set to 0. The last line divides less often in the form of the identity
+The bias corrections c1 = 1 - b1^t and c2 = 1 - b2^t are running averages of ones. One pair of them per run is enough
+unless a rule resets the state of replaced units. In that case every weight has its own pair, and setting all four
+entries of a weight to 0 resets it to the first step. The code writes the last line with fewer divisions:
 
     (M / c1) / (sqrt(V / c2) + eps)  =  (sqrt(c2) / c1) M / (sqrt(V) + eps sqrt(c2))
 
-Paper - published code - ours. The paper's "standard" Adam has betas 0.9 and 0.999, its "proper" one 0.99 twice. The
-published Adam with per-weight counts multiplies by 1 - b2^t where sqrt(1 - b2^t) / (1 - b1^t) was meant, and adds eps
-to the uncorrected root (mended upstream in 2025; no published configuration uses it). Ours is the original algorithm.
+Paper - published code - ours. In the paper, "standard" Adam has betas of 0.9 and 0.999, and "proper" Adam has 0.99 for
+both. The published Adam with per-weight counts multiplies by 1 - b2^t instead of sqrt(1 - b2^t) / (1 - b1^t), and adds
+eps to the uncorrected root (corrected upstream in 2025; no published configuration uses it). Ours is the original
+algorithm.
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Adam(Optimizer):
         for name in ("first_correction", "second_correction"):
             self.state[name] = xp.zeros_like(parameters[..., :1])
 
-    def keep_state_of_each_weight(self) -> None:
+    def use_per_weight_bias_correction(self) -> None:
         for name in ("first_correction", "second_correction"):
             self.state[name] = xp.zeros_like(self.state["first_moment"])
 

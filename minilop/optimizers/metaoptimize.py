@@ -1,7 +1,8 @@
-"""MetaOptimize without Hessians (Sharifnassab, Salehkaleybar and Sutton, ICML 2025): step sizes learned while learning.
+"""MetaOptimize without Hessians (Sharifnassab, Salehkaleybar and Sutton, ICML 2025): step sizes learned online.
 
-One step size for the network, one a layer or one a weight, alpha = alpha_0 exp(beta), for any first-order `base` rule
-that makes a direction d of a gradient g, and any first-order `meta` rule D for beta. The paper's Algorithm 3:
+There is one step size alpha = alpha_0 exp(beta) for the network, for each layer, or for each weight. A first-order
+`base` rule turns a gradient g into a direction d for the weights, and a first-order `meta` rule D gives the direction
+for beta. This is the paper's Algorithm 3:
 
     1.  d  =  base(g)                                                  see `direction`
     2.  z  =  sum over the weights of a block of  h g                  with h from before
@@ -10,24 +11,26 @@ that makes a direction d of a gradient g, and any first-order `meta` rule D for 
     5.  h  <-  gamma (1 - kappa alpha) h  +  change
     6.  beta  <-  beta - eta D(z)
 
-eta is `meta_step_size`, kappa `weight_decay` (decoupled, not added to the gradient), gamma `trace_decay`, h `traces`. h is
-an estimate of d w / d beta, what all weights of a block owe to its step size; where the present gradient has the sign of
-h, the past steps were too long, and beta falls. The exact line 5 for SGD as base, Algorithm 2 in the paper's L form, is
+eta is `meta_step_size`, kappa `weight_decay` (decoupled, not added to the gradient), gamma `trace_decay`, h `traces`. h
+estimates d w / d beta, the effect of a block's step size on all weights of the block. If the current gradient has the
+sign of h, the past steps were too large, and beta decreases. With SGD as base, the exact line 5 (Algorithm 2 in the
+paper's L form) is
 
     5'. h  <-  gamma ( (1 - kappa alpha) h - alpha Hess h )  +  change
 
-and `step` takes the product Hess h of the present loss where it is known: for delta^2 / 2 of a linear prediction it is
-x (x . h). With one step size a weight, the diagonal of Hess, gamma = 1, SGD as base and as meta, and `meta_first`, this is
-IDBD, as long as nothing is clipped at 0 in IDBD's line 5.
+`step` takes the product Hess h for the current loss if it is known. For delta^2 / 2 of a linear prediction it is
+x (x . h). With one step size per weight, the diagonal of Hess, gamma = 1, SGD as base and meta, and `meta_first`, this
+method is IDBD as long as line 5 of IDBD clips nothing at 0.
 
-A warning of ours: with SGD as base and gamma near 1, h is just w_t - w_0, nothing forgets, and on a problem of tracking
-alpha falls to 0. There gamma must be the memory of the problem (0.95 on that of problems/tracking.py), or line 5' used.
+Warning: with SGD as base and gamma near 1, h is w_t - w_0 and never decays, so alpha falls to 0 on a tracking problem.
+On such a problem, choose gamma to match the time scale of the problem (0.95 in problems/tracking.py), or use line 5'.
 
-Paper - published code - ours. Line 1: the paper's listing applies the momentum of before g, published code and we the
-updated one. Line 5: published code accumulates alpha g / (sqrt(v) + eps) for Adam, the paper and we the change. Line 6:
-the JAX code does it before line 3, `order = "meta_first"`. Meta Lion: the torch code updates its momentum before taking
-the sign, the paper, the experiments' code and we after. Values of the rules' rates, `RATES`, are the paper's but for momentum's,
-which it does not tell; Adam's epsilon is 1e-8 as base and as meta, so that meta-gradients far below it move beta less.
+Paper - published code - ours. Line 1: the paper's listing applies the momentum from before g; the published code and we
+apply the updated momentum. Line 5: for Adam, the published code accumulates alpha g / (sqrt(v) + eps); the paper and we
+accumulate the change. Line 6: the JAX code executes it before line 3, `order = "meta_first"`. Lion as meta: the torch
+code updates its momentum before it takes the sign; the paper, the code of the experiments and we update it after. The
+rates in `RATES` are those of the paper, except that the paper gives no rate for momentum. The epsilon of Adam is 1e-8
+as base and as meta, so meta-gradients much smaller than 1e-8 change beta less.
 """
 
 from collections.abc import Sequence
@@ -52,15 +55,15 @@ RATES: dict[BaseRule, tuple[float, float]] = {
 }
 
 
-def rule_state(rule: BaseRule, like_this: Array) -> dict[str, Array]:
-    """The state of a rule, 0 at the start: arrays like what it makes directions of."""
+def rule_state(rule: BaseRule, gradient: Array) -> dict[str, Array]:
+    """The initial state of a rule: arrays of zeros with the shape of the gradients."""
     names = {"sgd": "", "momentum": "momentum", "lion": "momentum"}
     names["adam"] = "momentum second_moment first_correction second_correction"
-    return {name: xp.zeros_like(like_this) for name in names[rule].split()}
+    return {name: xp.zeros_like(gradient) for name in names[rule].split()}
 
 
 def direction(rule: BaseRule, gradient: Array, state: dict[str, Array], epsilon: float = 1e-8) -> Array:
-    """What a first-order rule makes of a gradient; its state goes on by one step.
+    """The direction that a first-order rule computes from a gradient. Updates its state in place.
 
     sgd        d = g
     momentum   m <- b1 m + (1 - b1) g,    d = m
@@ -95,12 +98,12 @@ class MetaOptimize(Optimizer):
     rule, each (R, 1), (R, blocks) or (R, P).
     """
 
-    step_size: Array = 1e-4  # at the start
+    step_size: Array = 1e-4  # alpha_0
     meta_step_size: Array = 0.001
     base: BaseRule = "adam"
     meta: BaseRule = "adam"
-    step_sizes: StepSizes = "scalar"  # layer: of every layer with parameters, a normalization or a lone bias too
-    trace_decay: Array = 1.0  # gamma; the paper's 0.999 where the data change
+    step_sizes: StepSizes = "scalar"  # layer: one for every layer with parameters, including normalizations and biases
+    trace_decay: Array = 1.0  # gamma; the paper uses 0.999 for nonstationary data
     weight_decay: Array = 0.0
     order: Order = "meta_last"
 
@@ -116,10 +119,10 @@ class MetaOptimize(Optimizer):
         num_parameters, layer_sizes = parameters.shape[-1], [size for size in layer_sizes if size]
         block_sizes = {"scalar": [num_parameters], "layer": layer_sizes, "weight": []}[self.step_sizes]
         if self.step_sizes == "layer" and sum(block_sizes) != num_parameters:
-            raise ValueError(f"layers of {sum(block_sizes)} parameters do not make up {num_parameters}")
+            raise ValueError(f"layer_sizes must sum to the {num_parameters} parameters, not to {sum(block_sizes)}")
         ends = np.cumsum(block_sizes, dtype=int)
         self.blocks = [slice(end - size, end) for end, size in zip(ends, block_sizes)]
-        self.block_of = xp.asarray(np.repeat(np.arange(len(block_sizes)), block_sizes))  # (P,) of each parameter
+        self.block_of = xp.asarray(np.repeat(np.arange(len(block_sizes)), block_sizes))  # (P,) block of each parameter
         log_step_sizes = xp.zeros_like(parameters[..., : len(self.blocks)] if self.blocks else parameters)
         self.base_state = rule_state(self.base, parameters)
         self.meta_state = rule_state(self.meta, log_step_sizes)
@@ -138,7 +141,7 @@ class MetaOptimize(Optimizer):
 
     @property
     def present_step_sizes(self) -> Array:
-        """alpha: (R, P), or (R, 1) where there is one for all."""
+        """alpha: (R, P), or (R, 1) if all weights share one step size."""
         step_sizes = self.step_size * xp.exp(self.state["log_step_sizes"])
         return step_sizes[..., self.block_of] if len(self.blocks) > 1 else step_sizes
 
@@ -147,7 +150,7 @@ class MetaOptimize(Optimizer):
         self.state["log_step_sizes"] -= self.meta_step_size * direction(self.meta, meta_gradient, self.meta_state)
 
     def step(self, parameters: Array, gradients: Array, hessian_times_trace: Array | None = None) -> None:
-        """Lines 1 to 6, or with Hess h (R, P) line 5' for 5."""
+        """Lines 1 to 6, with line 5' in place of line 5 if Hess h (R, P) is given."""
         traces = self.state["traces"]
         change = direction(self.base, gradients, self.base_state)  # 1
         meta_gradient = self.block_sums(traces * gradients)  # 2

@@ -1,4 +1,4 @@
-"""What the optimizers share."""
+"""The base class of the optimizers."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -9,32 +9,32 @@ from typing import ClassVar, Self
 from minilop.backend import Array, like, xp
 from minilop.networks import Network
 
-FLUSH_INTERVAL = 100  # steps; an Adam moment takes 175 steps from negligible to subnormal
+FLUSH_INTERVAL = 100  # steps; an Adam moment takes 175 steps to decay from negligible to subnormal
 
 
 class Optimizer(ABC):
-    """A dataclass of hyperparameters that changes parameters by their gradients.
+    """A dataclass of hyperparameters that updates parameters by their gradients.
 
-    `bind` gives a learner a copy with state of its own. Every hyperparameter is a number, or an array (R, 1) with a
-    value for each run. `step_size` has one owner, the optimizer: a schedule sets it there.
+    `bind` gives a learner a copy with its own state. Every hyperparameter is a number, or an array (R, 1) with a value
+    for each run. The optimizer of the learner owns `step_size`, so a step-size schedule changes it there.
 
-    state   arrays by name. An array like the parameters (R, P) has an entry for each weight, and a weight whose entries
-            are all 0 starts afresh; an array of another length is shared by several weights
+    state   arrays by name. An array of the shape of the parameters (R, P) has an entry for each weight, and setting all
+            entries of a weight to 0 resets it to the first step. Several weights share an entry of any other array
     """
 
     name: ClassVar[str]
-    learns_from_one_example: ClassVar[bool] = False  # a step, not from mini-batches
-    forms_gradients: ClassVar[bool] = True  # so that rules can read and change them before the step
-    reads_errors: ClassVar[bool] = False  # so that a rule may not change the gradients, which it takes apart
-    buffers_updates: ClassVar[bool] = False  # so that the weights are not up to date after a step
+    learns_from_one_example: ClassVar[bool] = False  # per step, not from mini-batches
+    forms_gradients: ClassVar[bool] = True  # rules can read and change the gradients before the step
+    reads_errors: ClassVar[bool] = False  # uses errors and inputs separately, so rules may not change the gradients
+    buffers_updates: ClassVar[bool] = False  # the weights are not up to date after a step
     step_size: Array
     weight_decay: Array = 0.0
     state: dict[str, Array]
 
     def bind(self, parameters: Array, layer_sizes: Sequence[int] = ()) -> Self:
-        """A copy for parameters (R, P), which consist of layers with so many parameters each.
+        """A copy for parameters (R, P) of layers with `layer_sizes` parameters each.
 
-        Raises ValueError if the layers do not make up the parameters.
+        Raises ValueError if the optimizer uses `layer_sizes` and their sum is not P.
         """
         bound = copy.copy(self)
         for name in [field.name for field in fields(self)]:  # type: ignore[arg-type]
@@ -45,29 +45,29 @@ class Optimizer(ABC):
 
     @abstractmethod
     def start(self, parameters: Array, layer_sizes: Sequence[int]) -> None:
-        """Make the state, as before the first step."""
+        """Create the state as it is before the first step."""
 
-    def keep_state_of_each_weight(self) -> None:
-        """Share no state that counts steps among weights: the state of some weights may be set to 0 on its own."""
+    def use_per_weight_bias_correction(self) -> None:
+        """Count steps for each weight separately, because a rule may reset the state of some weights."""
 
     def update(self, network: Network, values: list[Array], output_gradients: list[Array]) -> None:
-        """Update the network by `network.gradients`; some optimizers read the passes that they come from as well."""
+        """Update the network by `network.gradients`; some optimizers also read the values and the output gradients."""
         self.step(network.parameters, network.gradients)
 
     def step(self, parameters: Array, gradients: Array) -> None:
-        """Update `parameters` (R, P) in place. Raises TypeError if gradients do not say enough for this optimizer."""
-        raise TypeError(f"{self.name} needs the values of the network; call update.")
+        """Update `parameters` (R, P) in place. Raises TypeError if this optimizer needs more than the gradients."""
+        raise TypeError(f"{self.name} needs the values of the network; call update instead of step.")
 
     def regularized(self, parameters: Array, gradients: Array) -> Array:
-        """The gradient of the loss plus (weight_decay / 2) times the squared length of the parameters."""
+        """The gradient of the loss plus (weight_decay / 2) times the squared norm of the parameters."""
         return gradients + self.weight_decay * parameters if is_used(self.weight_decay) else gradients
 
     def flush_subnormals(self) -> None:
-        """Set entries of the state to 0 that are about to become too small for full precision.
+        """Set entries of the state to 0 before they decay to subnormal numbers.
 
-        The moments of a weight whose gradient has ended, such as those of a dead unit, decay to subnormal numbers
-        (below 1e-38 in float32) and stay there. They no longer change any weight, but processors calculate with them
-        many times more slowly.
+        The moments of a weight whose gradient is 0 from some step on, such as those of a dead unit, decay to subnormal
+        numbers (below 1e-38 in float32). They no longer change any weight, but arithmetic with subnormal numbers is
+        many times slower.
         """
         for array in self.state.values():
             negligible = 1e8 * float(xp.finfo(array.dtype).tiny)
@@ -75,5 +75,5 @@ class Optimizer(ABC):
 
 
 def is_used(hyperparameter: Array) -> bool:
-    """False for the number 0, which saves a pass over the parameters; True for arrays."""
+    """False for the number 0, for which a pass over the parameters can be skipped. True for all arrays."""
     return not isinstance(hyperparameter, (int, float)) or hyperparameter != 0

@@ -1,12 +1,12 @@
 """Stochastic gradient descent with momentum and L2 regularization.
 
     g <- dLoss/dp + lambda p
-    v <- mu v + g                 from v = 0, so the first step takes v = g; no dampening, no Nesterov
+    v <- mu v + g                 from v = 0, so v = g in the first step; no dampening, no Nesterov momentum
     p <- p - alpha v
 
 alpha is `step_size`, mu `momentum`, lambda `weight_decay`. The decay is added to the gradient (not decoupled) and acts
-on weights and biases alike, as in the published code; the paper speaks of "the weights" only. L2 regularization as a
-method is this and nothing else: Dohare et al. (2024), Methods.
+on both weights and biases, as in the published code; the paper mentions only "the weights". With `weight_decay`, this
+is the method called L2 regularization by Dohare et al. (2024), Methods.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from minilop.optimizers.optimizer import Optimizer, is_used
 
 @dataclass
 class SGD(Optimizer):
-    """State: `velocity` (R, P), only with momentum."""
+    """State: `velocity` (R, P) if momentum is used."""
 
-    step_size: Array = 0.01  # the largest that the paper shows for the online problems
+    step_size: Array = 0.01  # the largest one that the paper shows for the online problems
     momentum: Array = 0.0
     weight_decay: Array = 0.0
 

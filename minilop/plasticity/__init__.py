@@ -1,4 +1,4 @@
-"""What keeps a network plastic: a rule in each file, which a learner applies beside its optimizer."""
+"""Rules that keep a network plastic, one in each file. A learner applies them in addition to its optimizer."""
 
 from minilop.plasticity.continual_backprop import ContinualBackprop
 from minilop.plasticity.generate_and_test import GenerateAndTest

@@ -1,44 +1,45 @@
 """Generate-and-test with inheritance: the third level of a streaming learner that adapts at three levels.
 
-    weights       by back-propagated error                                          network IDBD
-    step sizes    one for each weight, learned from how its changes agree over time   network IDBD
-    units         the least useful are replaced continually; the learned step sizes decide what a new unit is connected
-                  to, and how fast each of its connections learns                   this rule
+    weights       learned by backpropagation                                                      network IDBD
+    step sizes    one per weight, learned from the agreement of its successive changes            network IDBD
+    units         the least useful are replaced continually; the learned step sizes determine the
+                  connections of a new unit and how fast each of them learns                      this rule
 
     optimizer = NetworkIDBD(step_size=0.003, meta_step_size=0.03)
     learner = Learner(network, half_squared_error, optimizer, [GenerateAndTest()])
 
-There is no buffer, no mini-batch, and no task boundary; a step costs a number of operations proportional to that of the
-weights; randomness enters only where a unit is made. After each update, in every hidden layer, inputs first, for every
+There is no buffer, no mini-batch and no task boundary. The cost of a step is proportional to the number of weights.
+Only the creation of a unit is random. After each update, in every hidden layer from the first to the last, for every
 unit with feature f and outgoing weights W':
 
     1.  a  <-  a + 1                                                            age
         F  <-  eta F + (1 - eta) f                                              mean feature, F^ = F / (1 - eta^a)
         u  <-  eta u + (1 - eta) |f - F^| sum_k |W'_k|                          utility, u^ = u / (1 - eta^a)
-    2.  c  <-  c + rho (number of units with a > m);  n <- floor(c), at most these;  c <- c - n
+    2.  c  <-  c + rho (number of units with a > m);  n <- floor(c), at most that number;  c <- c - n
     3.  each of the n mature units with the least u^ is replaced:
-            outgoing weights  <-  0                              so the outputs lose its contribution and nothing else
+            outgoing weights  <-  0                              so the outputs lose only its contribution
             incoming weights  <-  0, except for K inputs, drawn with probability proportional to
                                   ( sum over the other units with a > m of their alpha for that input )^p
-                                  which get 1/2 N(0, 1); bias 0
+                                  whose weights are 1/2 N(0, 1); the bias is 0
             beta of each incoming weight  <-  mean beta of the other units for the same input; the bias likewise
             beta of each outgoing weight  <-  mean beta of the same consumer for the other units
             h, v, F, u, a  <-  0
 
 rho is `replacement_rate`, m `maturity_threshold`, eta `decay_rate`, K `num_new_inputs`, p `input_power`. The step sizes
 alpha = exp(beta) and h and v are the state of network IDBD (optimizers/network_idbd.py). An input that no unit uses has
-small step sizes everywhere, since changes of its weights seldom agree: a new unit is hardly ever connected to it and
-learns little about it. Units of high utility stay as the backbone; the young ones are the fringe that explores. Units
-replaced in the same step do not count among each other's other units. Layers take their turn from the inputs on, so a
-new unit of a later layer may be connected to one that was made just before.
+small step sizes in all units, because successive changes of its weights seldom agree. A new unit is therefore rarely
+connected to it, and learns little from it. Units of high utility are kept, while young units explore. The "other units"
+of line 3 do not include units replaced in the same step. Layers are processed from the first to the last, so a new unit
+of a later layer may be connected to a unit that was created just before.
 
-A construction of ours from known parts: IDBD and Autostep; the generate-and-test of Mahmood and Sutton (2013) and of
-Continual Backprop, which gives lines 1 and 2; the three levels and the word inheritance are not in them. What each part
-contributes is measured by problems/feature_tracking.py.
+Our rule combines known parts: IDBD, Autostep, and the generate-and-test of Mahmood and Sutton (2013) and of Continual
+Backprop, which gives lines 1 and 2. The three levels and the inheritance of step sizes are ours.
+problems/feature_tracking.py measures the contribution of each part.
 
-Draws, keyed by layer, step of replacing and unit, as everywhere: "fresh weight", a normal number for each input (or
-with `new_inputs = "all"` the initial distribution), and "fresh input", a uniform number for each input: the K inputs
-with the smallest - ln(1 - u) / p_i have been drawn with probabilities p_i, one after another without replacement.
+Draws are keyed by layer, step of replacement and unit. "fresh weight" is a normal number for each input (or a number
+from the initial distribution if `new_inputs = "all"`). "fresh input" is a uniform number u_i for each input. The K
+inputs with the smallest - ln(1 - u_i) / p_i are chosen; they are distributed like draws with probabilities p_i, one
+after another without replacement.
 """
 
 from dataclasses import dataclass
@@ -72,58 +73,59 @@ def update_utility(units: dict[str, Array], features: Array, outgoing_weight: Ar
     return units["utility"] / units["correction"]
 
 
-def other_units(wanted: Array, runs: Array, units: Array) -> Array:
-    """For each replaced unit (K,), which of `wanted` (R, H) stay in its run, (K, H); if none do, all units."""
-    stay = xp.ones_like(wanted)
-    stay[runs, units] = False
-    others = (wanted & stay)[runs]
+def other_units(mask: Array, runs: Array, units: Array) -> Array:
+    """For each replaced unit (K,), the units in `mask` (R, H) of its run that are kept, (K, H); if none, all units."""
+    kept = xp.ones_like(mask)
+    kept[runs, units] = False
+    others = (mask & kept)[runs]
     return others | ~others.any(axis=-1, keepdims=True)
 
 
 def mean_over(values: Array, others: Array) -> Array:
     """Mean of values (K, ..., H) over the units in `others` (K, H): (K, ...)."""
-    means = values.reshape(len(values), -1, others.shape[-1]) @ others.astype(values.dtype)[..., None]  # (K, n, 1)
-    number = others.sum(axis=-1, dtype=values.dtype).reshape(-1, *(1,) * (values.ndim - 2))
-    return means.reshape(values.shape[:-1]) / number
+    sums = values.reshape(len(values), -1, others.shape[-1]) @ others.astype(values.dtype)[..., None]  # (K, n, 1)
+    num_others = others.sum(axis=-1, dtype=values.dtype).reshape(-1, *(1,) * (values.ndim - 2))
+    return sums.reshape(values.shape[:-1]) / num_others
 
 
-def log_input_chances(step_sizes: Array, mature: Array, input_power: float) -> Array:
-    """Logarithms of the chances of being drawn, but for a constant: (K, I).
+def input_logits(step_sizes: Array, mature: Array, input_power: float) -> Array:
+    """The logarithm of the probability of drawing each input, up to a constant, (K, I).
 
-    step_sizes   (K, H, I)   of which those of the units in `mature` (K, H) count
+    step_sizes   (K, H, I)
+    mature       (K, H)      mask of the units whose step sizes are summed
     """
     total = (mature.astype(step_sizes.dtype)[:, None] @ step_sizes)[:, 0]
     return input_power * log_of(total)
 
 
-def draw_inputs(log_chances: Array, number: int, uniforms: Array) -> Array:
-    """`number` inputs of each new unit by their chances, from uniform numbers, both (K, I): (K, I) of bool.
+def draw_inputs(logits: Array, num_inputs: int, uniforms: Array) -> Array:
+    """Draw `num_inputs` inputs for each new unit, from logits and uniform numbers (K, I). Returns a mask (K, I).
 
-    Each input waits for a random time, exponential with mean 1 / chance; the first `number` to come are drawn. Times
-    are compared by their logarithms, so that no power of a small chance becomes 0.
+    Each input has a random waiting time, exponential with mean 1 / exp(logit). The inputs with the shortest times are
+    drawn. The times are compared by their logarithms, so that no small probability underflows to 0.
     """
-    log_waiting = log_of(-xp.log(1 - uniforms)) - log_chances
+    log_waiting = log_of(-xp.log(1 - uniforms)) - logits
     order = xp.argsort(log_waiting, axis=-1, kind="stable")
     rank = xp.argsort(order, axis=-1, kind="stable")
-    return rank < number
+    return rank < num_inputs
 
 
 def log_of(values: Array) -> Array:
-    """The logarithm of numbers that are not negative, finite for 0 too."""
+    """The logarithm of nonnegative numbers; finite for 0, too."""
     return xp.log(xp.maximum(values, float(xp.finfo(values.dtype).tiny)))
 
 
 @dataclass
 class GenerateAndTest(Rule):
-    """Hyperparameters; all defaults are ours. It needs the optimizer network_idbd and one example a step.
+    """Hyperparameters; all defaults are ours. The rule needs the optimizer network_idbd and one example per step.
 
-    units   the state, a dictionary for each hidden layer: see `update_utility`, and c as units_to_replace (R,)
+    units   the state, a dictionary for each hidden layer: the arrays of `update_utility`, and units_to_replace (R,), c
     """
 
     replacement_rate: float = 1e-4  # rho, a fraction of the mature units per step
     maturity_threshold: int = 1000  # m, in steps
     decay_rate: float = 0.99  # eta, of utility and mean feature
-    new_inputs: Literal["by_step_sizes", "uniform", "all"] = "by_step_sizes"  # what a new unit is connected to
+    new_inputs: Literal["by_step_sizes", "uniform", "all"] = "by_step_sizes"  # how the inputs of a new unit are drawn
     num_new_inputs: int = 3  # K
     input_power: float = 2.0  # p
     inherit: bool = True  # False: the step sizes of a new unit start at `step_size`
@@ -157,17 +159,17 @@ class GenerateAndTest(Rule):
         features = values[layer.feature_index][..., 0]
         utility = update_utility(units, features, layer.outgoing.weight, self.decay_rate)  # 1
         eligible = units["age"] > self.maturity_threshold  # (R, H)
-        num_eligible = to_host(eligible.sum(axis=-1))  # (R,); here the host waits for the device
-        number = accumulate(units["units_to_replace"], self.replacement_rate * num_eligible, num_eligible)  # 2
-        if not np.count_nonzero(number):  # faster than any() for so few
+        num_eligible = to_host(eligible.sum(axis=-1))  # (R,); the host waits for the device
+        num_to_replace = accumulate(units["units_to_replace"], self.replacement_rate * num_eligible, num_eligible)  # 2
+        if not np.count_nonzero(num_to_replace):  # faster than any() for a small array
             return None
-        self.replace(layer, units, *least_useful(utility, eligible, number), step)  # 3
+        self.replace(layer, units, *least_useful(utility, eligible, num_to_replace), step)  # 3
         return units["age"] == 0  # line 1 has made all other ages positive
 
     def replace(
         self, layer: HiddenLayer, units: dict[str, Array], runs: np.ndarray, replaced: Array, step: int
     ) -> None:
-        """Make new units of those named by `runs` and `replaced` (K,), line 3."""
+        """Line 3: replace the units given by `runs` and `replaced`, (K,) each."""
         seeds = self.network.seeds[runs]
         weight = self.fresh_weights(layer, units["age"], runs, replaced, seeds, step)
         inherited = self.inherited_step_sizes(layer, units["age"], runs, replaced)
@@ -182,7 +184,7 @@ class GenerateAndTest(Rule):
             units[name][runs, replaced] = 0
 
     def log_step_sizes(self, layer: HiddenLayer) -> tuple[Array, Array, Array]:
-        """Views of beta: of weights that enter the units (R, H, I), of biases (R, H), of what leaves them (R, O, H)."""
+        """Views of beta: of the incoming weights (R, H, I), the biases (R, H) and the outgoing weights (R, O, H)."""
         views = self.network.views(self.optimizer.state["log_step_sizes"])
         incoming = views[layer.incoming.index]
         return incoming["weight"], incoming["bias"][..., 0], views[layer.outgoing.index]["weight"]
@@ -190,22 +192,22 @@ class GenerateAndTest(Rule):
     def fresh_weights(
         self, layer: HiddenLayer, age: Array, runs: np.ndarray, replaced: Array, seeds: np.ndarray, step: int
     ) -> Array:
-        """Incoming weights (K, I) of new units: 0 but for a few inputs."""
+        """Incoming weights (K, I) of new units: 0 except for the drawn inputs."""
         num_inputs = layer.incoming.num_inputs
-        where = {"layer": layer.incoming.number, "step": step, "slot": replaced, "dtype": self.network.dtype}
+        key = {"layer": layer.incoming.number, "step": step, "slot": replaced, "dtype": self.network.dtype}
         if self.new_inputs == "by_step_sizes":
             mature = other_units(age > self.maturity_threshold, runs, replaced)
-            log_chances = log_input_chances(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, self.input_power)
+            logits = input_logits(xp.exp(self.log_step_sizes(layer)[0][runs]), mature, self.input_power)
         else:
-            log_chances = xp.zeros((len(replaced), num_inputs), self.network.dtype)
-        uniforms = draws.uniform(seeds, "fresh input", num_inputs, **where)
-        drawn = draw_inputs(log_chances, self.num_new_inputs, uniforms)
-        return xp.where(drawn, draws.normal(seeds, "fresh weight", num_inputs, **where) / 2, 0)
+            logits = xp.zeros((len(replaced), num_inputs), self.network.dtype)
+        uniforms = draws.uniform(seeds, "fresh input", num_inputs, **key)
+        drawn = draw_inputs(logits, self.num_new_inputs, uniforms)
+        return xp.where(drawn, draws.normal(seeds, "fresh weight", num_inputs, **key) / 2, 0)
 
     def inherited_step_sizes(
         self, layer: HiddenLayer, age: Array, runs: np.ndarray, replaced: Array
     ) -> tuple[Array, Array, Array]:
-        """beta of the weights that enter a new unit (K, I), of its bias (K,), and of what leaves it (K, O)."""
+        """beta of the incoming weights (K, I), the bias (K,) and the outgoing weights (K, O) of each new unit."""
         incoming, bias, outgoing = self.log_step_sizes(layer)
         others = other_units(xp.ones_like(age, dtype=bool), runs, replaced)
         return (

@@ -2,9 +2,9 @@
 
     g <- dLoss/dp + lambda (p - p_0)         before the optimizer's step
 
-lambda is `init_decay`, p_0 the parameters at the start. The paper adds lambda |p - p_0|^2 to the loss, whose gradient
-is twice as large, so the lambda of the paper is half of ours. p_0 of a replaced unit, or of a layer with new initial
-values, is the new value.
+lambda is `init_decay`, p_0 the initial parameters. The paper adds lambda |p - p_0|^2 to the loss. Its gradient is twice
+as large, so the lambda of the paper is half of ours. If a unit is replaced or a layer is reset, p_0 becomes the new
+value.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class L2Init(Rule):
         self.initial_parameters = self.network.parameters.copy()
 
     def before_update(self, values: list[Array], gradients: Array, step: int) -> None:
-        """Add to the gradients in place."""
+        """Add the gradient of the penalty to the gradients, in place."""
         gradients += self.init_decay * (self.network.parameters - self.initial_parameters)
 
     def units_replaced(self, replaced: Replaced) -> None:

@@ -1,12 +1,13 @@
-"""How many units of a layer to replace: line 4 of Continual Backprop and its variants, on the host.
+"""The number n of units of a layer to replace: line 4 of Continual Backprop and its variants, on the host.
 
-`count` says how many units the replacement rate is a fraction of, `round` what becomes of fractions of a unit:
+In each step, q = rho times the number of counted units (`quota` in the code). `COUNTS` has the ways to count the units,
+and `ROUNDINGS` has the ways to turn q into an integer n:
 
-    accumulate   c <- c + due,  n <- floor(c),  c <- c - n                           the fraction is carried over
-    single       c <- c + due,  n <- 1 if c > 1,  c <- c - n                         the paper's
-    chance       n <- floor(due) if due >= 1, otherwise 1 with probability due       nothing is carried over
+    accumulate   c <- c + q,  n <- floor(c),  c <- c - n                     carries the fraction over
+    single       c <- c + q,  n <- 1 if c > 1, otherwise 0,  c <- c - n      as in the paper
+    chance       n <- floor(q) if q >= 1, otherwise 1 with probability q     carries nothing over
 
-with due = rho times the counted units. No more units are replaced than are eligible.
+n is at most the number of eligible units.
 """
 
 from collections.abc import Callable
@@ -20,9 +21,9 @@ STEPS_PER_DRAW = 1024
 
 
 def replacement_draws(seeds: np.ndarray, layer: int) -> draws.PrefetchedDraws:
-    """A uniform number for each run and step, (R,): number t mod 1024 of the draw at step t div 1024, for step t.
+    """A uniform number for each run and step, (R,). Step t uses number t mod 1024 of the draw at step t div 1024.
 
-    So the host waits for the device once in 1024 steps, and all words of the generator are used.
+    The host therefore waits for the device only once in 1024 steps, and all words of the generator are used.
     """
 
     def draw(steps: np.ndarray) -> np.ndarray:
@@ -33,28 +34,28 @@ def replacement_draws(seeds: np.ndarray, layer: int) -> draws.PrefetchedDraws:
     return draws.PrefetchedDraws(draw, STEPS_PER_DRAW)
 
 
-def accumulate(units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
-    """Whole units, (R,). units_to_replace (R,) is c, changed in place."""
-    units_to_replace += due
-    number = np.minimum(np.floor(units_to_replace), num_eligible)
-    units_to_replace -= number
-    return number
+def accumulate(units_to_replace: np.ndarray, quota: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
+    """Returns n, (R,), from c (R,), which is updated in place, and q (R,)."""
+    units_to_replace += quota
+    num_to_replace = np.minimum(np.floor(units_to_replace), num_eligible)
+    units_to_replace -= num_to_replace
+    return num_to_replace
 
 
-def single(units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
-    """One unit at most, (R,)."""
-    units_to_replace += due
-    number = np.minimum(units_to_replace > 1, num_eligible)
-    units_to_replace -= number
-    return number
+def single(units_to_replace: np.ndarray, quota: np.ndarray, num_eligible: np.ndarray, *_: object) -> np.ndarray:
+    """Returns n, (R,), at most 1."""
+    units_to_replace += quota
+    num_to_replace = np.minimum(units_to_replace > 1, num_eligible)
+    units_to_replace -= num_to_replace
+    return num_to_replace
 
 
 def chance(
-    units_to_replace: np.ndarray, due: np.ndarray, num_eligible: np.ndarray, uniforms: draws.PrefetchedDraws, step: int
+    units_to_replace: np.ndarray, quota: np.ndarray, num_eligible: np.ndarray, draw: draws.PrefetchedDraws, step: int
 ) -> np.ndarray:
-    """One unit with probability `due`, or its whole part, (R,)."""
-    number = np.maximum(np.floor(due), uniforms(step) < due)  # from due = 1 on, the floor is at least the 1 of a draw
-    return np.minimum(number, num_eligible)
+    """Returns n, (R,), from a uniform number per run."""
+    num_to_replace = np.maximum(np.floor(quota), draw(step) < quota)  # if q >= 1, the floor is at least 1
+    return np.minimum(num_to_replace, num_eligible)
 
 
 ROUNDINGS: dict[str, Callable[..., np.ndarray]] = {"accumulate": accumulate, "single": single, "chance": chance}

@@ -1,4 +1,4 @@
-"""ReDo: every dormant unit is replaced, periodically (Sokar, Agarwal, Castro and Evci, ICML 2023).
+"""ReDo periodically replaces every dormant unit (Sokar, Agarwal, Castro and Evci, ICML 2023).
 
 Every `redo_period` steps, in every hidden layer:
 
@@ -6,13 +6,13 @@ Every `redo_period` steps, in every hidden layer:
     2   R <- all units with s_i <= tau
     3   for r in R:  W[r, :] ~ initial distribution,  b_r <- 0,  W'[:, r] <- 0          W' leaves the layer
 
-tau is `redo_threshold`. Young units are not protected, and past utility is not remembered.
+tau is `redo_threshold`. Young units are not protected, and scores are not averaged over earlier periods.
 
-Paper - published comparison code - ours. The loss-of-plasticity code takes the means over the current mini-batch alone
-and keeps the moments of the optimizer; the ReDo paper resets them (`reset_optimizer_state`). In a mini-batch of one
-example every unit that is silent on it would be replaced, so for online problems we add means over all examples since the
-last replacement (`redo_scores = "period"`). A layer that is completely silent has no scores, 0 / 0, and stays as it is, as
-in the published code.
+Paper - published comparison code - ours. The loss-of-plasticity code takes the means over the current mini-batch only
+and keeps the moments of the optimizer. The ReDo paper resets them (`reset_optimizer_state`). With a mini-batch of one
+example, every unit that is inactive on that example would be replaced. For online problems we therefore add means over
+all examples since the last replacement (`redo_scores = "period"`). A layer in which no unit is active has undefined
+scores, 0 / 0, and is not changed, as in the published code.
 """
 
 from dataclasses import dataclass
@@ -54,10 +54,10 @@ class ReDo(Rule):
     def start(self) -> None:
         self.activity = [self.network.zeros(layer.incoming.num_outputs) for layer in self.network.hidden]
         if self.reset_optimizer_state:
-            self.optimizer.keep_state_of_each_weight()
+            self.optimizer.use_per_weight_bias_correction()
 
     def after_update(self, values: list[Array], gradients: Array, step: int) -> Replaced | None:
-        """Record the activity in `values`; at the end of a period replace the dormant units."""
+        """Record the activity in `values`. At the end of a period, replace the dormant units."""
         for layer, activity in zip(self.network.hidden, self.activity):
             if self.redo_scores == "mini_batch":
                 activity[...] = 0
@@ -68,16 +68,16 @@ class ReDo(Rule):
 
     def replace_dormant(self, layer: HiddenLayer, activity: Array, step: int) -> Array:
         """Lines 2 and 3 for one hidden layer. Returns the replaced units as a mask (R, H)."""
-        is_silent = activity.max(axis=-1, keepdims=True) == 0
-        dormant = dormant_units(activity, self.redo_threshold) & ~is_silent
-        # The number of dormant units depends on the data, so once a period the host waits for the device.
+        is_inactive = activity.max(axis=-1, keepdims=True) == 0  # (R, 1)
+        dormant = dormant_units(activity, self.redo_threshold) & ~is_inactive
+        # The number of dormant units depends on the data, so the host waits for the device once per period.
         runs, units = xp.nonzero(dormant)
         self.replace(layer, to_host(runs), units, step)
         activity[...] = 0
         return dormant
 
     def replace(self, layer: HiddenLayer, runs: Array, units: Array, step: int) -> None:
-        """Replace units, named by `runs` (on the host) and `units`, (K,) each."""
+        """Replace the units given by `runs` (on the host) and `units`, (K,) each."""
         replace_units(layer, runs, units, self.network.seeds[runs], step, fresh_rows=self.fresh_rows)
         if self.reset_optimizer_state:
             reset_optimizer_state(self.optimizer, self.network, layer, runs, units)

@@ -1,11 +1,11 @@
-"""Shrink & Perturb (Ash and Adams, NeurIPS 2020), in the form of Dohare et al. (2024): at every step.
+"""Shrink & Perturb (Ash and Adams, NeurIPS 2020) at every step, as in Dohare et al. (2024).
 
     shrink    the weight decay of the optimizer's step
     perturb   p <- p + sigma N(0, 1)     for every weight and bias, after the step
 
-sigma is `perturb_scale`, a standard deviation: the paper's ImageNet paragraph says variance, its other paragraphs and
-the published code say standard deviation. The noise is scaled neither by the step size (as in some other
-implementations) nor by the scale of the initial weights.
+sigma is `perturb_scale`, a standard deviation. The paper's ImageNet paragraph calls it a variance, but its other
+paragraphs and the published code use it as a standard deviation. The noise is scaled neither by the step size (as in
+some other implementations) nor by the scale of the initial weights.
 """
 
 from dataclasses import dataclass

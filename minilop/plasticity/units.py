@@ -1,6 +1,6 @@
-"""What rules that replace units share: averages over features, the least useful units, and the replacement itself.
+"""Functions for rules that replace units: averages over features, the choice of units, and the replacement itself.
 
-Units to replace are named by two index arrays of equal length, `runs` (on the host) and `units`.
+Two index arrays of equal length, `runs` (on the host) and `units`, specify the units to replace.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ from minilop.optimizers.optimizer import Optimizer
 
 
 def new_units(network: Network) -> list[dict[str, Array]]:
-    """The state of units that have just been made, a dictionary for each hidden layer.
+    """The state of new units, a dictionary for each hidden layer.
 
     age, utility, mean_feature   (R, H)
-    correction                   (R, H)   1 - eta^age, as the running average of ones
+    correction                   (R, H)   1 - eta^age, the running average of ones
     units_to_replace             (R,)     in float64, on the host
     """
     names = ("age", "utility", "mean_feature", "correction")
@@ -29,7 +29,7 @@ def new_units(network: Network) -> list[dict[str, Array]]:
 
 
 def flat(units: list[dict[str, Array]]) -> dict[str, Array]:
-    """All arrays of the units, named "<name>.<hidden layer>"."""
+    """All arrays of the units, under the names "<name>.<hidden layer>"."""
     return {f"{name}.{index}": array for index, arrays in enumerate(units) for name, array in arrays.items()}
 
 
@@ -40,12 +40,12 @@ def update_average(average: Array, value: Array, decay_rate: float) -> None:
 
 
 def batch_mean(values: Array) -> Array:
-    """Mean over the mini-batch, (..., B) to (...); a single example needs no sum."""
+    """Mean over the mini-batch, (..., B) to (...), without a sum for a single example."""
     return values[..., 0] if values.shape[-1] == 1 else values.mean(axis=-1)
 
 
 def unit_mean(values: Array, num_units: int) -> Array:
-    """Mean over the features of each unit, (R, F) to (R, H); most units have one."""
+    """Mean over the features of each unit, (R, F) to (R, H); most units have only one feature."""
     if values.shape[-1] == num_units:
         return values
     return values.reshape(values.shape[:-1] + (num_units, -1)).mean(axis=-1)
@@ -57,20 +57,21 @@ def repeat(values: Array, num_features: int) -> Array:
     return values if times == 1 else xp.repeat(values, times, axis=-1)
 
 
-def least_useful(utility: Array, eligible: Array, number: np.ndarray) -> tuple[np.ndarray, Array]:
-    """The eligible units of least utility, `number` (R,) in each run: their runs and units, (K,) each.
+def least_useful(utility: Array, eligible: Array, num_to_replace: np.ndarray) -> tuple[np.ndarray, Array]:
+    """The eligible units of least utility. Returns their runs and units, (K,) each.
 
     utility, eligible   (R, H)
-    number              (R,)     on the host, at most the number of eligible units
+    num_to_replace      (R,)     on the host, at most the number of eligible units
 
-    Ties go to the lowest index. An undefined utility, 0 / 0 for a unit without variation and without inputs, counts
-    as 0. An infinite one counts as the largest number, since an eligible unit comes before every protected one.
+    If utilities are equal, the lowest index comes first. An undefined utility, 0 / 0 for a unit with a constant feature
+    and without inputs, counts as 0. An infinite utility counts as the largest finite number, because an eligible unit
+    must come before all protected units.
     """
-    chosen = np.flatnonzero(number)  # runs with something to replace
+    chosen = np.flatnonzero(num_to_replace)  # runs with units to replace
     utility, eligible = utility[chosen], eligible[chosen]
     utility = xp.where(xp.isnan(utility), 0, xp.minimum(utility, xp.finfo(utility.dtype).max))
     order = xp.argsort(xp.where(eligible, utility, xp.inf), axis=-1, kind="stable")
-    rows, ranks = np.nonzero(np.arange(order.shape[-1]) < number[chosen, None])
+    rows, ranks = np.nonzero(np.arange(order.shape[-1]) < num_to_replace[chosen, None])
     return chosen[rows], order[rows, ranks]
 
 
@@ -83,15 +84,15 @@ def replace_units(
     fresh_weights: Literal["initial", "normal"] = "initial",
     fresh_rows: Callable[..., Array] | None = None,
 ) -> None:
-    """Give units new incoming weights, a bias of 0, and no outgoing weights.
+    """Give units new incoming weights, a bias of 0, and outgoing weights of 0.
 
     runs, units     (K,)   which units
     seeds           (K,)   of these runs
     fresh_weights   "initial": the distribution of the layer's initialization; "normal": variance 2 / fan_in
-    fresh_rows      instead of a draw, for whoever compares with another implementation: fresh_rows(layer, runs, units,
-                    step) gives the weights, (K, I) or (K, C, k, k)
+    fresh_rows      replaces the draw in a comparison with another implementation: fresh_rows(layer, runs, units, step)
+                    returns the incoming weights, (K, I) or (K, C, k, k)
 
-    The draw of a unit's weights is keyed by run, layer, step and unit, whichever others are replaced with it.
+    The draw is keyed by run, layer, step and unit, so it does not depend on which other units are replaced.
     """
     draw = layer.incoming.initial_rows if fresh_weights == "initial" else layer.incoming.normal_rows
     rows = fresh_rows(layer, runs, units, step) if fresh_rows else draw(seeds, units, "fresh weight", step)
@@ -103,10 +104,13 @@ def replace_units(
 
 
 def unit_views(network: Network, layer: HiddenLayer, vector: Array) -> Iterator[Array]:
-    """Views (R, H, ...) of the parts of `vector` (R, P) that belong to parameters into, of, or out of the units."""
+    """Views (R, H, ...) of `vector` (R, P) for the incoming weights, the biases and the outgoing weights of the units.
+
+    If the units are normalized, there are also views for the scales and biases of the normalization.
+    """
     views = network.views(vector)
     yield views[layer.incoming.index]["weight"]
-    for part in dict.fromkeys(filter(None, (layer.bias, layer.normalization))):  # often one layer is both
+    for part in dict.fromkeys(filter(None, (layer.bias, layer.normalization))):  # the two may be the same layer
         yield from (view for name, view in views[part.index].items() if name in ("scale", "bias"))
     yield layer.outgoing_weight(views[layer.outgoing.index]["weight"]).swapaxes(1, 2)
 
@@ -114,7 +118,7 @@ def unit_views(network: Network, layer: HiddenLayer, vector: Array) -> Iterator[
 def reset_optimizer_state(
     optimizer: Optimizer, network: Network, layer: HiddenLayer, runs: np.ndarray, units: Array
 ) -> None:
-    """Set to 0 the optimizer's state of every parameter into, of, or out of replaced units; shared state stays."""
+    """Set the optimizer's state of all parameters in `unit_views` of replaced units to 0; shared state is kept."""
     for array in optimizer.state.values():
         if array.shape == network.parameters.shape:
             for view in unit_views(network, layer, array):

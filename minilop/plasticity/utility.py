@@ -1,7 +1,7 @@
 """Utility of the units of a hidden layer: line 2 of Continual Backprop and its variants.
 
-With O the summed or mean outgoing and I the mean incoming magnitude of a unit's weights, h its feature, f its running
-mean feature, f^ = f / (1 - eta^a), and |.| averaged over the mini-batch:
+O is the sum or the mean of the magnitudes of a unit's outgoing weights, I the mean magnitude of its incoming weights, h
+its feature, f the running mean of its feature, and f^ = f / (1 - eta^a). |.| is averaged over the mini-batch.
 
     contribution             u <- eta u + (1 - eta) O |h|                  ranked by u, or by u / (1 - eta^a)
     adaptable_contribution   f <- eta f + (1 - eta) h
@@ -9,7 +9,7 @@ mean feature, f^ = f / (1 - eta^a), and |.| averaged over the mini-batch:
     lifetime_activity        u <- u + (1 - eta) |h|, never reset           ranked by O u
     random                                                                 ranked by a new uniform number
 
-The paper describes the contribution (Dohare et al., 2024, eq. 1); the others are those of its published code.
+The paper describes the contribution (Dohare et al., 2024, eq. 1). The other variants are from its published code.
 """
 
 import math
@@ -25,7 +25,7 @@ Units = dict[str, Array]
 
 
 def outgoing_magnitude(layer: HiddenLayer, outgoing: str) -> Array:
-    """O of every feature, (R, F): the sum or the mean of the absolute weights that leave it."""
+    """O of every feature, (R, F): the sum or the mean of its absolute outgoing weights."""
     consumer = layer.outgoing
     magnitude = abs(consumer.weight)  # (R, O, F), or kernels (R, O, C, k, k)
     if magnitude.ndim > 3:
@@ -35,7 +35,7 @@ def outgoing_magnitude(layer: HiddenLayer, outgoing: str) -> Array:
 
 
 def incoming_magnitude(layer: HiddenLayer) -> Array:
-    """I of every unit, (R, H): the mean of the absolute weights that enter it."""
+    """I of every unit, (R, H): the mean of its absolute incoming weights."""
     magnitude = abs(layer.incoming.weight)
     if magnitude.ndim > 3:
         magnitude = magnitude.sum(axis=(-1, -2))
@@ -43,7 +43,7 @@ def incoming_magnitude(layer: HiddenLayer) -> Array:
 
 
 def contribution(rule: Any, layer: HiddenLayer, units: Units, features: Array) -> None:
-    """Update u; features (R, F, B). The contribution of a unit with several features is their mean."""
+    """Update u; features (R, F, B). If a unit has several features, its contribution is their mean contribution."""
     contributions = outgoing_magnitude(layer, rule.outgoing) * batch_mean(abs(features))  # (R, F)
     update_average(units["utility"], unit_mean(contributions, units["age"].shape[-1]), rule.decay_rate)
 
@@ -65,12 +65,12 @@ def lifetime_activity(rule: Any, layer: HiddenLayer, units: Units, features: Arr
 
 
 def average(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
-    """What units are ranked by, (R, H): u, with or without its bias towards 0."""
+    """The values by which units are ranked, (R, H): u, with or without bias correction."""
     return units["utility"] / units["correction"] if rule.bias_correction else units["utility"]
 
 
 def outgoing_times_activity(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
-    """What units are ranked by, (R, H): O u."""
+    """The values by which units are ranked, (R, H): O u."""
     return unit_mean(outgoing_magnitude(layer, rule.outgoing), units["age"].shape[-1]) * units["utility"]
 
 
@@ -82,7 +82,7 @@ def random(rule: Any, layer: HiddenLayer, units: Units, step: int) -> Array:
     )
 
 
-# By `utility` and `average` of the rule: how to update, and what to rank by.
+# The functions that update the utility and return the values to rank by, for each `utility` and `average` of the rule.
 UTILITIES: dict[tuple[str, str], tuple[Callable[..., None], Callable[..., Array]]] = {
     ("contribution", "utility"): (contribution, average),
     ("adaptable_contribution", "utility"): (adaptable_contribution, average),
@@ -90,8 +90,8 @@ UTILITIES: dict[tuple[str, str], tuple[Callable[..., None], Callable[..., Array]
     ("contribution", "lifetime_activity"): (lifetime_activity, outgoing_times_activity),
 }
 
-# What a new unit starts with 0 of; in the published code the lifetime activity stays.
-STARTED_AFRESH = {
+# The state of a unit that is set to 0 when it is replaced. The published code keeps the lifetime activity.
+RESET_AT_REPLACEMENT = {
     "utility": ("age", "utility", "mean_feature", "correction"),
     "lifetime_activity": ("age", "mean_feature", "correction"),
 }

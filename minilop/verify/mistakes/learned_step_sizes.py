@@ -2,7 +2,7 @@
 
 from minilop.backend import Array, xp
 from minilop.optimizers.metaoptimize import RATES, direction
-from minilop.optimizers.network_idbd import error_length, fill_squared_sources
+from minilop.optimizers.network_idbd import error_norm, fill_squared_inputs
 from minilop.verify.case import Arrays, Case
 from minilop.verify.mistakes.updates import Mistaken
 
@@ -73,7 +73,7 @@ class OtherIDBD(Mistaken):
         curvature = sensitivity * sensitivity
         if optimizer.curvature == "layer_local":
             curvature = xp.ones_like(parameters)
-            fill_squared_sources(self.network, values, curvature)
+            fill_squared_inputs(self.network, values, curvature)
         beta, traces, normalizers = optimizer.state.values()
         trace = self.trace_of_line_1(traces, gradient, curvature)
         meta_gradient = gradient * trace
@@ -93,7 +93,7 @@ class OtherIDBD(Mistaken):
         traces += change
 
     def sensitivity(self, gradient: Array, output_gradient: Array) -> Array:
-        return gradient / error_length(output_gradient)
+        return gradient / error_norm(output_gradient)
 
     def trace_of_line_1(self, traces: Array, gradient: Array, curvature: Array) -> Array:
         return traces

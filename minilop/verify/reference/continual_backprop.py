@@ -194,7 +194,7 @@ class ContinualBackprop:
         self.settings = settings
         self.optimizer = optimizer if settings.reset_optimizer_state else None
         if self.optimizer:
-            self.optimizer.keep_state_of_each_weight()
+            self.optimizer.use_per_weight_bias_correction()
         self.follows_mean = settings.utility in CENTRED or settings.transfer_bias
         self.state = []
         self.budgets = []
