@@ -536,7 +536,7 @@ def test_ants_learn_to_run_forward(monkeypatch):
         ({"lowest_friction": 0.5, "highest_friction": 0.4}, "lowest_friction, 0.5, must be above 0 and at most"),
         ({"highest_friction": float("inf")}, "highest_friction must be a finite number, at least 0"),
         ({"friction": -1.0}, "friction must be a finite number, at least 0"),
-        ({"mini_batch_size": 12}, r"mini_batch_size must divide the 32 samples of an update"),
+        ({"mini_batch_size": 12}, r"mini_batch_size must be a divisor of num_environments \* num_steps = 32, not 12"),
         ({"time_limit": 0}, "time_limit must be a finite number, at least 1"),
         ({"substeps": 0}, "substeps must be a finite number, at least 1"),
         ({"num_processes": -1}, "num_processes must be a finite number, at least 0"),

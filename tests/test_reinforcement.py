@@ -577,7 +577,10 @@ def test_a_reset_forgets_everything(kind):
         ({"clip": -0.1}, "clip must be a finite number"),
         ({"value_weight": float("nan")}, "value_weight must be a finite number"),
         ({"initial_log_std": float("inf")}, "initial_log_std must be a finite number"),
-        ({"mini_batch_size": 100}, r"mini_batch_size must divide the 2048 samples of an update .*, 100 does not"),
+        (
+            {"mini_batch_size": 100},
+            r"mini_batch_size must be a divisor of num_environments \* num_steps = 2048, not 100",
+        ),
         ({"hidden_units": (8, 0)}, "hidden_units must all be at least 1"),
         ({"time_outs": "ignored"}, "time_outs must be terminal or bootstrapped"),
     ],
@@ -591,15 +594,15 @@ def test_settings_that_make_no_sense_are_refused_by_name(changes, message):
     ("learner", "message"),
     [
         (ADAM.change(dropout=0.1), "PPO needs dropout=0"),
-        (ADAM.change(batch_norm=True), "batch_norm is for networks that learn from mini-batches of images"),
-        (LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example a step; choose"),
-        (LearnerSettings(BufferedSGD()), "sgd_buffered learns from one example a step; choose"),
-        (LearnerSettings(NetworkIDBD()), "network_idbd learns from one example a step; choose"),
+        (ADAM.change(batch_norm=True), "batch_norm needs a network that learns from mini-batches of images"),
+        (LearnerSettings(InPlaceSGD()), "sgd_in_place learns from one example per step; choose"),
+        (LearnerSettings(BufferedSGD()), "sgd_buffered learns from one example per step; choose"),
+        (LearnerSettings(NetworkIDBD()), "network_idbd learns from one example per step; choose"),
     ],
 )
 @pytest.mark.parametrize("mini_batch_size", [1, 6])
 def test_learners_that_ppo_has_no_meaning_for_are_refused(learner, message, mini_batch_size):
-    """Optimizers of one example a step need a network, which log_std is not, so a mini-batch of 1 does not help."""
+    """Optimizers of one example per step need a network, which log_std is not, so a mini-batch of 1 does not help."""
     with pytest.raises(ValueError, match=message):
         agents(settings=settings_of(mini_batch_size=mini_batch_size), learner=learner)
 
@@ -627,7 +630,7 @@ def test_wrong_shapes_are_refused_by_name(name):
     with pytest.raises(ValueError, match=rf"{name} must have the shape \(R, .*N\), here \(2, .*3\), not \(2, 1\)"):
         agents().store(**{**step, name: device(np.zeros((2, 1)), "float32")})
     del step[name]
-    with pytest.raises(ValueError, match="A step needs observations, actions, .*, last_observations, not "):
+    with pytest.raises(ValueError, match="A step needs the arrays observations, actions, .*, last_observations, not "):
         agents().store(**step)
 
 
@@ -640,11 +643,11 @@ def test_learning_too_early_and_storing_too_much_are_refused():
     ppo = agents()
     with pytest.raises(ValueError, match="The rollout has 0 of 8 steps; store more first"):
         ppo.learn()
-    with pytest.raises(ValueError, match="No update is under way; call begin_update first"):
+    with pytest.raises(ValueError, match="No update is in progress; call begin_update first"):
         ppo.learn_epoch()
     ppo.learn = lambda: None
     play(ppo, range(8))
-    with pytest.raises(ValueError, match="The rollout is full; learn before storing further steps"):
+    with pytest.raises(ValueError, match="The rollout is full; call learn before storing more steps"):
         play(ppo, range(8, 9))
 
 

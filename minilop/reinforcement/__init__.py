@@ -1,4 +1,4 @@
-"""Reinforcement learning: Proximal Policy Optimization, its Gaussian policy, its advantages; one file each."""
+"""Reinforcement learning by Proximal Policy Optimization, with a Gaussian policy and generalized advantages."""
 
 from minilop.reinforcement.ppo import PPO
 from minilop.reinforcement.ppo_settings import PPOSettings

@@ -1,20 +1,21 @@
-"""Generalized advantage estimation (Schulman, Moritz, Levine, Jordan and Abbeel, ICLR 2016), backwards in time.
+"""Generalized advantage estimation (Schulman, Moritz, Levine, Jordan and Abbeel, ICLR 2016), backward in time.
 
     delta_t = r_t + gamma V'_t - V(o_t)                     eq. (10)
     A_t     = delta_t + gamma lambda A_{t+1}                eq. (16), as a recursion
-    R_t     = A_t + V(o_t)                                  what the value network learns
+    R_t     = A_t + V(o_t)                                  the target of the value network
 
-V'_t = V(o'_t) is the value of the observation that step t led to, before any reset. After an end the next step belongs to
-another episode: A_{t+1} counts as 0. So it does at the end of the rollout, whose last V'_t stands for all that would
-have come.
+V'_t = V(o'_t) is the value of the observation that follows step t, before any reset. At the end of an episode, A_{t+1}
+is taken as 0, because the next step belongs to another episode. At the end of the rollout, A_{t+1} is 0, too, and the
+last V'_t estimates all later rewards.
 
-What is V'_t at an end? Where the task is failed there is nothing to come, so 0. A time limit is no property of the task:
-whoever stands there could have gone on. `time_outs` says what to make of it:
+An episode ends by termination (failure) or by a time limit. If step t terminates the episode, V'_t = 0, because there
+are no later rewards. A time limit is not a property of the task: without it, the episode would have continued.
+`time_outs` selects V'_t in this case:
 
-    terminal       V' = 0 at time-outs too: the published code, whose `done` does not tell the two apart
+    terminal       V' = 0 at time-outs, too, as in the published code, whose `done` does not distinguish the two
     bootstrapped   V' = V(o') at time-outs (Pardo, Tavakoli, Levdik and Kormushev, ICML 2018)
 
-A step that fails the task at the time limit has failed.
+A step that fails at the time limit counts as a termination.
 """
 
 from typing import Literal
@@ -35,28 +36,29 @@ def generalized_advantages(
     lambda_: float,
     time_outs: TimeOuts = "terminal",
 ) -> Array:
-    """The advantages of T steps, (T, R, N); every argument that is an array has this shape.
+    """The advantages of T steps, (T, R, N). All arrays among the arguments have this shape.
 
     values, next_values     V(o_t) and V(o'_t)
     terminated, timed_out   of bool: the step failed, or reached the time limit
     """
     check_choice("time_outs", time_outs, TimeOuts)
     ended = terminated | timed_out
-    worthless = ended if time_outs == "terminal" else terminated
-    nothing = xp.zeros_like(rewards)
-    errors = rewards + discount * xp.where(worthless, nothing, next_values) - values  # delta
-    decays = xp.where(ended, nothing, discount * lambda_)
+    has_no_future = ended if time_outs == "terminal" else terminated
+    zeros = xp.zeros_like(rewards)
+    errors = rewards + discount * xp.where(has_no_future, zeros, next_values) - values  # delta
+    decays = xp.where(ended, zeros, discount * lambda_)
     advantages = xp.empty_like(errors)
-    advantage = nothing[0]  # (R, N)
+    advantage = zeros[0]  # (R, N)
     for step in reversed(range(len(errors))):
         advantage = xp.add(errors[step], decays[step] * advantage, out=advantages[step])
     return advantages
 
 
 def normalized(advantages: Array) -> Array:
-    """Advantages (R, M) of each run with mean 0 and standard deviation 1, by n - 1 and without an epsilon.
+    """Advantages (R, M), normalized in each run to mean 0 and standard deviation 1.
 
-    Left as they are where all are equal, or one of them is not finite, as in the published code.
+    As in the published code, the variance divides by M - 1, and no epsilon is added. The advantages of a run are not
+    changed if they are all equal or if one of them is not finite.
     """
     num_samples = advantages.shape[-1]
     deviations = advantages - advantages.mean(axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The Gaussian policy, whose mean depends on the observation and its standard deviation does not; and PPO's losses.
+"""The losses of PPO and its Gaussian policy. The mean depends on the observation; the standard deviation does not.
 
     a = mean + sigma n,   n ~ N(0, I),   sigma = exp(log_std)
     log pi(a) = - sum over actions of (z^2 / 2 + log_std + ln(2 pi) / 2),   z = (a - mean) / sigma
@@ -6,8 +6,8 @@
     d log pi / d mean    = z / sigma
     d log pi / d log_std = z^2 - 1
 
-The mean (R, A, B) comes from a network; log_std (R, A) is a vector that is learned beside it, one number an action.
-Actions are neither squashed nor clipped. Its entropy is sum(log_std) but for a constant; nothing here needs it.
+The mean (R, A, B) is the output of a network. log_std (R, A), one number per action, is learned in addition. Actions
+are neither squashed nor clipped. The entropy of the policy is sum(log_std) up to a constant; PPO here does not use it.
 """
 
 import math
@@ -24,18 +24,18 @@ def sample(mean: Array, log_std: Array, noise: Array) -> Array:
 
 
 def standardized(actions: Array, mean: Array, log_std: Array) -> Array:
-    """z, the distance of actions from their mean in standard deviations, (R, A, B)."""
+    """z, the deviation of actions from their mean in units of the standard deviation, (R, A, B)."""
     return (actions - mean) * xp.exp(-log_std)[..., None]
 
 
 def log_probability(z: Array, log_std: Array) -> Array:
-    """The logarithm of the density of actions that are `z` standard deviations from their mean: (R, A, B) to (R, B)."""
+    """The log-density of actions with standardized values `z` (R, A, B): (R, B)."""
     constant = log_std.sum(axis=-1) + _HALF_LOG_2_PI * log_std.shape[-1]  # (R,)
     return -0.5 * (z * z).sum(axis=-2) - constant[..., None]
 
 
 def log_probability_gradients(z: Array, log_std: Array) -> tuple[Array, Array]:
-    """Of each log-probability with respect to the mean and to log_std, (R, A, B) each."""
+    """The gradients of each log-probability with respect to the mean and to log_std, (R, A, B) each."""
     return z * xp.exp(-log_std)[..., None], z * z - 1
 
 
@@ -51,12 +51,12 @@ def policy_loss(
     """
     z = standardized(actions, mean, log_std)
     ratios = xp.exp(log_probability(z, log_std) - old_log_probabilities)  # rho (R, B)
-    free = -ratios * advantages
+    plain = -ratios * advantages
     clipped = -xp.minimum(xp.maximum(ratios, 1 - clip), 1 + clip) * advantages
-    # d rho / d log pi = rho, and where the clipped one is the larger, nothing depends on rho.
-    slopes = xp.where(clipped > free, xp.zeros_like(free), free)[..., None, :] / actions.shape[-1]  # (R, 1, B)
+    # d rho / d log pi = rho. If the clipped term is larger, the loss does not depend on rho.
+    slopes = xp.where(clipped > plain, xp.zeros_like(clipped), plain)[..., None, :] / actions.shape[-1]  # (R, 1, B)
     by_mean, by_log_std = log_probability_gradients(z, log_std)
-    return xp.maximum(free, clipped), slopes * by_mean, (slopes * by_log_std).sum(axis=-1)
+    return xp.maximum(plain, clipped), slopes * by_mean, (slopes * by_log_std).sum(axis=-1)
 
 
 def value_loss(values: Array, targets: Array, value_weight: float = 1.0) -> tuple[Array, Array]:

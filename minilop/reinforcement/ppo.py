@@ -1,28 +1,30 @@
 """Proximal Policy Optimization (Schulman, Wolski, Dhariwal, Radford and Klimov, 2017), as Dohare et al. (2024) use it.
 
-Collect T steps of N environments with the present policy, then, with the advantages A and value targets R of
-`advantages.py`, a few epochs of mini-batches in random order:
+PPO collects T steps of N environments with the current policy. It then learns from them for a few epochs of
+mini-batches in random order, with the advantages A and the value targets R of `advantages.py`:
 
     rho  = pi(a | o) / pi_old(a | o)
     loss = mean max(-rho A, -clip(rho, 1 - epsilon, 1 + epsilon) A)            eq. (7)
          + value_weight * mean (V(o) - R)^2
 
-The advantages of an update are normalized to mean 0 and standard deviation 1 over all its samples; the value targets R
-are made of the advantages before that. Both, and pi_old, are kept through all epochs. Each mini-batch is one step of two
-`Learner`s, policy and value, which share nothing. So every rule that keeps a network plastic acts on both.
+The advantages of an update are normalized to mean 0 and standard deviation 1 over all its samples. The value targets R
+are computed from the advantages before normalization. A, R and pi_old are constant during all epochs. Each mini-batch
+is one step of two `Learner`s, policy and value, which have no parameters in common. Every rule that keeps a network
+plastic therefore acts on both.
 
-Paper - published code - ours. Ours is the published code, whose hyperparameters the paper gives: weight decay acts on
-log_std, too, and pulls the standard deviation toward 1; perturbation does not. There is no entropy bonus, no clipping
-of gradients or values, and no normalization of observations or rewards. The probabilities of old actions stay when a
-unit is replaced. A time limit is a failure unless `time_outs = "bootstrapped"`. One Adam for all parameters would be the
-same as one for each network and one for log_std, since Adam treats every parameter on its own.
+Paper - published code - ours. We follow the published code, whose hyperparameters are in the paper. Weight decay also
+acts on log_std, and pulls the standard deviation toward 1; perturbation does not act on it. There is no entropy bonus,
+no clipping of gradients or values, and no normalization of observations or rewards. The probabilities of old actions do
+not change when a unit is replaced. A time-out counts as a failure unless `time_outs = "bootstrapped"`. We use one Adam
+for each network and one for log_std. This is equivalent to one Adam for all parameters, because Adam treats every
+parameter separately.
 
 A rollout with R agents of N environments each:
 
     ppo = PPO(PPOSettings(), LearnerSettings(Adam(step_size=1e-4)), num_observations, num_actions, seeds)
     while not ppo.is_full:
-        actions, log_probabilities = ppo.act(observations, time)  # time counts the steps that the environments took
-        ...  # the environments take a step, which makes rewards, terminated, timed_out and last_observations
+        actions, log_probabilities = ppo.act(observations, time)  # time is the number of steps taken before this one
+        ...  # step the environments to get rewards, terminated, timed_out and last_observations
         ppo.store(observations=observations, actions=actions, log_probabilities=log_probabilities, ...)
     ppo.learn()
 """
@@ -49,8 +51,8 @@ class PPO:
     """R independent agents side by side, each with N environments.
 
     policy, value   the learners of the two networks; log_std is (R, A)
-    rollout         steps in the order of time, (T, R, n, N) or (T, R, N) each, by name
-    samples         from `begin_update` on, (R, M, n) or (R, M) each, by name
+    rollout         arrays of the steps, (T, R, n, N) or (T, R, N), by name
+    samples         arrays of the samples of an update, (R, M, n) or (R, M), by name; filled by `begin_update`
     """
 
     def __init__(
@@ -61,13 +63,13 @@ class PPO:
         num_actions: int,
         seeds: Sequence[int],
     ):
-        """Raises ValueError for learner settings that PPO has no meaning for, or seeds without the runs axis."""
+        """Raises ValueError for learner settings that PPO does not support, or seeds without the runs axis."""
         if np.ndim(seeds) != 1:
             raise ValueError("PPO needs the runs axis; give seeds=[seed].")
         if learner_settings.network.dropout:
             raise ValueError("dropout changes the policy between acting and learning; PPO needs dropout=0")
         if learner_settings.optimizer.learns_from_one_example:
-            raise ValueError(f"{learner_settings.optimizer.name} learns from one example a step; choose adam or sgd")
+            raise ValueError(f"{learner_settings.optimizer.name} learns from one example per step; choose adam or sgd")
         self.settings = settings
         self.seeds = np.asarray(seeds)
         self.dtype = learner_settings.dtype
@@ -94,47 +96,48 @@ class PPO:
         for name in ("observations", "actions", "log_probabilities", "advantages", "targets"):
             self.samples[name] = xp.zeros((num_runs, num_samples, *features.get(name, ())), self.dtype)
         self.num_stored = 0  # steps of the rollout
-        self.epochs_left = 0  # of the update that is under way
+        self.epochs_left = 0  # of the update in progress
         self.epochs_done = 0  # since the start
         size = num_runs * num_actions * num_environments
         self.noise = draws.PrefetchedDraws(self.draw_noise, max(1, _NORMALS_AT_A_TIME // size))
 
     def draw_noise(self, steps: np.ndarray) -> Array:
-        """The noise of actions at steps (T, 1), (T, R, A, N)."""
+        """The noise of actions for steps (T, 1): (T, R, A, N)."""
         shape = (self.num_actions, self.settings.num_environments)
         return draws.normal(self.seeds, "action noise", shape, step=steps, dtype=self.dtype)
 
     # --- acting
 
     def act(self, observations: Array, step: int) -> tuple[Array, Array]:
-        """Actions (R, A, N) drawn for these observations (R, I, N), and their log-probabilities (R, N).
+        """Draw actions (R, A, N) for observations (R, I, N). Returns them and their log-probabilities (R, N).
 
-        step   of the environments, counted from the start; another one draws other noise
+        step   of the environments, counted from the start; each step has different noise
         """
         check_shape("observations", observations, self.rollout["observations"].shape[1:])
         mean = self.policy.network.forward(observations)[-1]  # (R, A, N)
-        noise = self.noise(step)  # (R, A, N): so many standard deviations from the mean the actions are
+        noise = self.noise(step)  # (R, A, N): deviations from the mean in units of the standard deviation
         return sample(mean, self.log_std, noise), log_probability(noise, self.log_std)
 
     @property
     def is_full(self) -> bool:
-        """Whether the rollout is complete, so that `learn` may begin."""
+        """Whether the rollout is complete, so that `learn` can be called."""
         return self.num_stored == self.settings.num_steps
 
     def store(self, **step: Array) -> None:
         """Append a step of all environments to the rollout.
 
-        observations                      (R, I, N)   on which the actions (R, A, N) were taken
-        log_probabilities, rewards        (R, N)
-        terminated, timed_out             (R, N)      of bool: failed, or stopped by a time limit
-        last_observations                 (R, I, N)   to which the actions led, before any reset
+        observations                 (R, I, N)   before the actions
+        actions                      (R, A, N)
+        log_probabilities, rewards   (R, N)
+        terminated, timed_out        (R, N)      of bool: the episode ended by failure, or by a time limit
+        last_observations            (R, I, N)   after the actions and before any reset
 
-        Raises ValueError for other names or shapes, or if `learn` should have come first.
+        Raises ValueError for wrong names or shapes, or if `learn` must be called first.
         """
         if self.is_full or self.epochs_left:
-            raise ValueError("The rollout is full; learn before storing further steps.")
+            raise ValueError("The rollout is full; call learn before storing more steps.")
         if step.keys() != self.rollout.keys():
-            raise ValueError(f"A step needs {', '.join(self.rollout)}, not {', '.join(step)}.")
+            raise ValueError(f"A step needs the arrays {', '.join(self.rollout)}, not {', '.join(step)}.")
         for name, array in step.items():
             check_shape(name, array, self.rollout[name].shape[1:])
         for name, array in step.items():
@@ -144,15 +147,15 @@ class PPO:
     # --- learning
 
     def learn(self) -> None:
-        """A whole update. Whoever wants to stop in between calls its parts: begin_update, learn_epoch while epochs_left."""
+        """Make a complete update. To stop in between, call `begin_update`, then `learn_epoch` while `epochs_left`."""
         self.begin_update()
         while self.epochs_left:
             self.learn_epoch()
 
     def begin_update(self) -> None:
-        """Values, advantages and targets of the rollout, which is then free for the next one.
+        """Turn the rollout into samples with advantages and targets, and empty the rollout.
 
-        Raises ValueError where it is not full.
+        Raises ValueError if the rollout is not full.
         """
         if not self.is_full:
             raise ValueError(f"The rollout has {self.num_stored} of {self.settings.num_steps} steps; store more first.")
@@ -170,7 +173,7 @@ class PPO:
         self.epochs_left = settings.num_epochs
 
     def values_of(self, observations: Array) -> Array:
-        """What the value network says of observations (T, R, I, N): (T, R, N), a mini-batch at a time."""
+        """The values of observations (T, R, I, N), computed in mini-batches: (T, R, N)."""
         num_steps, num_runs, _, num_environments = observations.shape
         columns = by_run(observations).swapaxes(-1, -2)  # (R, I, M)
         size = self.settings.mini_batch_size
@@ -184,12 +187,14 @@ class PPO:
         return xp.moveaxis(values.reshape(num_runs, num_steps, num_environments), 0, 1)
 
     def learn_epoch(self, order: Array | None = None) -> None:
-        """Learn once from every sample of the rollout, each run in an order (R, M) of its own, which may be given.
+        """Learn once from every sample of the rollout.
 
-        Raises ValueError where no update is under way.
+        order   (R, M)   a permutation of the samples for each run; drawn if None
+
+        Raises ValueError if no update is in progress.
         """
         if not self.epochs_left:
-            raise ValueError("No update is under way; call begin_update first.")
+            raise ValueError("No update is in progress; call begin_update first.")
         num_samples, size = self.settings.num_samples, self.settings.mini_batch_size
         if order is None:
             order = draws.permutation(self.seeds, "order of samples", num_samples, step=self.epochs_done)  # (R, M)
@@ -206,7 +211,7 @@ class PPO:
     def learn_mini_batch(
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
-        """One step of policy and log_std, and one of the value network, on samples (R, n, B) or (R, B)."""
+        """Take one step of policy and log_std, and one step of the value network, on samples (R, n, B) or (R, B)."""
         settings = self.settings
         values = self.policy.forward(observations)
         _, mean_gradient, log_std_gradient = policy_loss(
@@ -221,7 +226,7 @@ class PPO:
     # --- state
 
     def arrays(self) -> dict[str, Array]:
-        """Every array that PPO itself carries from call to call, by name."""
+        """All arrays of PPO, apart from those of its learners, that persist from call to call, by name."""
         return {
             "log_std": self.log_std,
             **states.prefixed("log_std_optimizer", self.log_std_optimizer.state),
@@ -230,7 +235,7 @@ class PPO:
         }
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of all that `restore` needs, on the host; at any moment."""
+        """Returns a copy, on the host, of everything that `restore` needs. May be called at any time."""
         return {
             **states.copied(self.arrays()),
             **states.prefixed("policy", self.policy.state()),
@@ -247,7 +252,7 @@ class PPO:
             setattr(self, name, int(state[name]))
 
     def reset(self, draw: int) -> None:
-        """New networks, different ones for each `draw` > 0, no optimizer state, and an empty rollout."""
+        """Draw new networks, different for each `draw` > 0, reset the optimizers, and empty the rollout."""
         self.policy.reset("network", draw)
         self.value.reset("network", draw)
         self.log_std[...] = self.settings.initial_log_std
