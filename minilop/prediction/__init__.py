@@ -1,4 +1,4 @@
-"""Streaming prediction of a discounted sum of future signals, linear in the features; one file a method."""
+"""Methods for the streaming prediction of a discounted sum of future signals, linear in the features."""
 
 from minilop.prediction.swift_td import SwiftTD
 from minilop.prediction.td_lambda import TDLambda, TrueOnlineTDLambda

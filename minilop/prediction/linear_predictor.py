@@ -1,13 +1,13 @@
-"""What the methods of linear temporal-difference learning share.
+"""The base class of the methods of linear temporal-difference learning.
 
-A stream gives features x_t and with them a cumulant r_t, the signal whose future is predicted (a reward, say). The value
-v_t = w . x_t is the prediction of
+A stream provides features x_t and a cumulant r_t, the signal whose future is predicted (for example, a reward). The
+value v_t = w . x_t is the prediction of
 
     G_t  =  r_(t+1) + gamma r_(t+2) + gamma^2 r_(t+3) + ...
 
-At each step a method sees x_t and r_t, makes its prediction v_t with the weights it has, and then learns about the
-features of the step before, whose prediction turns out to have erred by delta = r_t + gamma v_t - v_(t-1). The first
-step finds features of 0 before it and learns nothing. All arrays may have more leading axes than R, as in
+At each step, a method gets x_t and r_t and computes the prediction v_t with its current weights. It then learns about
+the previous features, whose prediction had the error delta = r_t + gamma v_t - v_(t-1). The features before the first
+step are 0, so the first step learns nothing. All arrays may have more leading axes than R, as in
 `minilop.optimizers.linear_learner`.
 
 A stream of episodes needs two steps where one ends. First features of 0 with the last cumulant, so that nothing more is
@@ -30,8 +30,8 @@ class LinearPredictor(ABC):
     """Linear prediction of a discounted sum.
 
     weights     (R, n), changed in place
-    state       further arrays, by name, like the weights or (R, 1)
-    step_sizes  the present step size of every weight, (R, n)
+    state       other arrays, by name, of the shape of the weights or (R, 1)
+    step_sizes  the current step size of every weight, (R, n)
     discount    gamma;  trace_decay   lambda
 
     Every hyperparameter is a number, or an array (R, 1) with a value for each run.
@@ -49,20 +49,20 @@ class LinearPredictor(ABC):
         return dot(self.weights, features)[..., 0]
 
     def step(self, features: Array, cumulant: Array) -> Array:
-        """Features (R, n) and the cumulant (R,) or number that came with them; returns the values (R,) from before."""
+        """Learn from features (R, n) and their cumulant, (R,) or a number. Returns the values (R,) before learning."""
         value = dot(self.weights, features)  # (R, 1)
         self.update(features, xp.asarray(cumulant, self.weights.dtype)[..., None], value)
         return value[..., 0]
 
     def zeros(self, *names: str) -> dict[str, Array]:
-        """State like the weights."""
+        """Zeros of the shape of the weights for each of these names."""
         return {name: xp.zeros_like(self.weights) for name in names}
 
     @property
     def step_sizes(self) -> Array:
-        """One for each weight, (R, n); may be a view that must not be written to."""
+        """The step size of each weight, (R, n). It may be a read-only view."""
         return xp.exp(self.state["log_step_sizes"])
 
     @abstractmethod
     def update(self, features: Array, cumulant: Array, value: Array) -> None:
-        """Change the weights and the state: features (R, n), their cumulant and value (R, 1)."""
+        """Update the weights and the state, given features (R, n) and their cumulant and value, (R, 1) each."""

@@ -1,8 +1,9 @@
 """SwiftTD (Javed, Sharifnassab and Sutton, RLC 2024): fast and robust credit assignment on a stream.
 
-Three ideas on top of true online TD(lambda): step sizes of every feature, learned by gradient descent on the error of
-the lambda-return; a bound eta on how much of a prediction's error one step may remove; and step sizes that decay where
-they ran into that bound. With phi, r the features and cumulant of this step, beta = ln(alpha_0) and all else 0 at the start:
+SwiftTD adds three ideas to true online TD(lambda). The step size of every feature is learned by gradient descent on the
+error of the lambda-return. A bound eta limits the fraction of a prediction error that one step can remove. The step
+sizes decay when they reach that bound. phi and r are the features and the cumulant of this step. Initially, beta is
+ln(alpha_0) and all other variables are 0.
 
     A   v = w . phi            d = r + gamma v - v_old
     B   dw = d z - zd v_delta          w <- w + dw
@@ -17,16 +18,16 @@ they ran into that bound. With phi, r the features and cumulant of this step, be
     E   where tau > eta:  beta <- max(beta + ln(epsilon) phi^2, ln(eta_min))   and   h_tmp, h, h_old, zbar <- 0
     F   v_old <- v
 
-theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`; z are `traces`, zd the
-last addition to them, p and zbar traces of the meta-gradient, h the derivative of the weights by beta. With theta = 0
-and a bound that is never met it is true online TD(lambda).
+theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`. z are `traces`, zd is
+the last addition to them, p and zbar are traces of the meta-gradient, and h is the derivative of the weights with
+respect to beta. With theta = 0 and a bound that is never reached, the method is true online TD(lambda).
 
-Paper - published code - ours. This is the dense one of the published forms, in its order of evaluation. It has been
-compared with a loop over these equations, not with the authors' program. The sparse forms do E for the active features alone and before D's
-other lines, and differ once the bound is met. The published packages up to 0.1.8 compare beta with eta_min itself, so
-that the lower limit never acts; here and in 0.2.2 it does. The maximum in E is ours: one large feature would otherwise
-lower beta so far that 1 / exp(beta) overflows in the next B. One restatement multiplies theta by exp(beta) where the code
-divides.
+Paper - published code - ours. Ours is the dense form of the published code, in its order of evaluation. It has been
+compared with a loop over these equations, not with the authors' program. The sparse forms apply E to the active
+features only and before the other lines of D, so they differ once the bound is reached. The published packages up to
+0.1.8 compare beta with eta_min itself, so the lower limit has no effect; here and in 0.2.2 it has. The maximum in E is
+ours. Without it, a single large feature could lower beta so far that 1 / exp(beta) overflows in the next B. One
+restatement multiplies theta by exp(beta) where the code divides.
 """
 
 import math
@@ -37,10 +38,10 @@ from minilop.prediction.linear_predictor import LinearPredictor
 
 
 class SwiftTD(LinearPredictor):
-    """State: `log_step_sizes` and what `update` names, (R, n) each; `last_value` and `value_change`, (R, 1).
+    """State: `log_step_sizes` and the arrays of `update`, (R, n) each; `last_value` and `value_change`, (R, 1).
 
-    Defaults: the bound, its decay and the smallest step size of the paper's Algorithm 1; the others ours. With the
-    paper's initial step size of 1e-7 small problems begin slowly.
+    The defaults of the bound, its decay and the smallest step size are those of the paper's Algorithm 1. The other
+    defaults are ours. With the paper's initial step size of 1e-7, learning on small problems is slow at first.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class SwiftTD(LinearPredictor):
 
         bounded = total > self.step_bound  # (R, 1)   E
         beta += bounded * self.log_step_decay * (features * features)
-        xp.maximum(beta, self.log_smallest, out=beta)  # B divides by exp(beta) before it looks at the limits
+        xp.maximum(beta, self.log_smallest, out=beta)  # because B divides by exp(beta) before it applies the limits
         for array in (h_tmp, h, h_old, zbar):
             xp.copyto(array, 0, where=bounded)
         v_old[...] = value  # F

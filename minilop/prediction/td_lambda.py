@@ -1,6 +1,7 @@
-"""TD(lambda), with accumulating traces (Sutton, 1988) and true online (van Seijen et al., JMLR 2016).
+"""TD(lambda) with accumulating traces (Sutton, 1988) and true online TD(lambda) (van Seijen et al., JMLR 2016).
 
-With x, v the features and value of the step before, x', v', r those of this one, v = w . x by the present weights:
+x and v are the features and the value of the previous step, with v = w . x by the current weights. x', v' and r are the
+features, the value and the cumulant of this step.
 
     accumulating                                true online
     1.  delta = r + gamma v' - v                delta = r + gamma v' - v
@@ -8,11 +9,11 @@ With x, v the features and value of the step before, x', v', r those of this one
     3.  w <- w + alpha delta z                  w <- w + alpha (delta + v - v_old) z - alpha (v - v_old) x
     4.                                          v_old <- v'
 
-alpha is `step_size`, z `traces`, and v_old the value of x by the weights of its own step. With accumulating traces the
-weights are about those of the lambda-return; those of true online TD(lambda) are exactly what the online lambda-return
-algorithm finds by going back over the whole past at every step, whatever the step size.
+alpha is `step_size`, z `traces`, and v_old the value of x by the weights of its own step. With accumulating traces, the
+weights are approximately those of the lambda-return algorithm. With true online TD(lambda), they are exactly those of
+the online lambda-return algorithm, which repeats all past updates at every step, for any step size.
 
-Paper - published code - ours: one endless stream, so no trace is ever reset.
+Paper - published code - ours. Ours learns from one continuing stream, so no trace is ever reset.
 """
 
 from minilop.backend import Array, like, xp
@@ -21,7 +22,7 @@ from minilop.prediction.linear_predictor import LinearPredictor
 
 
 class TDLambda(LinearPredictor):
-    """Accumulating traces. State: `traces` and `last_features`, (R, n) each."""
+    """TD(lambda) with accumulating traces. State: `traces` and `last_features`, (R, n) each."""
 
     def __init__(self, weights: Array, step_size: Array, discount: Array, trace_decay: Array):
         super().__init__(weights, discount, trace_decay)
@@ -42,7 +43,7 @@ class TDLambda(LinearPredictor):
 
 
 class TrueOnlineTDLambda(TDLambda):
-    """Dutch traces. State: as above, and `last_value` (R, 1)."""
+    """True online TD(lambda) with dutch traces. State: `traces`, `last_features` (R, n) and `last_value` (R, 1)."""
 
     def __init__(self, weights: Array, step_size: Array, discount: Array, trace_decay: Array):
         super().__init__(weights, step_size, discount, trace_decay)

@@ -1,6 +1,6 @@
-"""TIDBD(lambda), temporal-difference IDBD (Kearney et al., 2018): IDBD's learned step sizes for TD(lambda).
+"""TIDBD(lambda), temporal-difference IDBD (Kearney et al., 2018): TD(lambda) with step sizes learned as in IDBD.
 
-With x, x' the features of the step before and of this one, r the cumulant of this one:
+With x and x' the features of the previous step and of this step, and r the cumulant of this step:
 
     1.  delta  =  r + gamma w . x' - w . x
     2.  beta_i  <-  beta_i + theta delta x_i h_i                           with h from before
@@ -9,19 +9,20 @@ With x, x' the features of the step before and of this one, r the cumulant of th
     5.  w_i  <-  w_i + alpha_i delta z_i
     6.  h_i  <-  h_i [1 - alpha_i x_i z_i]+  +  alpha_i delta z_i          [z]+ = max(z, 0)
 
-theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. With lambda = gamma = 0 it is IDBD, whose
-target is the cumulant of the next step. Two options:
+theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. With lambda = gamma = 0, the method is IDBD
+with the cumulant of the next step as the target. There are two options:
 
-    gradient   semi: as above.  ordinary: x_i - gamma x'_i in place of x_i in lines 2 and 6
-    normalize  as Autostep does, with u_i = x_i (or as above) and m_i = delta u_i h_i: in place of lines 2 and 3
+    gradient   semi: as above.  ordinary: x_i - gamma x'_i replaces x_i in lines 2 and 6
+    normalize  as in Autostep: with u_i = x_i (or x_i - gamma x'_i) and m_i = delta u_i h_i, lines 2 and 3 become
                    v_i  <-  max( |m_i|,  v_i + (alpha_i u_i z_i / tau) (|m_i| - v_i) )
                    beta_i  <-  beta_i + theta m_i / v_i,  then  beta_i  <-  beta_i - ln max( sum_j alpha_j u_j z_j, 1 )
-               with the z of line 4, which comes first; theta is then Autostep's mu
+               with the z of line 4, which is then computed first. theta is the mu of Autostep
 
-Paper - published code - ours. The restatements of the normalized form differ in whether z is from before or after line
-4; here it is from after throughout. The meta-gradient of both is that of the error of one step, although the weights
-learn from the lambda-return: at a lambda near 1 the plain form hardly moves its step sizes unless theta is large
-(problems/prediction.py), and SwiftTD's authors note that it can raise the wrong ones.
+Paper - published code - ours. The restatements of the normalized form differ in whether z is taken before or after line
+4. We take it after line 4 throughout. In both forms, the meta-gradient is that of the one-step error, although the
+weights learn from the lambda-return. With lambda near 1, the form without normalization therefore hardly changes its
+step sizes unless theta is large (problems/prediction.py). The authors of SwiftTD note that it can increase the wrong
+step sizes.
 """
 
 from typing import Literal
@@ -36,7 +37,7 @@ Gradient = Literal["semi", "ordinary"]
 
 
 class TIDBD(LinearPredictor):
-    """State: `log_step_sizes`, `traces`, `memory` and `last_features`; with `normalize` also `normalizers`; all (R, n)."""
+    """State, (R, n) each: `log_step_sizes`, `traces`, `memory`, `last_features`, and `normalizers` if `normalize`."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class TIDBD(LinearPredictor):
         last_features[...] = features
 
     def learn_step_sizes(self, meta_gradient: Array, overlap: Array) -> None:
-        """Line 2 of either form: meta-gradients m and products u z, (R, n) each."""
+        """Line 2 of either form, given the meta-gradients m and the products u z, (R, n) each."""
         log_step_sizes = self.state["log_step_sizes"]
         if not self.normalize:
             log_step_sizes += self.meta_step_size * meta_gradient
