@@ -16,7 +16,7 @@ import numpy as np
 
 NUMBERS_IN_CACHE = 1 << 17
 
-Array = Any  # numpy.ndarray or cupy.ndarray, whichever `xp` makes
+Array = Any  # numpy.ndarray or cupy.ndarray, depending on `xp`
 
 
 class BackendError(RuntimeError):

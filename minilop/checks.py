@@ -1,4 +1,4 @@
-"""Checks of hyperparameters: a value that makes no sense is refused in one sentence, before anything is computed."""
+"""Checks of hyperparameters. An invalid value raises an error with a clear sentence before anything is computed."""
 
 import math
 from typing import Any, Literal, get_args, get_origin, get_type_hints

@@ -1,16 +1,16 @@
-"""Initial weights: uniform in (-bound, bound) or normal, the scale from the numbers of inputs and outputs of a unit.
+"""Initial weights, uniform in (-bound, bound) or normal. Their scale depends on the numbers of inputs and outputs.
 
     scheme           bound
     kaiming          gain * sqrt(3 / fan_in)                   He et al. 2015
     lecun            sqrt(3 / fan_in)                          LeCun et al. 1998
     xavier           gain * sqrt(6 / (fan_in + fan_out))       Glorot and Bengio 2010
-    default          sqrt(1 / fan_in)                          PyTorch's own layers, weights and biases alike
+    default          sqrt(1 / fan_in)                          PyTorch's own layers, weights and biases
 
                      standard deviation
-    kaiming_normal   gain * sqrt(1 / fan_in)                   He et al. 2015, whose law is this one; the same variance
+    kaiming_normal   gain * sqrt(1 / fan_in)                   the original form of He et al. 2015; same variance
 
-`gain` makes up for what the activation after the layer takes away; elu and swish use the relu's, as in the published
-code. Biases start at zero except with `default`.
+`gain` compensates for the reduction of the variance by the activation after the layer. elu and swish use the gain of
+relu, as in the published code. Biases start at 0 except with `default`.
 """
 
 import math
@@ -44,5 +44,5 @@ def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> 
 
 
 def bias_bound(scheme: Scheme, fan_in: int) -> float:
-    """Zero, but for the `default` scheme."""
+    """The bound of the initial biases: 0 except for the `default` scheme."""
     return math.sqrt(1 / fan_in) if scheme == "default" else 0.0

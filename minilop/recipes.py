@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from minilop.initialization import Scheme
 from minilop.layers import Activation, BatchNorm, Bias, Convolution, Dense, Dropout, Flatten, MaxPool
-from minilop.layers.activation import DECREASING, ActivationName
+from minilop.layers.activation import NON_MONOTONIC, ActivationName
 from minilop.layers.layer import Layer
 from minilop.layers.weighted import Weighted
 from minilop.networks import HiddenLayer, Network
@@ -89,7 +89,7 @@ def convnet(
         convolution = Convolution(num_inputs, number, kernel_size, activation, scheme)
         normalization = BatchNorm(number, image=True) if batch_norm else None
         bias = normalization or Bias(number, convolution.num_inputs, scheme)
-        if activation in DECREASING:
+        if activation in NON_MONOTONIC:
             layers += [convolution, bias, Activation(activation), MaxPool()]
         elif batch_norm:
             layers += [convolution, bias, MaxPool(), Activation(activation)]

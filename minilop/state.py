@@ -1,4 +1,4 @@
-"""State by name: arrays that are saved to the host, restored in place, and put together under prefixes.
+"""State as arrays by name, with functions that copy it to the host, restore it in place and add prefixes to the names.
 
 Learners, PPO, linear methods and problems all save and restore their state with these functions.
 """
@@ -16,7 +16,7 @@ def copied(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
 
 
 def restore(arrays: Mapping[str, Array], state: Mapping[str, np.ndarray]) -> None:
-    """Set the arrays, in place, to what `copied` gave.
+    """Set the arrays, in place, to a state returned by `copied`.
 
     Raises KeyError or ValueError, before anything is changed, if an array is missing or has another shape.
     """
@@ -33,5 +33,5 @@ def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def part(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What `prefixed` was given: the arrays named "<prefix>.<name>", by name."""
+    """The arrays named "<prefix>.<name>", under their names without the prefix."""
     return {name.removeprefix(f"{prefix}."): state[name] for name in state if name.startswith(f"{prefix}.")}

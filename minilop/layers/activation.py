@@ -1,4 +1,4 @@
-"""Activation functions: each with its derivative beside it."""
+"""Activation functions and their derivatives."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -8,7 +8,7 @@ from minilop.layers.layer import Layer
 
 ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish", "identity"]
 
-DECREASING = ("swish",)  # in some part; all others may change places with max-pooling
+NON_MONOTONIC = ("swish",)  # all other activations are nondecreasing, so they commute with max-pooling
 
 _LEAK = 0.01  # slope of the leaky relu for negative inputs, PyTorch's default and the published setting
 
@@ -37,7 +37,7 @@ _FUNCTIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], A
 
 
 class Activation(Layer):
-    """h = f(z), applied to each element. The derivative of relu and leaky relu at 0 is that of the negative side."""
+    """h = f(z), applied elementwise. At 0, relu and leaky_relu have the derivative of the negative side."""
 
     def __init__(self, name: ActivationName):
         self.name = name

@@ -1,4 +1,4 @@
-"""Autostep (Mahmood, Sutton, Degris and Pilarski, ICASSP 2012): IDBD whose meta step size needs far less tuning.
+"""Autostep (Mahmood, Sutton, Degris and Pilarski, ICASSP 2012): IDBD with a meta step size that needs little tuning.
 
     1.  delta  =  y - w . x
     2.  g_i  =  delta x_i h_i                                              with h from before
@@ -9,18 +9,18 @@
     7.  w_i  <-  w_i + alpha_i delta x_i
     8.  h_i  <-  h_i (1 - alpha_i x_i^2)  +  alpha_i delta x_i
 
-mu is `meta_step_size`, h `traces`, v `normalizers`. From h = v = 0 and alpha = alpha_0. Two ideas on top of IDBD. The
-meta-gradient g is divided by v, a running maximum of its size, so ln(alpha) moves by mu at most and the targets' scale
-cancels: multiplied by a power of two they give the same step sizes to the bit. And M bounds the step: with
-sum_i alpha_i x_i^2 at most 1 no update overshoots its own example.
+mu is `meta_step_size`, h `traces`, v `normalizers`. Initially h = v = 0 and alpha = alpha_0. Autostep adds two ideas to
+IDBD. First, the meta-gradient g is divided by v, a running maximum of its magnitude. ln(alpha) then changes by at most
+mu, and the scale of the targets cancels: targets multiplied by a power of two give the same step sizes to the bit.
+Second, M bounds the step: if sum_i alpha_i x_i^2 is at most 1, no update overshoots its own example.
 
-Paper - published code - ours. No published code was found, nor the paper's text; these lines are those on which three
-restatements of its Table 1 agree. `bound` says what line 6 divides:
+Paper - published code - ours. We found neither published code nor the text of the paper. These are the lines on which
+three restatements of its Table 1 agree. `bound` determines what line 6 divides:
 
-    permanent   the stored step sizes, as in the paper. One large example then shrinks them for good, and mu must
-                regrow them: where the best step sizes often exceed the bound it settles far below them (0.04 for 0.13
-                on the task of problems/tracking.py)
-    transient   only those of lines 7 and 8; ours
+    permanent   the stored step sizes, as in the paper. A single large example then reduces them until they grow again
+                at the rate mu. If the best step sizes often exceed the bound, they settle far below them (at 0.04
+                instead of 0.13 on the task of problems/tracking.py)
+    transient   only the step sizes of lines 7 and 8; ours
 """
 
 from typing import Literal
@@ -33,13 +33,13 @@ Bound = Literal["permanent", "transient"]
 
 
 def normalize(meta_gradient: Array, normalizers: Array, rate: Array) -> None:
-    """Line 3 and g / v, in place; `rate`, alpha x^2 / tau, is overwritten."""
+    """Line 3 and g / v, in place. `rate`, alpha x^2 / tau, is overwritten."""
     size = abs(meta_gradient)
     rate *= size - normalizers
     normalizers += rate
     xp.maximum(normalizers, size, out=normalizers)
     smallest = float(xp.finfo(normalizers.dtype).tiny)
-    meta_gradient /= xp.maximum(normalizers, smallest, out=size)  # 0 / 0 is to be 0
+    meta_gradient /= xp.maximum(normalizers, smallest, out=size)  # so that 0 / 0 gives 0
 
 
 def autostep_update(

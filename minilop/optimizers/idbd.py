@@ -1,4 +1,4 @@
-"""IDBD, incremental delta-bar-delta (Sutton, AAAI 1992): every weight has a step size, learned by gradient descent.
+"""IDBD, incremental delta-bar-delta (Sutton, AAAI 1992), learns a step size for every weight by gradient descent.
 
     1.  delta  =  y - w . x
     2.  beta_i  <-  beta_i + theta delta x_i h_i                           with h from before
@@ -6,17 +6,19 @@
     4.  w_i  <-  w_i + alpha_i delta x_i                                   with the new alpha
     5.  h_i  <-  h_i [1 - alpha_i x_i^2]+  +  alpha_i delta x_i            [z]+ = max(z, 0)
 
-theta is `meta_step_size`, beta `log_step_sizes`, h `traces`. From h = 0 and beta = ln(alpha_0).
+theta is `meta_step_size`, beta `log_step_sizes`, h `traces`. Initially h = 0 and beta = ln(alpha_0).
 
-Line 2 is stochastic gradient descent of delta^2 / 2 in beta, where d w_j / d beta_i is taken as 0 for j other than i; h_i
-is the memory of d w_i / d beta_i that line 5 keeps up to date. Read plainly, h_i is a fading sum of the recent changes of
-w_i: when the present change agrees with it in sign the weight was moving too slowly, and its step size grows.
+Line 2 is stochastic gradient descent on delta^2 / 2 with respect to beta, where d w_j / d beta_i is taken as 0 for j
+other than i. Line 5 keeps h_i as an estimate of d w_i / d beta_i. In effect, h_i is a decaying sum of the recent
+changes of w_i. If the current change has the same sign as h_i, the weight has changed too slowly, and its step size
+increases.
 
-Paper - published code - ours. The paper's text was not to be had; the equations are those of its many restatements, which
-agree, and they reproduce its published errors and step sizes of relevant inputs (problems/tracking.py; those of irrelevant
-inputs end slightly higher, at 0.0076 where it has below 0.007). Some restatements limit each change of beta to 2 and beta to
--10; neither is here. The best theta is proportional to 1 / (scale of the
-targets)^2, and a theta somewhat above the best makes some runs diverge: Autostep mends both.
+Paper - published code - ours. The text of the paper was not available. The equations are those of its many
+restatements, which agree. They reproduce its published errors and its step sizes of relevant inputs
+(problems/tracking.py). The step sizes of irrelevant inputs end slightly higher, at 0.0076, where the paper has values
+below 0.007. Some restatements limit each change of beta to 2 and bound beta below by -10; we do neither. The best theta
+is proportional to 1 / (scale of the targets)^2, and a theta somewhat above the best makes some runs diverge. Autostep
+solves both problems.
 """
 
 from minilop.backend import Array, like, xp

@@ -1,13 +1,13 @@
-"""The least-mean-square rule, also called delta rule: one step size for all weights, and for ever.
+"""The least-mean-square rule, also called the delta rule: one constant step size for all weights.
 
     delta = y - w . x
     w <- w + alpha delta x
 
-alpha is `step_size`. It is stochastic gradient descent on delta^2 / 2, and what the methods that learn step sizes are
-compared with. For n independent Gaussian inputs of variance 1 the error stays finite where alpha (n + 2) < 2.
+alpha is `step_size`. The rule is stochastic gradient descent on delta^2 / 2. The methods that learn step sizes are
+compared with it. For n independent Gaussian inputs of variance 1, the error stays finite if alpha (n + 2) < 2.
 
-Widrow and Hoff (1960). The squared error of the networks here is delta^2 without the 1/2: SGD on it with a step size of
-alpha / 2 is this rule.
+Widrow and Hoff (1960). The squared error of the networks here is delta^2 without the factor 1/2, so SGD on it with a
+step size of alpha / 2 is this rule.
 """
 
 from minilop.backend import Array, like, xp
@@ -20,7 +20,7 @@ def lms_update(weights: Array, error: Array, inputs: Array, step_size: Array) ->
 
 
 class LMS(LinearLearner):
-    """No state but the weights."""
+    """The rule has no state except the weights."""
 
     def __init__(self, weights: Array, step_size: Array):
         super().__init__(weights)
