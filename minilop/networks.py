@@ -1,8 +1,9 @@
 """A network is a list of layers over one flat array of parameters. `recipes.py` makes the networks of the problems.
 
 All parameters of a network are in one array (R, P). The weight and bias of each layer are views of it, layer after
-layer, the weight before its bias, with axes in PyTorch's order. So an optimizer is mathematics on a vector. The same
-views of another array (R, P), such as a moment or the step sizes, give the part that belongs to a layer.
+layer, the weight before its bias, with axes in PyTorch's order. An optimizer can therefore treat all parameters as one
+vector. The same views of another array (R, P), such as a moment or the step sizes, give the part that belongs to a
+layer.
 """
 
 import math

@@ -12,7 +12,7 @@ _MASKS_AT_A_TIME = 64
 class Dropout(Layer):
     """Sets each feature to zero with `probability` and divides the others by 1 - probability.
 
-    Every step draws a mask (R, n, B), so the examples of a mini-batch have different masks. In an evaluation, no
+    Every step draws a mask (R, n, B), so the examples of a mini-batch have different masks. During evaluation, no
     features are dropped.
     """
 

@@ -3,11 +3,11 @@
     normalized = (z - mean) / sqrt(variance + epsilon)
     h = scale * normalized + bias
 
-In learning, the mean and the variance are taken over the mini-batch and, for images, over all positions. The variance
-is the sum of squares divided by n, the number of values of a unit.
+During learning, the mean and the variance are taken over the mini-batch and, for images, over all positions. The
+variance is the sum of squared deviations divided by n, the number of values of a unit.
 
-In evaluation, the running mean and the running variance are used. Each step of learning moves them a tenth of the way
-to the statistics of its mini-batch, with a variance that divides by n - 1.
+During evaluation, the running mean and the running variance are used. Each step of learning moves them a tenth of the
+way to the statistics of its mini-batch, with a variance that divides by n - 1.
 
 The backward pass, with g the gradient with respect to h:
 

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba, ICLR 2015), with a bias correction for every weight if the state of single weights is reset.
+"""Adam (Kingma and Ba, ICLR 2015), with a bias correction per weight if the state of individual weights is reset.
 
     g <- dLoss/dp + lambda p
     M <- b1 M + (1 - b1) g                        c1 <- c1 + (1 - b1) (1 - c1)

@@ -27,8 +27,8 @@ at 0. The choices are:
                            h accounts for other weights that correct the same error. Costs one more product
     With several outputs, the last two use derivatives along the current error only, which need a single backward pass
     instead of one per output.
-  Lines 2 and 3 are from Autostep. Without its normalizer, the scale of the targets could make the change of beta
-    negligible or make it overflow.
+  Lines 2 and 3 are from Autostep. Without its normalizer, the scale of the targets determines whether beta hardly
+    changes or overflows.
   Line 4 is the bound of Autostep for the whole network, because all layers correct the same error together. To first
     order, no step changes the outputs along e by more than eta |e|. The bound is transient: it divides this step, not
     the stored step sizes, which rare large examples would otherwise reduce permanently.
@@ -142,7 +142,7 @@ class NetworkIDBD(Optimizer):
     def adapt_step_sizes(self, columns: slice, gradients: Array, norm: Array) -> tuple[Array, Array]:
         """Lines 0 to 3 in place. Returns the contributions of these columns to sum alpha s^2 and to s . h.
 
-        gradients   (R, columns)   -g, so m and s have the opposite sign, too
+        gradients   (R, columns)   -g, so m and s are negated, too
         norm        (R, 1)         |e|
         """
         log_step_sizes, traces, normalizers = (

@@ -19,7 +19,7 @@ class Optimizer(ABC):
     for each run. The optimizer of the learner owns `step_size`, so a step-size schedule changes it there.
 
     state   arrays by name. An array of the shape of the parameters (R, P) has an entry for each weight, and setting all
-            entries of a weight to 0 resets it to the first step. Several weights share an entry of any other array
+            entries of a weight to 0 resets it to the first step. In all other arrays, several weights share an entry
     """
 
     name: ClassVar[str]

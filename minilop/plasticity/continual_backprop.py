@@ -3,10 +3,10 @@
 Dohare et al., Nature 632 (2024), Algorithm 1. After each update of the weights, for every hidden layer:
 
     1   a_i <- a_i + 1                                           age of each unit i
-    2   u_i <- eta u_i + (1 - eta) mean|h_i| sum_k |W'[k, i]|    utility, eq. (1); W' leaves the layer
+    2   u_i <- eta u_i + (1 - eta) mean|h_i| sum_k |W'[k, i]|    utility, eq. (1); W' are outgoing weights
     3   unit i is eligible if a_i > m
     4   c <- c + rho (number of eligible units)                  units to replace
-        n <- floor(c), at most the eligible ones;  c <- c - n
+        n <- floor(c), at most the number eligible;  c <- c - n
     5   R <- the n eligible units of least utility               in all layers, before line 6 in any layer
     6   for r in R:  W[r, :] ~ initial distribution,  b_r <- 0,  W'[:, r] <- 0,  u_r <- 0,  a_r <- 0
         the other averages and the normalization of the unit are reset, too
@@ -33,8 +33,8 @@ the paper.
 weights are kept unless `reset_optimizer_state` is set. If two connected units of adjacent layers are replaced in the
 same step, the weight between them is the random one of the later unit, as in the published code. With `before_update`,
 all gradients are those of the old units. In the layer-style code, the backward pass of the layer below already uses the
-new weights. In a residual network, only the weights of the next listed convolution are set to 0, so a new unit acts at
-once through a shortcut, as published. If another rule replaces a unit, its age and utility here do not change. The
+new weights. In a residual network, only the next listed convolution counts as outgoing, so a new unit acts at once
+through a shortcut, as published. If another rule replaces a unit, its age and utility here do not change. The
 replacement rate is read when the rule is bound to a network.
 """
 

@@ -28,9 +28,9 @@ unit with feature f and outgoing weights W':
 rho is `replacement_rate`, m `maturity_threshold`, eta `decay_rate`, K `num_new_inputs`, p `input_power`. The step sizes
 alpha = exp(beta) and h and v are the state of network IDBD (optimizers/network_idbd.py). An input that no unit uses has
 small step sizes in all units, because successive changes of its weights seldom agree. A new unit is therefore rarely
-connected to it, and learns little from it. Units of high utility are kept, while young units explore. The "other units"
-of line 3 do not include units replaced in the same step. Layers are processed from the first to the last, so a new unit
-of a later layer may be connected to a unit that was created just before.
+connected to it, and its weight for that input learns slowly. Units of high utility are kept, while young units explore.
+The "other units" of line 3 do not include units replaced in the same step. Layers are processed from the first to the
+last, so a new unit of a later layer may be connected to a unit that was created just before.
 
 Our rule combines known parts: IDBD, Autostep, and the generate-and-test of Mahmood and Sutton (2013) and of Continual
 Backprop, which gives lines 1 and 2. The three levels and the inheritance of step sizes are ours.

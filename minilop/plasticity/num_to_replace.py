@@ -27,8 +27,8 @@ def replacement_draws(seeds: np.ndarray, layer: int) -> draws.PrefetchedDraws:
     """
 
     def draw(steps: np.ndarray) -> np.ndarray:
-        where = int(steps[0, 0]) // STEPS_PER_DRAW
-        drawn = draws.uniform(seeds, "replacement coin", STEPS_PER_DRAW, layer=layer, step=where, dtype="float64")
+        block = int(steps[0, 0]) // STEPS_PER_DRAW
+        drawn = draws.uniform(seeds, "replacement coin", STEPS_PER_DRAW, layer=layer, step=block, dtype="float64")
         return np.ascontiguousarray(to_host(drawn).T)  # (1024, R)
 
     return draws.PrefetchedDraws(draw, STEPS_PER_DRAW)

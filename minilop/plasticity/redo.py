@@ -4,7 +4,7 @@ Every `redo_period` steps, in every hidden layer:
 
     1   s_i <- mean|h_i| / (mean over the units j of the layer of mean|h_j|)            score
     2   R <- all units with s_i <= tau
-    3   for r in R:  W[r, :] ~ initial distribution,  b_r <- 0,  W'[:, r] <- 0          W' leaves the layer
+    3   for r in R:  W[r, :] ~ initial distribution,  b_r <- 0,  W'[:, r] <- 0          W' are outgoing weights
 
 tau is `redo_threshold`. Young units are not protected, and scores are not averaged over earlier periods.
 

@@ -25,9 +25,9 @@ respect to beta. With theta = 0 and a bound that is never reached, the method is
 Paper - published code - ours. Ours is the dense form of the published code, in its order of evaluation. It has been
 compared with a loop over these equations, not with the authors' program. The sparse forms apply E to the active
 features only and before the other lines of D, so they differ once the bound is reached. The published packages up to
-0.1.8 compare beta with eta_min itself, so the lower limit has no effect; here and in 0.2.2 it has. The maximum in E is
-ours. Without it, a single large feature could lower beta so far that 1 / exp(beta) overflows in the next B. One
-restatement multiplies theta by exp(beta) where the code divides.
+0.1.8 compare beta with eta_min itself, so the lower limit has no effect; here and in version 0.2.2 it has one. The
+maximum in E is ours. Without it, a single large feature could lower beta so far that 1 / exp(beta) overflows in the
+next B. One restatement multiplies theta by exp(beta) where the code divides.
 """
 
 import math

@@ -13,7 +13,7 @@ alpha is `step_size`, z `traces`, and v_old the value of x by the weights of its
 weights are approximately those of the lambda-return algorithm. With true online TD(lambda), they are exactly those of
 the online lambda-return algorithm, which repeats all past updates at every step, for any step size.
 
-Paper - published code - ours. Ours learns from one continuing stream, so no trace is ever reset.
+Paper - published code - ours. We assume one continuing stream, so no trace is ever reset.
 """
 
 from minilop.backend import Array, like, xp

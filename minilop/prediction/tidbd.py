@@ -16,7 +16,7 @@ with the cumulant of the next step as the target. There are two options:
     normalize  as in Autostep: with u_i = x_i (or x_i - gamma x'_i) and m_i = delta u_i h_i, lines 2 and 3 become
                    v_i  <-  max( |m_i|,  v_i + (alpha_i u_i z_i / tau) (|m_i| - v_i) )
                    beta_i  <-  beta_i + theta m_i / v_i,  then  beta_i  <-  beta_i - ln max( sum_j alpha_j u_j z_j, 1 )
-               with the z of line 4, which is then computed first. theta is the mu of Autostep
+               with the z of line 4, which is then computed first. theta is then the mu of Autostep
 
 Paper - published code - ours. The restatements of the normalized form differ in whether z is taken before or after line
 4. We take it after line 4 throughout. In both forms, the meta-gradient is that of the one-step error, although the

@@ -36,7 +36,7 @@ def generalized_advantages(
     lambda_: float,
     time_outs: TimeOuts = "terminal",
 ) -> Array:
-    """The advantages of T steps, (T, R, N). All arrays among the arguments have this shape.
+    """The advantages of T steps, (T, R, N). All array arguments have this shape.
 
     values, next_values     V(o_t) and V(o'_t)
     terminated, timed_out   of bool: the step failed, or reached the time limit
