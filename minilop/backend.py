@@ -89,7 +89,7 @@ def to_host(array: Array) -> np.ndarray:
 
 
 def synchronize() -> None:
-    """Wait until the device has finished, as a time measurement requires. Returns at once for NumPy."""
+    """Wait until the device has finished. Call it before reading a clock. Returns at once for NumPy."""
     if hasattr(xp._module, "cuda"):
         xp._module.cuda.get_current_stream().synchronize()
 

@@ -7,7 +7,8 @@
     default          sqrt(1 / fan_in)                          PyTorch's own layers, weights and biases
 
                      standard deviation
-    kaiming_normal   gain * sqrt(1 / fan_in)                   the original form of He et al. 2015; same variance
+    kaiming_normal   gain * sqrt(1 / fan_in)                   the original form of He et al. 2015, with the same
+                                                               variance as kaiming
 
 `gain` compensates for the reduction of the variance by the activation after the layer. elu and swish use the gain of
 relu, as in the published code. Biases start at 0 except with `default`.

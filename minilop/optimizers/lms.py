@@ -3,8 +3,8 @@
     delta = y - w . x
     w <- w + alpha delta x
 
-alpha is `step_size`. The rule is stochastic gradient descent on delta^2 / 2. The methods that learn step sizes are
-compared with it. For n independent Gaussian inputs of variance 1, the error stays finite if alpha (n + 2) < 2.
+alpha is `step_size`. The rule is stochastic gradient descent on delta^2 / 2. It is the baseline for the methods that
+learn step sizes. For n independent Gaussian inputs of variance 1, the error stays finite if alpha (n + 2) < 2.
 
 Widrow and Hoff (1960). The squared error of the networks here is delta^2 without the factor 1/2, so SGD on it with a
 step size of alpha / 2 is this rule.

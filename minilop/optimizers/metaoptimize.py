@@ -22,15 +22,15 @@ paper's L form) is
 x (x . h). With one step size per weight, the diagonal of Hess, gamma = 1, SGD as base and meta, and `meta_first`, this
 method is IDBD as long as line 5 of IDBD clips nothing at 0.
 
-Warning: with SGD as base and gamma near 1, h is w_t - w_0 and never decays, so alpha falls to 0 on a tracking problem.
-On such a problem, choose gamma to match the time scale of the problem (0.95 in problems/tracking.py), or use line 5'.
+Warning: with SGD as base and gamma near 1, h is nearly w_t - w_0 and hardly decays. alpha then falls to 0 on a tracking
+problem. Choose gamma to match the time scale of such a problem (0.95 in problems/tracking.py), or use line 5'.
 
 Paper - published code - ours. Line 1: the paper's listing applies the momentum from before g; the published code and we
 apply the updated momentum. Line 5: for Adam, the published code accumulates alpha g / (sqrt(v) + eps); the paper and we
 accumulate the change. Line 6: the JAX code executes it before line 3, `order = "meta_first"`. Lion as meta: the torch
-code updates its momentum before it takes the sign; the paper, the code of the experiments and we update it after. The
-rates in `RATES` are those of the paper, except that the paper gives no rate for momentum. The epsilon of Adam is 1e-8
-as base and as meta, so meta-gradients much smaller than 1e-8 change beta less.
+code updates its momentum before it takes the sign; the paper, the code of the experiments and we update it afterward.
+The rates in `RATES` are those of the paper, except that the paper gives no rate for momentum. The epsilon of Adam is
+1e-8 as base and as meta, so meta-gradients much smaller than 1e-8 change beta less.
 """
 
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ from minilop.networks import Network
 from minilop.optimizers.autostep import normalize
 from minilop.optimizers.optimizer import Optimizer
 
-ARRAYS_IN_CACHE = 4  # seven arrays and temporary ones use the cache, but the shorter blocks of 8 cost more calls
+ARRAYS_IN_CACHE = 4  # there are seven and temporary ones, so 8 would fit better, but shorter blocks cost more calls
 
 Curvature = Literal["layer_local", "gauss_newton_diagonal", "gauss_newton"]
 

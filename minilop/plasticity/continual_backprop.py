@@ -13,7 +13,7 @@ Dohare et al., Nature 632 (2024), Algorithm 1. After each update of the weights,
 
 rho is `replacement_rate` (the talk: re-initialization rate), m `maturity_threshold`, eta `decay_rate`. A replacement
 changes the output of the network only by the contribution of the replaced unit, because the outgoing weights of the new
-unit are 0. A new unit is protected from replacement for m steps, until the network has had time to find a use for it.
+unit are 0. A new unit is protected from replacement for m steps, so that the network has time to find a use for it.
 
 Paper - published code - ours. If the paper and the published code differ, there is an option. `PAPER` has the values of
 the paper.

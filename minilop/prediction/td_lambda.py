@@ -10,8 +10,8 @@ features, the value and the cumulant of this step.
     4.                                          v_old <- v'
 
 alpha is `step_size`, z `traces`, and v_old the value of x by the weights of its own step. With accumulating traces, the
-weights are approximately those of the lambda-return algorithm. With true online TD(lambda), they are exactly those of
-the online lambda-return algorithm, which repeats all past updates at every step, for any step size.
+weights are approximately those of the lambda-return algorithm. For any step size, the weights of true online TD(lambda)
+are exactly those of the online lambda-return algorithm, which repeats all past updates at every step.
 
 Paper - published code - ours. We assume one continuing stream, so no trace is ever reset.
 """

@@ -7,7 +7,7 @@
     d log pi / d log_std = z^2 - 1
 
 The mean (R, A, B) is the output of a network. log_std (R, A), one number per action, is learned in addition. Actions
-are neither squashed nor clipped. The entropy of the policy is sum(log_std) up to a constant; PPO here does not use it.
+are neither squashed nor clipped. The entropy of the policy, sum(log_std) up to a constant, is not used.
 """
 
 import math
