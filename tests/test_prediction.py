@@ -11,6 +11,7 @@ import pytest
 from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
 
+from minilop import state as states
 from minilop.optimizers import IDBD
 from minilop.prediction import TIDBD, SwiftTD, TDLambda, TrueOnlineTDLambda
 
@@ -126,21 +127,32 @@ def test_the_step_sizes_of_swift_td_stay_between_their_limits():
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 
+def per_step(value, features):
+    """A discount or trace decay, one number or one a step, as a list with one a step."""
+    return np.broadcast_to(value, len(features)).tolist()
+
+
 def online_lambda_return(features, cumulants, step_size, gamma, lambda_):
-    """The values that the online lambda-return algorithm finds; at every step it learns all of the past anew."""
+    """The values that the online lambda-return algorithm finds; at every step it learns all of the past anew.
+
+    gamma and lambda_ are numbers or one a step, of the transition into its features. The lambda-return is
+
+        G_t  =  r_(t+1) + gamma_(t+1) ( (1 - lambda_(t+1)) v_(t+1) + lambda_(t+1) G_(t+1) )
+
+    and at the horizon G is v.
+    """
+    gamma, lambda_ = per_step(gamma, features), per_step(lambda_, features)
     n = features.shape[-1]
     weights, values = np.zeros(n), []  # values[t] of features t, by the weights of then
     for horizon in range(len(features)):
         values.append(weights @ features[horizon])
+        targets, target = {}, values[horizon]
+        for t in reversed(range(horizon)):
+            mixed = (1 - lambda_[t + 1]) * values[t + 1] + lambda_[t + 1] * target
+            targets[t] = target = cumulants[t + 1] + gamma[t + 1] * mixed
         weights = np.zeros(n)
         for t in range(horizon):
-            n_step, discounted = [], 0.0
-            for k in range(1, horizon - t + 1):
-                discounted += gamma ** (k - 1) * cumulants[t + k]
-                n_step.append(discounted + gamma**k * values[t + k])
-            target = sum((1 - lambda_) * lambda_**k * each for k, each in enumerate(n_step[:-1]))
-            target += lambda_ ** (len(n_step) - 1) * n_step[-1]
-            weights = weights + step_size * (target - weights @ features[t]) * features[t]
+            weights = weights + step_size * (targets[t] - weights @ features[t]) * features[t]
     return np.array(values), weights
 
 
@@ -156,17 +168,18 @@ def test_true_online_td_lambda_is_the_online_lambda_return_algorithm(step_size):
 
 def slow_true_online(features, cumulants, step_size, gamma, lambda_):
     n = len(features[0])
-    w, z, v_old, x = [0.0] * n, [0.0] * n, 0.0, [0.0] * n
+    w, z, v_old, x, decay = [0.0] * n, [0.0] * n, 0.0, [0.0] * n, 0.0
     values = []
-    for x_next, r in zip(features.tolist(), cumulants.tolist()):
+    stream = zip(features.tolist(), cumulants.tolist(), per_step(gamma, features), per_step(lambda_, features))
+    for x_next, r, gamma_next, lambda_next in stream:
         v = sum(w[i] * x[i] for i in range(n))
         v_next = sum(w[i] * x_next[i] for i in range(n))
-        delta = r + gamma * v_next - v
+        delta = r + gamma_next * v_next - v
         overlap = sum(z[i] * x[i] for i in range(n))
         for i in range(n):
-            z[i] = gamma * lambda_ * z[i] + (1 - step_size * gamma * lambda_ * overlap) * x[i]
+            z[i] = decay * z[i] + (1 - step_size * decay * overlap) * x[i]
             w[i] += step_size * (delta + v - v_old) * z[i] - step_size * (v - v_old) * x[i]
-        v_old, x = v_next, x_next
+        v_old, x, decay = v_next, x_next, gamma_next * lambda_next
         values.append(v_next)
     return values
 
@@ -176,12 +189,13 @@ def slow_tidbd(features, cumulants, gamma, lambda_, theta, alpha_0, gradient, ta
     n = len(features[0])
     w, z, h, v, x = ([0.0] * n for _ in range(5))
     beta = [math.log(alpha_0)] * n
-    values = []
-    for x_next, r in zip(features.tolist(), cumulants.tolist()):
+    values, decay = [], 0.0
+    stream = zip(features.tolist(), cumulants.tolist(), per_step(gamma, features), per_step(lambda_, features))
+    for x_next, r, gamma_next, lambda_next in stream:
         values.append(sum(w[i] * x_next[i] for i in range(n)))
-        delta = r + gamma * values[-1] - sum(w[i] * x[i] for i in range(n))
-        u = [x[i] - (gamma * x_next[i] if gradient == "ordinary" else 0) for i in range(n)]
-        z = [gamma * lambda_ * z[i] + x[i] for i in range(n)]
+        delta = r + gamma_next * values[-1] - sum(w[i] * x[i] for i in range(n))
+        u = [x[i] - (gamma_next * x_next[i] if gradient == "ordinary" else 0) for i in range(n)]
+        z = [decay * z[i] + x[i] for i in range(n)]
         for i in range(n):
             m = delta * u[i] * h[i]
             if tau is None:
@@ -197,7 +211,7 @@ def slow_tidbd(features, cumulants, gamma, lambda_, theta, alpha_0, gradient, ta
             alpha = math.exp(beta[i])
             w[i] += alpha * delta * z[i]
             h[i] = h[i] * max(1 - alpha * u[i] * z[i], 0) + alpha * delta * z[i]
-        x = x_next
+        x, decay = x_next, gamma_next * lambda_next
     return values, [math.exp(b) for b in beta]
 
 
@@ -207,9 +221,10 @@ def slow_swift_td(features, cumulants, gamma, lambda_, theta, alpha_0, eta, epsi
     beta = [math.log(alpha_0)] * n
     v_old = v_delta = 0.0
     values = []
-    for phi, r in zip(features.tolist(), cumulants.tolist()):
+    stream = zip(features.tolist(), cumulants.tolist(), per_step(gamma, features), per_step(lambda_, features))
+    for phi, r, gamma_now, lambda_now in stream:
         v = sum(w[i] * phi[i] for i in range(n))
-        d = r + gamma * v - v_old
+        d = r + gamma_now * v - v_old
         for i in range(n):
             dw[i] = d * z[i] - zd[i] * v_delta
             w[i] += dw[i]
@@ -219,7 +234,7 @@ def slow_swift_td(features, cumulants, gamma, lambda_, theta, alpha_0, eta, epsi
             h[i] = h_tmp[i] + d * zbar[i] - zd[i] * v_delta
             h_tmp[i] = h[i]
             zd[i] = 0.0
-            z[i], p[i], zbar[i] = gamma * lambda_ * z[i], gamma * lambda_ * p[i], gamma * lambda_ * zbar[i]
+            z[i], p[i], zbar[i] = (gamma_now * lambda_now * each for each in (z[i], p[i], zbar[i]))
         tau = sum(math.exp(beta[i]) * phi[i] ** 2 for i in range(n))
         total = sum(z[i] * phi[i] for i in range(n))
         v_delta = sum(dw[i] * phi[i] for i in range(n))
@@ -371,21 +386,130 @@ def test_mirrored_cumulants_give_mirrored_values_and_the_same_step_sizes(kind):
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_an_episode_ends_in_two_steps(kind):
-    """As the module's docstring has it: then no trace and no expectation reaches from one episode into the next."""
+@pytest.mark.parametrize("in_two_steps", [False, True])
+def test_an_episode_ends(kind, in_two_steps):
+    """As the module's docstring has it: then no trace and no expectation reaches from one episode into the next. It may
+    also end in features of 0, with the last cumulant, before the next one begins with a discount of 0."""
     method = make(kind, device([[0.2, 0.2, 0.2]]), 0.01)
     first, second, third, nothing = device(np.eye(3))[0:1], device(np.eye(3))[1:2], device(np.eye(3))[2:3], zeros(1, 3)
     method.step(first, 0.0)
     method.step(second, 0.5)
-    method.step(nothing, 1.0)
-    weights = host(method.weights).copy()
+    if in_two_steps:
+        method.step(nothing, 1.0)
     method.discount = 0.0
-    method.step(third, 0.0)
+    method.step(third, 0.0 if in_two_steps else 1.0)
     method.discount = GAMMA
-    assert_allclose(host(method.weights), weights, atol=1e-12)  # the beginning taught nothing about the end
+    weights = host(method.weights).copy()
+    assert weights[0, 1] > 0.2  # the last cumulant exceeded its value
+    assert weights[0, 2] == 0.2  # the beginning taught nothing about the end
     method.step(second, 3.0)
     assert_array_equal(host(method.weights)[0, :2], weights[0, :2])  # nor does what comes later
     assert host(method.weights)[0, 2] > weights[0, 2]
+
+
+# --- discounts and trace decays that change from step to step -----------------------------------------------------------
+
+
+def predict_changing(method, features, cumulants, discounts, trace_decays):
+    """As `predict`, with a discount and a trace decay for each step."""
+    values = []
+    for x, r, discount, trace_decay in zip(features, cumulants, discounts, trace_decays, strict=True):
+        method.discount, method.trace_decay = float(discount), float(trace_decay)
+        values.append(host(method.step(device(x), device(r))))
+    return np.stack(values)
+
+
+@pytest.mark.parametrize(
+    "make_method",
+    [
+        lambda weights: TDLambda(weights, 0.1, 0.9, 1.0),
+        lambda weights: TrueOnlineTDLambda(weights, 0.1, 0.9, 1.0),
+        lambda weights: TIDBD(weights, 0.9, 1.0, initial_step_size=0.1),
+        lambda weights: TIDBD(weights, 0.9, 1.0, initial_step_size=0.1, gradient="ordinary"),
+        lambda weights: TIDBD(weights, 0.9, 1.0, initial_step_size=0.1, normalize=True),
+        lambda weights: SwiftTD(weights, 0.9, 1.0, initial_step_size=0.1, step_bound=1.0),
+    ],
+    ids=["accumulating", "true online", "tidbd", "tidbd ordinary", "tidbd normalized", "swift_td"],
+)
+@on_both_array_modules
+def test_a_discount_of_0_ends_an_episode_and_keeps_the_trace_that_led_to_it(make_method):
+    """Two steps, reward 1 at the end: z = gamma lambda (1, 0) + (0, 1), with the discount between the two states."""
+    method = make_method(zeros(1, 2))
+    first, second = device([[1.0, 0.0]]), device([[0.0, 1.0]])
+    method.step(first, 0.0)
+    method.step(second, 0.0)
+    method.discount = 0.0
+    method.step(first, 1.0)  # the next episode begins
+    assert host(method.weights)[0] == pytest.approx([0.1 * 0.9, 0.1])
+    method.discount = 0.9
+    method.step(second, 1.0)
+    assert host(method.weights)[0, 1] == pytest.approx(0.1)  # the trace of the old episode has ended
+
+
+def changing(num_steps=120):
+    """Discounts and trace decays (T,), of which some are 0."""
+    random = np.random.default_rng(7)
+    discounts = random.uniform(0.5, 1.0, num_steps) * (random.random(num_steps) < 0.9)
+    return discounts, random.uniform(0.2, 1.0, num_steps)
+
+
+@pytest.mark.parametrize("step_size", [0.01, 0.2])
+def test_true_online_td_lambda_is_the_online_lambda_return_algorithm_with_changing_discounts(step_size):
+    features, cumulants = stream(40, (1, 5))
+    gammas, lambdas = changing(40)
+    method = TrueOnlineTDLambda(zeros(1, 5), step_size, GAMMA, LAMBDA)
+    values = predict_changing(method, features, cumulants, gammas, lambdas)[:, 0]
+    expected, weights = online_lambda_return(features[:, 0], cumulants[:, 0], step_size, gammas, lambdas)
+    assert_allclose(values, expected, rtol=0, atol=1e-12)
+    assert_allclose(host(method.weights)[0], weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("gradient", ["semi", "ordinary"])
+@pytest.mark.parametrize("tau", [None, 30.0])
+def test_tidbd_with_changing_discounts_is_its_equations_feature_by_feature(gradient, tau):
+    features, cumulants = stream(120, (2, 6))
+    gammas, lambdas = changing()
+    method = TIDBD(zeros(2, 6), GAMMA, LAMBDA, 0.02, 0.05, gradient, tau is not None, tau or 1e4)
+    values = predict_changing(method, features, cumulants, gammas, lambdas)
+    for run in range(2):
+        expected = slow_tidbd(features[:, run], cumulants[:, run], gammas, lambdas, 0.02, 0.05, gradient, tau)
+        assert_allclose(values[:, run], expected[0], **CLOSE)
+
+
+def test_swift_td_with_changing_discounts_is_true_online_td_lambda_and_its_equations():
+    features, cumulants = stream(120, (2, 6))
+    gammas, lambdas = changing()
+    swift = SwiftTD(zeros(2, 6), GAMMA, LAMBDA, 0.0, 0.1, step_bound=1e6)
+    true_online = TrueOnlineTDLambda(zeros(2, 6), 0.1, GAMMA, LAMBDA)
+    values = predict_changing(true_online, features, cumulants, gammas, lambdas)
+    assert_allclose(predict_changing(swift, features, cumulants, gammas, lambdas), values, rtol=0, atol=1e-12)
+    learning = SwiftTD(zeros(2, 6), GAMMA, LAMBDA, 0.003, 0.05, 0.3, 0.95, 1e-4)
+    values = predict_changing(learning, features, cumulants, gammas, lambdas)
+    for run in range(2):
+        slow = slow_swift_td(features[:, run], cumulants[:, run], gammas, lambdas, 0.003, 0.05, 0.3, 0.95, 1e-4)
+        assert_allclose(values[:, run], slow[0], **CLOSE)
+
+
+def test_tidbd_that_learns_no_step_sizes_is_td_lambda_with_changing_discounts():
+    features, cumulants = stream(120, (2, 6))
+    gammas, lambdas = changing()
+    values = predict_changing(TDLambda(zeros(2, 6), 0.05, GAMMA, LAMBDA), features, cumulants, gammas, lambdas)
+    tidbd = TIDBD(zeros(2, 6), GAMMA, LAMBDA, 0.0, 0.05)
+    assert_allclose(predict_changing(tidbd, features, cumulants, gammas, lambdas), values, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_stream_with_changing_discounts_goes_on_from_a_saved_state(kind):
+    """The discount of the transition into the last features is part of it."""
+    features, cumulants = stream(60, (2, 6))
+    gammas, lambdas = changing(60)
+    first, second = slice(0, 25), slice(25, 60)
+    method, resumed = make(kind, zeros(2, 6), 0.01), make(kind, zeros(2, 6), 0.01)
+    predict_changing(method, features[first], cumulants[first], gammas[first], lambdas[first])
+    states.restore(resumed.state, states.copied(method.state))
+    resumed.weights[...] = method.weights
+    rest = features[second], cumulants[second], gammas[second], lambdas[second]
+    assert_array_equal(predict_changing(resumed, *rest), predict_changing(method, *rest))
 
 
 @pytest.mark.parametrize("kind", EVERY)

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from test_autostep import slow_autostep
 from test_idbd import slow_idbd
-from test_prediction import slow_swift_td, slow_tidbd, slow_true_online
+from test_prediction import per_step, slow_swift_td, slow_tidbd, slow_true_online
 
 from minilop.verify.case import load_case
 from minilop.verify.catalogue import linear, prediction
@@ -59,23 +59,24 @@ def test_vectors_of_learned_step_sizes_are_the_rule_weight_by_weight(case_id):
 
 def slow_td_lambda(features, cumulants, step_size, gamma, lambda_):
     n = len(features[0])
-    w, z, x = [0.0] * n, [0.0] * n, [0.0] * n
+    w, z, x, decay = [0.0] * n, [0.0] * n, [0.0] * n, 0.0
     values = []
-    for x_next, r in zip(features.tolist(), cumulants.tolist()):
+    for x_next, r, gamma_next in zip(features.tolist(), cumulants.tolist(), per_step(gamma, features)):
         values.append(sum(w[i] * x_next[i] for i in range(n)))
-        delta = r + gamma * values[-1] - sum(w[i] * x[i] for i in range(n))
-        z = [gamma * lambda_ * z[i] + x[i] for i in range(n)]
+        delta = r + gamma_next * values[-1] - sum(w[i] * x[i] for i in range(n))
+        z = [decay * z[i] + x[i] for i in range(n)]
         w = [w[i] + step_size * delta * z[i] for i in range(n)]
-        x = x_next
+        x, decay = x_next, gamma_next * lambda_
     return values
 
 
 @pytest.mark.parametrize("case_id", IDS["prediction"])
 def test_vectors_of_temporal_differences_are_the_equations_feature_by_feature(case_id):
     case = load_case(case_id)
-    stream = case.inputs["x"], case.inputs["y"]
+    changes = "x/discount" in case.inputs
+    stream = case.inputs["x/features" if changes else "x"], case.inputs["y"]
     values, step_sizes = case.expected["predict/value"], None
-    gamma_lambda = arguments(case, "discount", "trace_decay")
+    gamma_lambda = [case.inputs["x/discount"] if changes else case.settings["discount"], case.settings["trace_decay"]]
     if case.suite == "td_lambda":
         slow = slow_td_lambda if case.settings["method"] == "td_lambda" else slow_true_online
         expected = slow(*stream, case.settings["step_size"], *gamma_lambda)

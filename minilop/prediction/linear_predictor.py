@@ -1,29 +1,33 @@
 """The base class of the methods of linear temporal-difference learning.
 
-A stream provides features x_t and a cumulant r_t, the signal whose future is predicted (for example, a reward). The
-value v_t = w . x_t is the prediction of
+A stream provides features x_t, a cumulant r_t (the signal whose future is predicted, for example a reward), and the
+discount gamma_t of the transition from x_(t-1) to x_t. The value v_t = w . x_t is the prediction of
 
-    G_t  =  r_(t+1) + gamma r_(t+2) + gamma^2 r_(t+3) + ...
+    G_t  =  r_(t+1) + gamma_(t+1) G_(t+1)  =  r_(t+1) + gamma_(t+1) r_(t+2) + gamma_(t+1) gamma_(t+2) r_(t+3) + ...
 
-At each step, a method gets x_t and r_t and computes the prediction v_t with its current weights. It then learns about
-the previous features, whose prediction had the error delta = r_t + gamma v_t - v_(t-1). The features before the first
-step are 0, so the first step learns nothing. All arrays may have more leading axes than R, as in
+At each step, a method gets x_t, r_t and gamma_t and computes the prediction v_t with its current weights. It then learns
+about the previous features, whose prediction had the error delta = r_t + gamma_t v_t - v_(t-1). The features before the
+first step are 0, so the first step learns nothing. All arrays may have more leading axes than R, as in
 `minilop.optimizers.linear_learner`.
 
-A stream of episodes needs two steps where one ends. First features of 0 with the last cumulant, so that nothing more is
-expected; then the first features of the next episode with a cumulant of 0 and, for this step alone, a discount of 0: it
-ends all traces, and the value of the new beginning is nothing that the old episode had led to.
+So a discount has two roles. The error of x_t is discounted by that of the transition out of x_t, and the trace that x_t
+is added to has decayed by that of the transition into x_t (White, ICML 2017; lambda likewise):
 
-    method.step(xp.zeros_like(features), last_cumulant)
+    delta_(t+1)  =  r_(t+1) + gamma_(t+1) v_(t+1) - v_t          z_t  =  gamma_t lambda_t z_(t-1) + x_t
+
+`discount` and `trace_decay` are gamma_t and lambda_t of the next call of `step`, and may be set before each. Where an
+episode ends, the next one begins at once: its first features come with the last cumulant and a discount of 0. Then
+the value of the new beginning is nothing that the old episode had led to, and no trace reaches across.
+
     method.discount = 0.0
-    method.step(first_features, 0.0)
+    method.step(first_features, last_cumulant)
     method.discount = gamma
 """
 
 from abc import ABC, abstractmethod
 
 from minilop.backend import Array, like, xp
-from minilop.optimizers.linear_learner import dot
+from minilop.optimizers.linear_learner import dot, filled
 
 
 class LinearPredictor(ABC):
@@ -32,7 +36,7 @@ class LinearPredictor(ABC):
     weights     (R, n), changed in place
     state       other arrays, by name, of the shape of the weights or (R, 1)
     step_sizes  the current step size of every weight, (R, n)
-    discount    gamma;  trace_decay   lambda
+    discount    gamma_t of the next step;  trace_decay   lambda_t of the next step
 
     Every hyperparameter is a number, or an array (R, 1) with a value for each run.
     """
@@ -57,6 +61,10 @@ class LinearPredictor(ABC):
     def zeros(self, *names: str) -> dict[str, Array]:
         """Zeros of the shape of the weights for each of these names."""
         return {name: xp.zeros_like(self.weights) for name in names}
+
+    def last_decay(self) -> dict[str, Array]:
+        """State of methods that add features to their traces one step late: gamma lambda of the step before, (R, 1)."""
+        return {"last_decay": filled(self.weights[..., :1], self.discount * self.trace_decay)}
 
     @property
     def step_sizes(self) -> Array:

@@ -2,8 +2,8 @@
 
 SwiftTD adds three ideas to true online TD(lambda). The step size of every feature is learned by gradient descent on the
 error of the lambda-return. A bound eta limits the fraction of a prediction error that one step can remove. The step
-sizes decay when they reach that bound. phi and r are the features and the cumulant of this step. Initially, beta is
-ln(alpha_0) and all other variables are 0.
+sizes decay when they reach that bound. phi, r, gamma and lambda are the features, the cumulant, the discount and the
+trace decay of this step, t. Initially, beta is ln(alpha_0) and all other variables are 0.
 
     A   v = w . phi            d = r + gamma v - v_old
     B   dw = d z - zd v_delta          w <- w + dw
@@ -20,7 +20,9 @@ ln(alpha_0) and all other variables are 0.
 
 theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`. z are `traces`, zd is
 the last addition to them, p and zbar are traces of the meta-gradient, and h is the derivative of the weights with
-respect to beta. With theta = 0 and a bound that is never reached, the method is true online TD(lambda).
+respect to beta. With theta = 0 and a bound that is never reached, the method is true online TD(lambda). In B, the traces
+decay by gamma_t lambda_t, of the transition into phi_t, before D adds phi_t. The error that they then carry back is that
+of the next A, with gamma_(t+1).
 
 Paper - published code - ours. Ours is the dense form of the published code, in its order of evaluation. It has been
 compared with a loop over these equations, not with the authors' program. The sparse forms apply E to the active

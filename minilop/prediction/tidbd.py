@@ -1,19 +1,21 @@
 """TIDBD(lambda), temporal-difference IDBD (Kearney et al., 2018): TD(lambda) with step sizes learned as in IDBD.
 
-With x and x' the features of the previous step and of this step, and r the cumulant of this step:
+x, gamma and lambda are the features, the discount and the trace decay of step t, the previous one. x', r' and gamma' belong
+to this step, t + 1:
 
-    1.  delta  =  r + gamma w . x' - w . x
+    1.  delta  =  r' + gamma' w . x' - w . x
     2.  beta_i  <-  beta_i + theta delta x_i h_i                           with h from before
     3.  alpha_i  =  exp(beta_i)
     4.  z_i  <-  gamma lambda z_i + x_i
     5.  w_i  <-  w_i + alpha_i delta z_i
     6.  h_i  <-  h_i [1 - alpha_i x_i z_i]+  +  alpha_i delta z_i          [z]+ = max(z, 0)
 
-theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. With lambda = gamma = 0, the method is IDBD
-with the cumulant of the next step as the target. There are two options:
+theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. In line 4, the trace decays by gamma_t lambda_t,
+of the transition into x, which is stored as `last_decay`. The error has the discount of the transition out of x. With
+lambda = gamma = 0, the method is IDBD with the cumulant of the next step as the target. There are two options:
 
-    gradient   semi: as above.  ordinary: x_i - gamma x'_i replaces x_i in lines 2 and 6
-    normalize  as in Autostep: with u_i = x_i (or x_i - gamma x'_i) and m_i = delta u_i h_i, lines 2 and 3 become
+    gradient   semi: as above.  ordinary: x_i - gamma' x'_i replaces x_i in lines 2 and 6
+    normalize  as in Autostep: with u_i = x_i (or x_i - gamma' x'_i) and m_i = delta u_i h_i, lines 2 and 3 become
                    v_i  <-  max( |m_i|,  v_i + (alpha_i u_i z_i / tau) (|m_i| - v_i) )
                    beta_i  <-  beta_i + theta m_i / v_i,  then  beta_i  <-  beta_i - ln max( sum_j alpha_j u_j z_j, 1 )
                with the z of line 4, which is then computed first. theta is then the mu of Autostep
@@ -37,7 +39,10 @@ Gradient = Literal["semi", "ordinary"]
 
 
 class TIDBD(LinearPredictor):
-    """State, (R, n) each: `log_step_sizes`, `traces`, `memory`, `last_features`, and `normalizers` if `normalize`."""
+    """State, (R, n) each: `log_step_sizes`, `traces`, `memory`, `last_features`, and `normalizers` if `normalize`.
+
+    `last_decay` is (R, 1).
+    """
 
     def __init__(
         self,
@@ -59,12 +64,13 @@ class TIDBD(LinearPredictor):
         self.tau = like(weights, tau)
         self.state = self.zeros("traces", "memory", "last_features", *["normalizers"] * normalize)
         self.state["log_step_sizes"] = xp.log(filled(weights, initial_step_size))
+        self.state |= self.last_decay()
 
     def update(self, features: Array, cumulant: Array, value: Array) -> None:
         traces, memory, last_features = (self.state[name] for name in ("traces", "memory", "last_features"))
         delta = cumulant + self.discount * value - dot(self.weights, last_features)  # (R, 1)   1
         slope = last_features if self.gradient == "semi" else last_features - self.discount * features  # u, (R, n)
-        traces *= self.discount * self.trace_decay
+        traces *= self.state["last_decay"]
         traces += last_features  # 4
         overlap = slope * traces
         self.learn_step_sizes(delta * slope * memory, overlap)  # 2
@@ -74,6 +80,7 @@ class TIDBD(LinearPredictor):
         memory *= xp.maximum(1 - step_sizes * overlap, 0)  # 6
         memory += change
         last_features[...] = features
+        self.state["last_decay"][...] = self.discount * self.trace_decay
 
     def learn_step_sizes(self, meta_gradient: Array, overlap: Array) -> None:
         """Line 2 of either form, given the meta-gradients m and the products u z, (R, n) each."""

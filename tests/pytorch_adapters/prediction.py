@@ -15,7 +15,10 @@ STATES = {
 
 
 class PredictionAdapter(WeightsAdapter):
-    """Cases of kind "prediction"; x are the features of a step and y the cumulant that came with them."""
+    """Cases of kind "prediction"; x are the features of a step and y the cumulant that came with them.
+
+    Where the discount changes, x are `features` and `discount`.
+    """
 
     def initial_state(self, weights):
         method = self.settings["method"]
@@ -24,6 +27,9 @@ class PredictionAdapter(WeightsAdapter):
             state["log_step_sizes"] = torch.full_like(weights, self.settings["initial_step_size"]).log()
         if self.settings.get("normalize"):
             state["normalizers"] = torch.zeros_like(weights)
+        self.discount_changes = "discount" not in self.settings
+        if self.discount_changes and method != "swift_td":
+            state["last_decay"] = weights.new_zeros(())
         if method in ("true_online_td_lambda", "swift_td"):
             state["last_value"] = weights.new_zeros(())
         if method == "swift_td":
@@ -31,18 +37,19 @@ class PredictionAdapter(WeightsAdapter):
         return state
 
     def step(self, x, y, draws):
-        x, y = torch.from_numpy(x), torch.as_tensor(y)
+        self.discount = float(x["discount"]) if self.discount_changes else self.settings["discount"]
+        x, y = torch.from_numpy(x["features"] if self.discount_changes else x), torch.as_tensor(y)
         value = self.state["weights"] @ x
+        decay = self.discount * self.settings["trace_decay"]  # into x
+        self.decay = self.state.get("last_decay", decay)  # into the features of the step before, for all but SwiftTD
         getattr(self, self.settings["method"])(x, y, value)
+        if "last_decay" in self.state:
+            self.state["last_decay"] = x.new_tensor(decay)
         return self.report(predict__value=value)
-
-    @property
-    def decay(self):
-        return self.settings["discount"] * self.settings["trace_decay"]
 
     def td_lambda(self, x, cumulant, value):
         state, last = self.state, self.state["last_features"]
-        delta = cumulant + self.settings["discount"] * value - state["weights"] @ last
+        delta = cumulant + self.discount * value - state["weights"] @ last
         state["traces"] = self.decay * state["traces"] + last
         state["weights"] += self.settings["step_size"] * delta * state["traces"]
         state["last_features"] = x
@@ -50,7 +57,7 @@ class PredictionAdapter(WeightsAdapter):
     def true_online_td_lambda(self, x, cumulant, value):
         state, last, alpha = self.state, self.state["last_features"], self.settings["step_size"]
         v = state["weights"] @ last
-        delta = cumulant + self.settings["discount"] * value - v
+        delta = cumulant + self.discount * value - v
         z = state["traces"]
         state["traces"] = z = self.decay * z + (1 - alpha * self.decay * (z @ last)) * last
         surplus = v - state["last_value"]
@@ -59,8 +66,8 @@ class PredictionAdapter(WeightsAdapter):
 
     def tidbd(self, x, cumulant, value):
         state, settings, last = self.state, self.settings, self.state["last_features"]
-        delta = cumulant + settings["discount"] * value - state["weights"] @ last
-        u = last if settings["gradient"] == "semi" else last - settings["discount"] * x
+        delta = cumulant + self.discount * value - state["weights"] @ last
+        u = last if settings["gradient"] == "semi" else last - self.discount * x
         state["traces"] = z = self.decay * state["traces"] + last
         m = delta * u * state["memory"]
         beta = state["log_step_sizes"]
@@ -83,7 +90,7 @@ class PredictionAdapter(WeightsAdapter):
         eta, smallest = settings["step_bound"], settings.get("smallest_step_size", math.exp(-15))
         z, zd, p, zbar = (state[name] for name in ("traces", "additions", "meta_traces", "sensitivity_traces"))
         beta, v_delta = state["log_step_sizes"], state["value_change"]
-        d = cumulant + settings["discount"] * value - state["last_value"]  # A
+        d = cumulant + self.discount * value - state["last_value"]  # A
         dw = d * z - zd * v_delta  # B
         state["weights"] += dw
         beta = beta + settings["meta_step_size"] / beta.exp() * (d - v_delta) * p

@@ -1,7 +1,8 @@
 """The cases of temporal-difference methods.
 
 Features of which many are 0, and a cumulant that follows the first two of three steps before. x are the features of a
-step, y is the cumulant that comes with them; see minilop/prediction/linear_predictor.py for the order of a step.
+step, y is the cumulant that comes with them; see minilop/prediction/linear_predictor.py for the order of a step. Where
+the discount changes from step to step, x are `features` and `discount`: that of the transition into these features.
 """
 
 import math
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minilop import draws
+from minilop.backend import to_host
 from minilop.verify.case import Arrays, Case
 from minilop.verify.catalogue.description import Description
 from minilop.verify.catalogue.examples import in_float32, normals
@@ -25,6 +28,19 @@ def describe(
     comment = f"{comment} x are the features (n,) of a step, y is the cumulant () that comes with them."
     return Description(name, "prediction", comment, settings, {"inputs": 6}, steps, seed, flags)
 
+
+def describe_changing(
+    name: str, comment: str, settings: dict[str, Any], seed: int, flags: tuple[str, ...]
+) -> Description:
+    """A case on such a stream with a discount for each step, 0 where an episode ends."""
+    comment = f"{comment} x are the features (n,) of a step and the discount () of the transition into them; y is the "
+    comment += "cumulant () that comes with them."
+    settings = {name: value for name, value in settings.items() if name != "discount"}
+    return Description(name, "prediction", comment, settings, {"inputs": 6}, 60, seed, flags)
+
+
+# Methods whose trace takes in features one step late.
+LATE = "last_decay is gamma lambda of the step before, by which the trace decays before it takes in the last features."
 
 DESCRIPTIONS = [
     describe(
@@ -110,12 +126,51 @@ DESCRIPTIONS = [
             "swift_td_meta_traces_kept",
         ),
     ),
+    describe_changing(
+        "td_lambda/changing_discount",
+        f"TD(lambda) with accumulating traces and a discount that changes. {LATE}",
+        {"method": "td_lambda", **STREAM, "step_size": 0.05},
+        seed=119,
+        flags=("trace_decayed_by_next_discount",),
+    ),
+    describe_changing(
+        "td_lambda/true_online_changing_discount",
+        f"True online TD(lambda) with a discount that changes. {LATE}",
+        {"method": "true_online_td_lambda", **STREAM, "step_size": 0.1},
+        seed=120,
+        flags=("trace_decayed_by_next_discount",),
+    ),
+    describe_changing(
+        "tidbd/changing_discount",
+        f"TIDBD with the ordinary gradient and a discount that changes. {LATE}",
+        {**TIDBD, "gradient": "ordinary", "normalize": False},
+        seed=121,
+        flags=("trace_decayed_by_next_discount",),
+    ),
+    describe_changing(
+        "swift_td/changing_discount",
+        "SwiftTD with a discount that changes.",
+        {
+            **SWIFT_TD,
+            "meta_step_size": 3e-4,
+            "step_bound": 10.0,
+            "step_decay": 0.99,
+            "smallest_step_size": math.exp(-15),
+        },
+        seed=122,
+        flags=("swift_td_trace_decayed_by_last_discount",),
+    ),
 ]
 
 
 def make_inputs(case: Case) -> Arrays:
-    """Weights of 0 and the stream."""
+    """Weights of 0 and the stream; where the discount changes, a tenth of the discounts are 0, the others 0.64 to 1."""
     features = normals(case.seed, "verify inputs", (case.sizes["inputs"],), case.steps, active_share=0.6)
     cumulants = normals(case.seed, "verify targets", (), case.steps) / 8
     cumulants[3:] += features[:-3, 0] - features[:-3, 1]
-    return {"state/weights": np.zeros(case.sizes["inputs"]), "x": features, "y": in_float32(cumulants)}
+    weights, cumulants = np.zeros(case.sizes["inputs"]), in_float32(cumulants)
+    if "discount" in case.settings:
+        return {"state/weights": weights, "x": features, "y": cumulants}
+    uniform = to_host(draws.uniform(case.seed, "verify discount", (), step=np.arange(case.steps), dtype="float64"))
+    discounts = in_float32(np.where(uniform < 0.1, 0, 0.6 + 0.4 * uniform))
+    return {"state/weights": weights, "x/features": features, "x/discount": discounts, "y": cumulants}

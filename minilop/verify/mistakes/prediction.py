@@ -13,6 +13,13 @@ from minilop.verify.mistakes.mistake import Mistake
 from minilop.verify.reference.prediction import METHODS, PredictionReference
 
 
+def decay_of_trace(method: Any) -> Array:
+    """What the trace of a mistaken method decays by before it takes in the features of the step before."""
+    if method.mistake == "trace_decayed_by_next_discount":
+        return method.discount * method.trace_decay
+    return method.trace_decay if method.mistake == "td_trace_without_discount" else method.state["last_decay"]
+
+
 class MistakenTDLambda(TDLambda):
     """Lines 1 to 3 of minilop/prediction/td_lambda.py, accumulating, with `mistake` in them."""
 
@@ -27,11 +34,11 @@ class MistakenTDLambda(TDLambda):
         discount = 1 if self.mistake == "td_error_without_discount" else self.discount
         delta = cumulant + discount * value - v  # 1
         old = z.copy()
-        z *= 1 if self.mistake == "td_trace_without_discount" else self.discount
-        z *= self.trace_decay  # 2
+        z *= decay_of_trace(self)  # 2
         z += x
         self.weights += self.step_size * delta * (old if self.mistake == "td_old_trace" else z)  # 3
         x[...] = features
+        self.state["last_decay"][...] = self.discount * self.trace_decay
         self.last_value = value.copy()
 
 
@@ -48,13 +55,14 @@ class MistakenTrueOnline(TrueOnlineTDLambda):
         v = v_old.copy() if self.mistake == "td_value_of_old_weights" else dot(self.weights, x)
         discount = 1 if self.mistake == "td_error_without_discount" else self.discount
         delta = cumulant + discount * value - v  # 1
-        decay = (1 if self.mistake == "td_trace_without_discount" else self.discount) * self.trace_decay
+        decay = decay_of_trace(self)
         dutch = self.mistake != "td_accumulating_trace"
         z[...] = decay * z + (1 - dutch * self.step_size * decay * dot(z, x)) * x  # 2
         used = old if self.mistake == "td_old_trace" else z
         self.weights += self.step_size * ((delta + v - v_old) * used - (v - v_old) * x)  # 3
         v_old[...] = value  # 4
         x[...] = features
+        self.state["last_decay"][...] = self.discount * self.trace_decay
 
 
 class MistakenTIDBD(TIDBD):
@@ -70,7 +78,7 @@ class MistakenTIDBD(TIDBD):
         ordinary = (self.gradient == "ordinary") != (self.mistake == "tidbd_other_gradient")
         u = x - self.discount * features if ordinary else x.copy()
         old = z.copy()
-        z[...] = self.discount * self.trace_decay * z + x  # 4
+        z[...] = decay_of_trace(self) * z + x  # 4
         self.learn_step_sizes(delta * u * h, u * (old if self.mistake == "tidbd_old_trace_in_normalizer" else z))  # 2
         alpha = self.step_sizes  # 3
         self.weights += alpha * delta * z  # 5
@@ -78,6 +86,7 @@ class MistakenTIDBD(TIDBD):
         h *= kept if self.mistake == "tidbd_unclipped" else xp.maximum(kept, 0)  # 6
         h += alpha * delta * (u if self.mistake == "tidbd_memory_without_trace" else z)
         x[...] = features
+        self.state["last_decay"][...] = self.discount * self.trace_decay
 
 
 class MistakenSwiftTD(SwiftTD):
@@ -86,6 +95,7 @@ class MistakenSwiftTD(SwiftTD):
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
         self.mistake = mistake
+        self.last_discount: Array = self.discount
 
     def update(self, features: Array, cumulant: Array, value: Array) -> None:
         state, phi = self.state, features
@@ -103,8 +113,10 @@ class MistakenSwiftTD(SwiftTD):
             xp.maximum(beta, self.log_smallest, out=beta)
         h_old[...] = h
         h[...] = h_tmp + d * zbar - zd * v_delta
+        late = self.mistake == "swift_td_trace_decayed_by_last_discount"
         for trace in (z, p, zbar):
-            trace *= self.discount * self.trace_decay
+            trace *= (self.last_discount if late else self.discount) * self.trace_decay
+        self.last_discount = self.discount
         tau = dot(xp.exp(beta), phi * phi)  # C
         missing = 1 - dot(z, phi)
         v_delta[...] = dot(dw, phi)
@@ -147,6 +159,13 @@ def mistake(
 
 
 td_mistake = partial(mistake, page="td_lambda", kinds=TD_LAMBDA)
+
+
+def discount_changes(case: Case) -> bool:
+    """Whether the case has a discount for each step in place of one for all."""
+    return "discount" not in case.settings
+
+
 tidbd_mistake = partial(mistake, page="tidbd", kinds={"tidbd": MistakenTIDBD})
 swift_td_mistake = partial(mistake, page="swift_td", kinds={"swift_td": MistakenSwiftTD})
 
@@ -173,6 +192,14 @@ MISTAKES = [
         "(1 - alpha gamma lambda z . x) x.",
         "td_lambda",
         {"true_online_td_lambda": MistakenTrueOnline},
+    ),
+    mistake(
+        "trace_decayed_by_next_discount",
+        "The trace decays by the discount of the step that is bootstrapped from, gamma_(t+1); that belongs to the error, and "
+        "the trace decays by the discount of the transition into the features that it takes in, gamma_t.",
+        "linear_predictor",
+        {**TD_LAMBDA, "tidbd": MistakenTIDBD},
+        discount_changes,
     ),
     tidbd_mistake(
         "tidbd_other_gradient",
@@ -212,6 +239,12 @@ MISTAKES = [
     swift_td_mistake(
         "swift_td_unbounded",
         "The addition to the trace is not scaled by eta / tau where tau is above eta, so one step may overshoot.",
+    ),
+    swift_td_mistake(
+        "swift_td_trace_decayed_by_last_discount",
+        "The traces decay by the discount of the step before; they must decay by that of the transition into the features "
+        "that they take in.",
+        applies=discount_changes,
     ),
     swift_td_mistake(
         "swift_td_meta_traces_kept",

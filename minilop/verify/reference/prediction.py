@@ -1,13 +1,18 @@
-"""Temporal-difference methods, one step of the stream at a time."""
+"""Temporal-difference methods, one step of the stream at a time.
+
+A case has one discount for the whole stream, or one for each step, `x/discount`. What the trace decays by next,
+`last_decay`, is part of the state in the latter alone: otherwise it never changes.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minilop.backend import to_host, xp
+from minilop.backend import Array, to_host, xp
 from minilop.prediction import TIDBD, SwiftTD, TDLambda, TrueOnlineTDLambda
-from minilop.verify.case import Arrays
+from minilop.verify.case import Arrays, Case
 from minilop.verify.reference.linear import WeightsReference
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -19,11 +24,25 @@ METHODS: dict[str, Callable[..., Any]] = {
 
 
 class PredictionReference(WeightsReference):
-    """Plays them all; x are the features of a step and y is the cumulant that came with them."""
+    """Plays them all; x are the features of a step, and its discount where that changes; y is the cumulant."""
 
     def __init__(self, methods: Mapping[str, Callable[..., Any]] = METHODS):
         super().__init__(methods)
 
-    def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
+    def load(self, case: Case, parameters: Arrays) -> None:
+        self.discount_changes = "x/discount" in case.inputs
+        if self.discount_changes:
+            first = float(case.inputs["x/discount"][0])
+            case = replace(case, hyperparameters={**case.hyperparameters, "discount": first})
+        super().load(case, parameters)
+
+    def arrays(self) -> dict[str, Array]:
+        arrays = super().arrays()
+        return {name: array for name, array in arrays.items() if name != "last_decay" or self.discount_changes}
+
+    def step(self, x: Any, y: np.ndarray, draws: Arrays) -> Arrays:
+        if self.discount_changes:
+            self.method.discount = float(x["discount"])
+            x = x["features"]
         value = to_host(self.method.step(xp.asarray(x)[None], xp.asarray(y)[None]))[0]
         return {"predict/value": value, **self.after_update()}
