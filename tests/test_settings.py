@@ -231,7 +231,7 @@ def test_the_learners_own_settings_and_several_parts_are_changed_at_once() -> No
     [
         ("step_size", "abc", "The setting step_size expects a number, not 'abc'."),
         ("optimizer.momentum", "true", "The setting optimizer.momentum expects a number, not 'true'."),
-        ("step_size", "-1", "step_size=-1 cannot be: step_size must be a finite number, at least 0, not -1.0."),
+        ("step_size", "-1", "step_size must be a finite number, at least 0, not -1.0."),
         (
             "kind",
             "linear",
@@ -254,6 +254,12 @@ def test_what_does_not_fit_a_composed_learner_is_one_sentence(name: str, text: s
         override(BOTH, {name: text})
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["step_size", "optimizer.step_size"])
+def test_a_refusal_names_the_setting_once(name: str) -> None:
+    with pytest.raises(SettingsError, match="^step_size must be a finite number, at least 0, not -1.0.$"):
+        override(BOTH, {name: "-1"})
 
 
 def test_a_hyperparameter_that_may_be_an_array_takes_a_number_even_where_it_is_a_whole_one_now() -> None:

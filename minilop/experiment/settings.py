@@ -191,6 +191,9 @@ def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
             else:
                 changed = dataclasses.replace(changed, **of_part)
     except ValueError as refusal:  # a dataclass checks its own values
+        changed_names = tuple(f"{name.rpartition('.')[2]} must be " for name in texts)
+        if str(refusal).startswith(changed_names) and ", not " in str(refusal):  # it names setting and value itself
+            raise SettingsError(sentence(refusal)) from None
         told = ", ".join(f"{name}={text}" for name, text in texts.items())
         raise SettingsError(sentence(f"{told} cannot be: {refusal}")) from None
     return changed  # type: ignore[no-any-return]
