@@ -1,27 +1,53 @@
-"""Checks of hyperparameters. An invalid value raises an error with a clear sentence before anything is computed."""
+"""Checks of hyperparameters and sizes. An invalid value raises an error with a clear sentence, before any computation."""
 
 import math
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from minilop import backend
+from minilop.backend import xp
 
 
 def check_range(settings: Any, names: str, low: float, high: float = math.inf, below_high: bool = False) -> None:
     """Raises ValueError unless each of the named fields is finite and from `low` to `high` (or below it).
 
-    names   separated by spaces; an array, with a value for each run, is not looked into
+    names   separated by spaces
     """
     for name in names.split():
-        value = getattr(settings, name)
-        if not isinstance(value, (int, float)):
-            continue
-        if not (math.isfinite(value) and low <= value <= high) or (below_high and value == high):
-            upper = "" if high == math.inf else f" and {'below' if below_high else 'at most'} {high:g}"
-            raise ValueError(f"{name} must be a finite number, at least {low:g}{upper}, not {value}")
+        check_number(name, getattr(settings, name), low, high, below_high)
+
+
+def check_number(name: str, value: Any, low: float, high: float = math.inf, below_high: bool = False) -> None:
+    """The same of one value. An array, with a value for each run, is not looked into: the host would have to wait."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating))
+    if not is_number and (hasattr(value, "dtype") or isinstance(value, (list, tuple))):
+        return
+    if not (is_number and math.isfinite(value) and low <= value <= high) or (below_high and value == high):
+        upper = "" if high == math.inf else f" and {'below' if below_high else 'at most'} {high:g}"
+        found = value if is_number else repr(value)
+        raise ValueError(f"{name} must be a finite number, at least {low:g}{upper}, not {found}")
+
+
+def check_sizes(*sizes: int) -> None:
+    """Raises ValueError unless all sizes of a layer are whole numbers of at least 1."""
+    for size in sizes:
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"the sizes of a layer must be whole numbers, at least 1, not {size!r}")
+
+
+def check_floating(name: str, array: Any) -> None:
+    """Raises ValueError unless `array` is an array (..., n) of floating-point numbers of the module in use."""
+    if not isinstance(array, xp.ndarray) or array.dtype.kind != "f" or not array.ndim:
+        found = getattr(array, "dtype", type(array).__name__)
+        raise ValueError(f"{name} must be an array (..., n) of floats, such as {backend.name()}.zeros(n), not {found}")
 
 
 def check_choice(name: str, value: Any, choices: Any) -> None:
-    """Raises ValueError unless `value` is one of `choices`, a Literal."""
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be {' or '.join(map(str, get_args(choices)))}, not {value!r}")
+    """Raises ValueError unless `value` is one of `choices`, a Literal or a collection of names."""
+    names = get_args(choices) or tuple(choices)
+    if value not in names:
+        raise ValueError(f"{name} must be {' or '.join(map(str, names))}, not {value!r}")
 
 
 def check_choices(settings: Any) -> None:

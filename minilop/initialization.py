@@ -17,6 +17,8 @@ relu, as in the published code. Biases start at 0 except with `default`.
 import math
 from typing import Literal
 
+from minilop.checks import check_choice
+
 Scheme = Literal["kaiming", "lecun", "xavier", "default", "kaiming_normal"]
 
 GAINS = {
@@ -31,7 +33,12 @@ GAINS = {
 
 
 def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> float:
-    """The scale of the table above, a bound or a standard deviation, for a layer followed by `activation`."""
+    """The scale of the table above, a bound or a standard deviation, for a layer followed by `activation`.
+
+    Raises ValueError for a scheme or an activation that is not in a table.
+    """
+    check_choice("scheme", scheme, Scheme)
+    check_choice("activation", activation, GAINS)
     gain = GAINS[activation]
     if scheme == "kaiming_normal":
         return gain * math.sqrt(1 / fan_in)
@@ -45,5 +52,6 @@ def weight_bound(scheme: Scheme, activation: str, fan_in: int, fan_out: int) -> 
 
 
 def bias_bound(scheme: Scheme, fan_in: int) -> float:
-    """The bound of the initial biases: 0 except for the `default` scheme."""
+    """The bound of the initial biases: 0 except for the `default` scheme. Raises ValueError for an unknown scheme."""
+    check_choice("scheme", scheme, Scheme)
     return math.sqrt(1 / fan_in) if scheme == "default" else 0.0

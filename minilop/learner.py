@@ -37,6 +37,8 @@ class Learner:
         """Raises ValueError for a rule that does not fit the network or the optimizer, TypeError for wrong types."""
         if not isinstance(optimizer, Optimizer) or not all(isinstance(rule, Rule) for rule in rules):
             raise TypeError("Learner needs a network optimizer, such as SGD(), and a list of rules, such as [ReDo()].")
+        if loss is not None and not callable(loss):
+            raise TypeError(f"Learner needs a loss function, such as squared_error, or None, not {loss!r}.")
         self.network = network
         self.loss = loss
         self.num_steps = 0
@@ -116,11 +118,10 @@ class Learner:
         return {**states.copied(self.arrays()), "num_steps": np.array(self.num_steps)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue where `state` was taken. Raises KeyError or ValueError if it does not fit this learner."""
+        """Continue where `state` was taken. Raises ValueError if it does not fit this learner."""
         self.network.flush()  # the buffered updates belong to the old weights
-        num_steps = int(state["num_steps"])
-        states.restore(self.arrays(), state)
-        self.num_steps = num_steps
+        states.restore(self.arrays(), state, ["num_steps"])
+        self.num_steps = int(state["num_steps"])
 
     def reset(self, what: Reset, draw: int) -> None:
         """Draw new initial values for some layers; every `draw` > 0 gives different values. `what` is one of:

@@ -52,13 +52,15 @@ class Network:
 
     layers        the layers in forward order
     hidden        the hidden layers, whose units a plasticity rule may replace
-    seeds         (R,), or () for a network without the runs axis; from 0 to 2^32 - 1, otherwise ValueError
-    dtype         of all parameters and activations
+    seeds         (R,), or () for a network without the runs axis; from 0 to 2^32 - 1
+    dtype         of all parameters and activations, float32 or float64
     input_shape   of one example, (I,) or (C, Y, X); if given, inputs are checked against it
     first_number  the number of the first layer with weights; the layer numbers of a second network of the same runs
                   continue those of the first network, so that the two networks get different random numbers
 
     parameters, gradients   (R, P)
+
+    Raises ValueError for other seeds and dtypes.
     """
 
     def __init__(
@@ -73,8 +75,13 @@ class Network:
         self.layers = list(layers)
         self.hidden = list(hidden)
         self.seeds = np.asarray(seeds)
-        if self.seeds.size == 0 or self.seeds.min() < 0 or self.seeds.max() > 2**32 - 1:
-            raise ValueError("A network needs at least one seed, and all seeds must be from 0 to 2^32 - 1.")
+        whole = self.seeds.size > 0 and self.seeds.dtype.kind in "iu"
+        if not whole or self.seeds.min() < 0 or self.seeds.max() > 2**32 - 1:
+            raise ValueError(
+                "A network needs at least one seed, and all seeds must be whole numbers from 0 to 2^32 - 1."
+            )
+        if dtype not in ("float32", "float64", np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
         self.layer_sizes = [sum(map(math.prod, layer.parameter_shapes().values())) for layer in layers]
         self.num_parameters = sum(self.layer_sizes)
         self.dtype = dtype

@@ -127,7 +127,7 @@ def resnet(
     layers are all convolutions except those of shortcuts, in forward order. The features of a block's second
     convolution are the outputs of the block. The features of the last convolution are averages over all positions.
 
-    Raises ValueError unless every stage has a positive width and a positive number of blocks.
+    Raises ValueError unless every stage has a positive width and number of blocks.
     """
     if len(widths) != len(blocks) or not widths or min(*widths, *blocks) < 1:
         raise ValueError(f"Every stage needs a width and a number of blocks, not widths {widths} and blocks {blocks}.")

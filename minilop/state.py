@@ -3,7 +3,7 @@
 Learners, PPO, linear methods and problems all save and restore their state with these functions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -15,16 +15,33 @@ def copied(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
     return {name: to_host(array).copy() for name, array in arrays.items()}
 
 
-def restore(arrays: Mapping[str, Array], state: Mapping[str, np.ndarray]) -> None:
+def restore(arrays: Mapping[str, Array], state: Mapping[str, np.ndarray], others: Iterable[str] = ()) -> None:
     """Set the arrays, in place, to a state returned by `copied`.
 
-    Raises KeyError or ValueError, before anything is changed, if an array is missing or has another shape.
+    others   what else `state` holds, for the caller to restore: see `check_names`
+
+    Raises ValueError, before anything is changed, if an array is missing, does not belong there, or has another shape.
     """
+    check_names(state, [*arrays, *others])
     for name, array in arrays.items():
         if state[name].shape != array.shape:
             raise ValueError(f"{name} has the shape {state[name].shape}, not {array.shape}")
     for name, array in arrays.items():
         array[...] = state[name] if isinstance(array, np.ndarray) else xp.asarray(state[name])
+
+
+def check_names(state: Mapping[str, np.ndarray], expected: Iterable[str]) -> None:
+    """Raises ValueError, in a sentence that names one of them, for arrays that are missing or do not belong there.
+
+    expected   names; one that ends in a period, "<prefix>.", stands for any number of arrays under that prefix
+    """
+    names = set(expected)
+    prefixes = tuple(name for name in names if name.endswith("."))
+    missing = sorted(names.difference(state, prefixes))
+    surplus = sorted(name for name in state if name not in names and not name.startswith(prefixes))
+    if missing or surplus:
+        found = f"lacks {missing[0]}" if missing else f"has {surplus[0]} in addition"
+        raise ValueError(f"The state to restore {found}; restore it into an object made with the same settings.")
 
 
 def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -455,7 +455,9 @@ class ClassIncremental:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        parts = "learner.", "best.", "record.", "at_start.", "at_end.", "num_right."
+        states.check_names(state, [*parts, "position", "finite", "diverged_at"])
         self.learner.restore(states.part("learner", state))
         self.best = {name: xp.asarray(array) for name, array in states.part("best", state).items()}
         self.record = {name: xp.asarray(array) for name, array in states.part("record", state).items()}

@@ -292,7 +292,8 @@ class ImagePairs:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        states.check_names(state, ["learner.", "at_start.", "at_end.", "task", "step", "finite", "diverged_at"])
         self.learner.restore(states.part("learner", state))
         self.at_start.arrays = states.copied(states.part("at_start", state))
         self.at_end.arrays = states.copied(states.part("at_end", state))

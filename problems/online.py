@@ -152,7 +152,8 @@ class OnlineRuns(ABC):
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        states.check_names(state, ["learner.", "measured.", "diagnosed.", "position", "diverged_at"])
         self.learner.restore(states.part("learner", state))
         self.measured.arrays = states.copied(states.part("measured", state))
         self.diagnosed.arrays = states.copied(states.part("diagnosed", state))

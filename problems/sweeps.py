@@ -97,7 +97,7 @@ class Sweep:
 
     def state(self) -> dict[str, np.ndarray]:
         return {
-            **{name: to_host(array).copy() for name, array in self.arrays().items()},
+            **states.copied(self.arrays()),
             "squared_error": self.squared_error.copy(),
             "looked": self.looked.copy(),
             "diverged_at": self.diverged_at.copy(),
@@ -105,10 +105,8 @@ class Sweep:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        for name, array in self.arrays().items():
-            if state[name].shape != array.shape:
-                raise ValueError(f"{name} has the shape {state[name].shape}, not {array.shape}")
-            array[...] = xp.asarray(state[name])
+        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        states.restore(self.arrays(), state, ["squared_error", "looked", "diverged_at", "position"])
         self.squared_error = state["squared_error"].copy()
         self.looked = state["looked"].copy()
         self.diverged_at = state["diverged_at"].copy()
@@ -162,6 +160,8 @@ class SweepRuns:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        states.check_names(state, [f"{name}." for name in self.sweeps])
         for name, sweep in self.sweeps.items():
             sweep.restore(states.part(name, state))
 

@@ -151,8 +151,10 @@ def test_a_restored_state_goes_on_to_the_bit(settings):
         other.restore(saved)
         for each, wanted in zip(actions[20:], expected):
             assert_same(other.step(each), wanted)
-        with pytest.raises(ValueError, match=r"must have friction of the shape \(2, 2\)"):
+        with pytest.raises(ValueError, match="lacks .*friction"):
             other.restore({})
+        with pytest.raises(ValueError, match="^The state to restore has surplus in addition; restore it into"):
+            other.restore({**saved, "surplus": np.zeros(2)})
 
 
 @needs_mujoco

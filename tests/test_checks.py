@@ -2,16 +2,23 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pytest
+from conftest import device, on_both_array_modules
 
 from minilop.checks import check_choice, check_choices, check_range
+from minilop.layers import Activation, BatchNorm, Bias, Convolution, Dense, Dropout
+from minilop.learner import Learner
 from minilop.learner_settings import LearnerSettings, NetworkSettings
-from minilop.optimizers import Autostep, MetaOptimize, NetworkIDBD
+from minilop.optimizers import IDBD, LMS, SGD, Autostep, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, GenerateAndTest
-from minilop.prediction import TIDBD
+from minilop.prediction import TIDBD, SwiftTD, TDLambda, TrueOnlineTDLambda
+from minilop.recipes import convnet, linear, mlp
+from minilop.reinforcement import PPO, PPOSettings
+from minilop.residual_networks import resnet
 
 pytestmark = pytest.mark.quick
 
@@ -75,6 +82,111 @@ def test_parts_of_learners_refuse_a_misspelled_choice(part, name):
         part(**{name: "idbd"})
 
 
+# --- linear methods ---------------------------------------------------------------------------------------------------
+
+STREAM = {"discount": 0.9, "trace_decay": 0.9}
+METHODS = {
+    "lms": partial(LMS, step_size=0.1),
+    "idbd": IDBD,
+    "autostep": Autostep,
+    "td_lambda": partial(TDLambda, step_size=0.1, **STREAM),
+    "true_online_td": partial(TrueOnlineTDLambda, step_size=0.1, **STREAM),
+    "tidbd": partial(TIDBD, **STREAM),
+    "swift_td": partial(SwiftTD, **STREAM),
+}
+SUPERVISED = ("lms", "idbd", "autostep")
+PREDICTING = ("td_lambda", "true_online_td", "tidbd", "swift_td")
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [
+        ([0.0, 0.0, 0.0], "list"),
+        (0.0, "float"),
+        (None, "NoneType"),
+        (lambda: device(np.zeros(3, int)), r"[a-z_]+.ndarray of int64 and shape \(3,\)"),
+        (lambda: device(np.zeros(())), r"[a-z_]+.ndarray of float64 and shape \(\)"),
+    ],
+    ids=["list", "number", "none", "whole numbers", "no axis"],
+)
+@on_both_array_modules
+def test_linear_methods_refuse_weights_that_they_cannot_change_in_place(name, weights, found):
+    """A list would be copied into other arrays, and predict 0 for ever; whole numbers would be rounded."""
+    message = (
+        f"^weights must be an array \\(..., n\\) of floating-point numbers, such as [a-z]+.zeros\\(n\\), not {found}$"
+    )
+    with pytest.raises(ValueError, match=message):
+        METHODS[name](weights() if callable(weights) else weights)
+
+
+BAD_VALUES = [
+    *[(name, "step_size", -0.1, "at least 0") for name in ("lms", "td_lambda", "true_online_td")],
+    *[(name, "step_size", math.nan, "at least 0") for name in ("lms", "td_lambda", "true_online_td")],
+    *[(name, "meta_step_size", -0.1, "at least 0") for name in ("idbd", "autostep", "tidbd", "swift_td")],
+    *[(name, "meta_step_size", math.inf, "at least 0") for name in ("idbd", "autostep", "tidbd", "swift_td")],
+    *[(name, "initial_step_size", 0, "at least 1e-30") for name in ("idbd", "autostep", "tidbd", "swift_td")],
+    *[(name, "initial_step_size", -0.1, "at least 1e-30") for name in ("idbd", "autostep", "tidbd", "swift_td")],
+    *[(name, "tau", 0, "at least 1") for name in ("autostep", "tidbd")],
+    *[(name, "discount", 2, "at least 0 and at most 1") for name in PREDICTING],
+    *[(name, "trace_decay", 2, "at least 0 and at most 1") for name in PREDICTING],
+    *[(name, "trace_decay", math.nan, "at least 0 and at most 1") for name in PREDICTING],
+    ("swift_td", "step_bound", 0, "at least 1e-30"),
+    ("swift_td", "step_decay", 1.5, "at least 1e-30 and at most 1"),
+    ("swift_td", "smallest_step_size", 0, "at least 1e-30"),
+]
+
+
+@pytest.mark.parametrize(("name", "setting", "value", "range_"), BAD_VALUES)
+def test_linear_methods_refuse_values_out_of_range(name, setting, value, range_):
+    with pytest.raises(ValueError, match=f"^{setting} must be a finite number, {range_}, not {value}$"):
+        METHODS[name](np.zeros(3), **{setting: value})
+
+
+def test_swift_td_refuses_a_smallest_step_size_above_the_bound():
+    with pytest.raises(ValueError, match="^smallest_step_size must be at most step_bound, 0.1, not 0.2$"):
+        METHODS["swift_td"](np.zeros(3), smallest_step_size=0.2)
+
+
+@pytest.mark.parametrize("value", ["0.1", None, 1j])
+def test_a_hyperparameter_is_a_number_or_an_array(value):
+    """Text would become a number, and None NaN, without a word."""
+    for make in (lambda: IDBD(np.zeros(3), value), lambda: NetworkIDBD(meta_step_size=value)):
+        with pytest.raises(ValueError, match="^meta_step_size must be a finite number, at least 0, not "):
+            make()
+
+
+def test_a_number_of_numpy_is_a_number():
+    with pytest.raises(ValueError, match="^step_size must be a finite number, at least 0, not -1.0$"):
+        LMS(np.zeros(3), np.float32(-1))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "inputs",
+    [[1.0, 0.0, 0.0], 1.0, np.ones(1), np.ones(4), np.ones((2, 3))],
+    ids=["list", "number", "one for all", "too many", "too many runs"],
+)
+def test_linear_methods_refuse_inputs_of_another_shape_than_their_weights(name, inputs):
+    """One input for all weights would be repeated without a word."""
+    method = METHODS[name](np.zeros(3))
+    signal = "inputs" if name in SUPERVISED else "features"
+    with pytest.raises(ValueError, match=rf"^{signal} must be an array of the shape of the weights, \(3,\), not "):
+        method.step(inputs, 1.0)
+    with pytest.raises(ValueError, match=f"^{signal} must be an array of the shape of the weights"):
+        method.predict(inputs)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_linear_methods_refuse_a_signal_of_another_shape_than_their_predictions(name):
+    method = METHODS[name](np.zeros((2, 3)))
+    signal = "targets" if name in SUPERVISED else "cumulant"
+    with pytest.raises(ValueError, match=rf"^{signal} must be a number or an array of the shape \(2,\), not \(2, 1\)$"):
+        method.step(np.ones((2, 3)), np.ones((2, 1)))
+    method.step(np.ones((2, 3)), 1.0)
+    method.step(np.ones((1, 3)), np.ones(2))  # the same inputs in both runs
+
+
 @pytest.mark.parametrize(
     "make, name",
     [
@@ -82,6 +194,65 @@ def test_parts_of_learners_refuse_a_misspelled_choice(part, name):
         (lambda weights: TIDBD(weights, 0.9, 0.9, gradient="full"), "gradient"),
     ],
 )
-def test_so_do_methods_of_linear_prediction(make, name):
+def test_linear_methods_refuse_a_misspelled_choice(make, name):
     with pytest.raises(ValueError, match=f"{name} must be "):
         make(np.zeros((1, 4)))
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+RUN = {"seeds": [0], "dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mlp((2, 3, 1), "relu", **RUN, scheme="kaimin"), "scheme must be kaiming or .*, not 'kaimin'"),
+        (lambda: Dense(2, 3, scheme="kaimin"), "scheme must be kaiming or .*, not 'kaimin'"),
+        (lambda: Convolution(1, 2, 3, scheme="kaimin"), "scheme must be kaiming or .*, not 'kaimin'"),
+        (lambda: Bias(2, 9, "kaimin"), "scheme must be kaiming or .*, not 'kaimin'"),
+        (lambda: mlp((2, 3, 1), "rely", **RUN), "activation must be .*relu.*, not 'rely'"),
+        (lambda: convnet(**RUN, activation="rely"), "activation must be .*relu.*, not 'rely'"),
+        (lambda: Activation("rely"), "activation must be relu or .*, not 'rely'"),
+        (lambda: Dense(2, 3, "rely"), "activation must be .*relu.*, not 'rely'"),
+        (lambda: mlp((2, -3, 1), "relu", **RUN), r"sizes\[1\] must be a whole number, at least 1, not -3"),
+        (lambda: mlp((2, 3.0, 1), "relu", **RUN), r"sizes\[1\] must be a whole number, at least 1, not 3.0"),
+        (lambda: mlp((2,), "relu", **RUN), r"sizes must hold at least 2 whole numbers, not \(2,\)"),
+        (lambda: mlp(2, "relu", **RUN), "sizes must hold at least 2 whole numbers, not 2"),
+        (lambda: mlp((2, 3, 1), "relu", **RUN, dropout=1.0), "the dropout probability must be .* below 1, not 1.0"),
+        (lambda: mlp((2, 3, 1), "relu", **RUN, first_number=-1), "first_number must be a whole number, at least 0"),
+        (lambda: mlp((2, 3, 1), "relu", [0], "float23"), "dtype must be float32 or float64, not 'float23'"),
+        (lambda: mlp((2, 3, 1), "relu", [0.5], "float32"), "A network needs at least one seed, each a whole number"),
+        (lambda: linear((3, -8, 8), 1, **RUN), r"input_shape\[1\] must be a whole number, at least 1, not -8"),
+        (lambda: linear(5, 1, **RUN), "input_shape must hold at least 1 whole number, not 5"),
+        (lambda: linear((5,), 0, **RUN), "num_outputs must be a whole number, at least 1, not 0"),
+        (lambda: convnet(**RUN, num_outputs=-2), "num_outputs must be a whole number, at least 1, not -2"),
+        (lambda: convnet(**RUN, image_size=-32), "image_size must be a whole number, at least 1, not -32"),
+        (lambda: convnet(**RUN, kernels=((3, -3),)), "size must be a whole number, at least 1, not -3"),
+        (lambda: resnet(**RUN, num_outputs=0), "num_outputs must be a whole number, at least 1, not 0"),
+        (lambda: resnet(**RUN, image_size=0), "image_size must be a whole number, at least 1, not 0"),
+        (lambda: Dense(0, 3), "num_inputs must be a whole number, at least 1, not 0"),
+        (lambda: Dense(3, -1), "num_outputs must be a whole number, at least 1, not -1"),
+        (lambda: Convolution(1, 2, 3, stride=0), "stride must be a whole number, at least 1, not 0"),
+        (lambda: Convolution(1, 2, 3, padding=-1), "padding must be a whole number, at least 0, not -1"),
+        (lambda: Convolution(-1, 2, 3), "num_channels must be a whole number, at least 1, not -1"),
+        (lambda: Bias(0, 9), "num_channels must be a whole number, at least 1, not 0"),
+        (lambda: BatchNorm(-4, image=True), "num_units must be a whole number, at least 1, not -4"),
+        (lambda: Dropout(math.nan, 3), "the dropout probability must be a finite number, at least 0 and below 1"),
+        (lambda: Dropout(0.5, 0), "num_units must be a whole number, at least 1, not 0"),
+        (
+            lambda: PPO(PPOSettings(), LearnerSettings(), 4, -1, [0]),
+            "num_actions must be a whole number, at least 1, not -1",
+        ),
+    ],
+)
+def test_networks_and_layers_refuse_unknown_names_and_sizes_below_one(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make()
+
+
+def test_a_learner_refuses_a_loss_that_is_a_name():
+    with pytest.raises(
+        TypeError, match="^A learner takes a loss that is a function, as squared_error, or None, not 'mse'"
+    ):
+        Learner(mlp((2, 3, 1), "relu", **RUN), "mse", SGD())

@@ -447,8 +447,10 @@ def test_runs_resume_on_the_device_as_well(array_module):
 
 
 def test_a_state_of_another_network_is_refused():
-    with pytest.raises((KeyError, ValueError)):
+    with pytest.raises(ValueError):
         start().restore(start(replace(TINY, widths=(4, 4, 4))).state())
+    with pytest.raises(ValueError, match="^The state to restore has surplus in addition; restore it into"):
+        start().restore({**start().state(), "surplus": np.zeros(2)})
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

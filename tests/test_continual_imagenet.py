@@ -538,10 +538,12 @@ def test_a_state_of_another_problem_or_network_is_refused():
     state = start().state()
     with pytest.raises(ValueError, match="parameters has the shape"):
         start(dense_units=(6, 8)).restore(state)
-    with pytest.raises(KeyError, match="age"):
+    with pytest.raises(ValueError, match="lacks .*age"):
         start("continual_backprop").restore(state)
-    with pytest.raises((KeyError, ValueError)):
+    with pytest.raises(ValueError):
         regression.start(regression.SCALES["smoke"].settings, BACKPROP, [3, 8], None).restore(state)
+    with pytest.raises(ValueError, match="^The state to restore has surplus in addition; restore it into"):
+        start().restore({**start().state(), "surplus": np.zeros(2)})
 
 
 # --- divergence -------------------------------------------------------------------------------------------------------

@@ -556,11 +556,13 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_is_changed(array_modul
     with pytest.raises(ValueError, match=r"parameters has the shape \(2, 1052\), not \(2, 65\)"):
         backprop.restore(make(WIDE, settings_of("backprop"), [4, 9]).state())
     momentum, untouched = (make(NARROW, settings_of("momentum"), [4, 9]) for _ in range(2))
-    with pytest.raises(KeyError, match="velocity"):
+    with pytest.raises(ValueError, match="lacks optimizer.velocity; restore it into"):
         momentum.restore(backprop.state())
+    with pytest.raises(ValueError, match="has optimizer.velocity in addition; restore it into"):
+        backprop.restore(momentum.state())
     whole = {**momentum.state(), "parameters": np.zeros((2, 65))}
     del whole["num_steps"]
-    with pytest.raises(KeyError, match="num_steps"):
+    with pytest.raises(ValueError, match="lacks num_steps; restore it into"):
         momentum.restore(whole)
     assert_same_state(momentum, untouched)
 

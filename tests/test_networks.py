@@ -241,7 +241,7 @@ def test_an_evaluation_ends_where_the_next_step_begins() -> None:
 
 @pytest.mark.parametrize("seeds", [[], [-1], [2**32], 2**32])
 def test_a_seed_must_be_a_word_of_the_generator(seeds):
-    with pytest.raises(ValueError, match="at least one seed, and all seeds must be from 0 to"):
+    with pytest.raises(ValueError, match="at least one seed, and all seeds must be whole numbers from 0 to"):
         mlp((2, 3, 1), "relu", seeds, "float32")
 
 

@@ -542,6 +542,8 @@ def resumed(ppo, kind):
 def test_a_state_of_other_agents_is_refused():
     with pytest.raises(ValueError, match=r"log_std has the shape \(2, 2\), not \(1, 2\)"):
         agents((4,)).restore(agents((4, 9)).state())
+    with pytest.raises(ValueError, match="^The state to restore has surplus in addition; restore it into"):
+        agents().restore({**agents().state(), "surplus": np.zeros(2)})
 
 
 @on_both_array_modules

@@ -53,17 +53,39 @@ def test_a_restored_array_keeps_its_precision():
     assert array.dtype == np.float32 and host(array)[0, 0] == np.float32(0.1)
 
 
-def test_arrays_that_nobody_asks_for_are_ignored():
-    """A saved file may hold the state of several objects."""
+def test_other_arrays_are_expected_only_where_the_caller_restores_them():
+    """By name, or any number under a prefix: a state may hold that of several objects."""
     array = device([1.0])
-    states.restore({"weight": array}, {"weight": np.array([2.0]), "other": np.array([3.0])})
+    state = {"weight": np.array([2.0]), "position": np.array(3), "learner.age": np.array([4.0])}
+    states.restore({"weight": array}, state, ["position", "learner."])
     assert host(array).tolist() == [2]
+    states.restore({"weight": array}, {"weight": np.array([5.0]), "position": np.array(3)}, ["position", "learner."])
+    assert host(array).tolist() == [5]
+
+
+def test_a_long_list_of_names_is_cut():
+    with pytest.raises(ValueError, match="^The state to restore lacks a, b, c, d, e and 2 more; restore it into"):
+        states.check_names({}, "abcdefg")
 
 
 @pytest.mark.parametrize(
     ("state", "error", "message"),
     [
-        ({"weight": np.zeros((2, 2))}, KeyError, "count"),
+        (
+            {"weight": np.zeros((2, 2))},
+            ValueError,
+            "^The state to restore lacks count; restore it into an object made with the same settings.$",
+        ),
+        (
+            {"weight": np.zeros((2, 2)), "count": np.zeros(2), "age": np.zeros(2), "utility.0": np.zeros(2)},
+            ValueError,
+            "^The state to restore has age, utility.0 in addition; restore it into an object",
+        ),
+        (
+            {"weight": np.zeros((2, 2)), "number": np.zeros(2)},
+            ValueError,
+            "^The state to restore lacks count and has number in addition; restore",
+        ),
         (
             {"weight": np.zeros((2, 2)), "count": np.zeros(3)},
             ValueError,
@@ -81,7 +103,7 @@ def test_arrays_that_nobody_asks_for_are_ignored():
             r"^weight has the shape \(1, 2\), not \(2, 2\)$",
         ),
     ],
-    ids=["missing", "too long", "a number", "too few runs"],
+    ids=["missing", "surplus", "another name", "too long", "a number", "too few runs"],
 )
 @on_both_array_modules
 def test_nothing_is_changed_if_one_array_does_not_fit(state, error, message):

@@ -233,8 +233,11 @@ def test_a_state_of_other_runs_is_refused():
     state = tracking.start(SMALL, IDBD_SMALL, [3], None).state()
     with pytest.raises(ValueError, match="has the shape"):
         tracking.start(SMALL, IDBD_SMALL, [3, 8], None).restore(state)
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="lacks .*; restore it into"):
         tracking.start(SMALL, replace(IDBD_SMALL, rule="autostep"), [3], None).restore(state)
+    for name in ("compared.surplus", "surplus"):
+        with pytest.raises(ValueError, match="^The state to restore has surplus in addition; restore it into"):
+            tracking.start(SMALL, IDBD_SMALL, [3], None).restore({**state, name: np.zeros(2)})
 
 
 def test_a_run_that_overflows_is_a_result_and_nothing_else_notices(array_module):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from minilop.backend import Array, xp
+from minilop.checks import check_choice
 from minilop.layers.layer import Layer
 
 ActivationName = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "swish", "identity"]
@@ -40,6 +41,8 @@ class Activation(Layer):
     """h = f(z), applied elementwise. At 0, relu and leaky_relu have the derivative of the negative side."""
 
     def __init__(self, name: ActivationName):
+        """Raises ValueError for another name."""
+        check_choice("activation", name, ActivationName)
         self.name = name
         self.function, self.derivative = _FUNCTIONS[name]
 

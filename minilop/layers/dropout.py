@@ -4,6 +4,7 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array
+from minilop.checks import check_number
 from minilop.layers.layer import Layer
 
 _MASKS_AT_A_TIME = 64
@@ -20,6 +21,8 @@ class Dropout(Layer):
     step: int | None = None  # of learning; None in an evaluation
 
     def __init__(self, probability: float, num_units: int):
+        """Raises ValueError for values out of range."""
+        check_number("the dropout probability", probability, 0, 1, below_high=True)
         self.probability = probability
         self.num_units = num_units
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from minilop import draws
 from minilop.backend import Array
+from minilop.checks import check_sizes
 from minilop.initialization import Scheme, weight_bound
 from minilop.layers.layer import Layer
 
@@ -31,6 +32,8 @@ class Weighted(Layer):
     weight_gradient: Array
 
     def __init__(self, num_outputs: int, row_shape: tuple[int, ...], fan_out: int, activation: str, scheme: Scheme):
+        """Raises ValueError for an unknown activation or scheme, and for a layer without inputs or outputs."""
+        check_sizes(num_outputs, *row_shape)
         self.num_outputs = num_outputs
         self.row_shape = row_shape
         self.num_inputs = math.prod(row_shape)  # of one unit

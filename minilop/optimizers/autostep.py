@@ -26,8 +26,8 @@ three restatements of its Table 1 agree. `bound` determines what line 6 divides:
 from typing import Literal
 
 from minilop.backend import Array, like, xp
-from minilop.checks import check_choice
-from minilop.optimizers.linear_learner import LinearLearner, dot, filled
+from minilop.checks import check_choice, check_number
+from minilop.optimizers.linear_learner import LinearLearner, check_initial_step_size, dot, filled
 
 Bound = Literal["permanent", "transient"]
 
@@ -82,9 +82,12 @@ class Autostep(LinearLearner):
         tau: Array = 1e4,
         bound: Bound = "permanent",
     ):
-        """Raises ValueError for another bound."""
-        check_choice("bound", bound, Bound)
+        """Raises ValueError for values out of range or another bound."""
         super().__init__(weights)
+        check_choice("bound", bound, Bound)
+        check_number("meta_step_size", meta_step_size, 0)
+        check_initial_step_size(initial_step_size)
+        check_number("tau", tau, 1)
         self.meta_step_size = like(weights, meta_step_size)
         self.tau = like(weights, tau)
         self.bound = bound

@@ -22,7 +22,8 @@ solves both problems.
 """
 
 from minilop.backend import Array, like, xp
-from minilop.optimizers.linear_learner import LinearLearner, filled
+from minilop.checks import check_number
+from minilop.optimizers.linear_learner import LinearLearner, check_initial_step_size, filled
 
 
 def idbd_update(
@@ -43,7 +44,10 @@ class IDBD(LinearLearner):
     """State: `log_step_sizes` and `traces`, (R, n) each."""
 
     def __init__(self, weights: Array, meta_step_size: Array = 0.01, initial_step_size: Array = 0.05):
+        """Raises ValueError for values out of range."""
         super().__init__(weights)
+        check_number("meta_step_size", meta_step_size, 0)
+        check_initial_step_size(initial_step_size)
         self.meta_step_size = like(weights, meta_step_size)
         log_step_sizes = xp.log(filled(weights, initial_step_size))
         self.state = {"log_step_sizes": log_step_sizes, "traces": xp.zeros_like(weights)}

@@ -9,7 +9,12 @@ hyperparameters side by side that share the inputs (R, 1, n) of their run.
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+
 from minilop.backend import Array, like, xp
+from minilop.checks import check_floating, check_number
+
+SMALLEST = 1e-30  # of a step size whose logarithm is learned; float32 ends at 1e-38
 
 
 class LinearLearner(ABC):
@@ -20,20 +25,31 @@ class LinearLearner(ABC):
     step_sizes  the current step size of every weight, (R, n)
 
     Every hyperparameter is a number, or an array (R, 1) with a value for each run.
+
+    Weights that overflow do not recover: from then on, all predictions of the run are NaN or infinite (problems report
+    such a run as diverged). Start again with a new method.
     """
 
     state: dict[str, Array]
 
     def __init__(self, weights: Array):
+        """Raises ValueError for weights that are not an array of floating-point numbers."""
+        check_floating("weights", weights)
         self.weights = weights
 
     def predict(self, inputs: Array) -> Array:
-        """The predictions (R,) for inputs (R, n)."""
+        """The predictions (R,) for inputs (R, n). Raises ValueError for other shapes."""
+        check_shape("inputs", inputs, self.weights.shape, last=1)
         return dot(self.weights, inputs)[..., 0]
 
     def step(self, inputs: Array, targets: Array) -> Array:
-        """Learn from one example per run. Returns the errors (R,) of the predictions made before learning."""
-        error = targets - self.predict(inputs)
+        """Learn from one example per run. Returns the errors (R,) of the predictions made before learning.
+
+        Raises ValueError for inputs that are not (R, n), or targets that are neither (R,) nor a number.
+        """
+        predictions = self.predict(inputs)
+        check_shape("targets", targets, predictions.shape)
+        error = targets - predictions
         self.update(error[..., None], inputs)
         return error
 
@@ -45,6 +61,19 @@ class LinearLearner(ABC):
     @abstractmethod
     def update(self, error: Array, inputs: Array) -> None:
         """Update the weights and the state, given the errors (R, 1) and the inputs (R, n) of one example."""
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...], last: int = 0) -> None:
+    """Raises ValueError unless `array` broadcasts to `shape`; its `last` axes must be there and equal."""
+    found = np.shape(array)
+    broadcasts = len(found) <= len(shape) and all(a in (1, b) for a, b in zip(found[::-1], shape[::-1]))
+    if found != shape and not (broadcasts and found[len(found) - last :] == shape[len(shape) - last :]):
+        raise ValueError(f"{name} must have the shape {shape}, not {found}")
+
+
+def check_initial_step_size(initial_step_size: Array) -> None:
+    """Raises ValueError for a step size that has no logarithm, or one that is too small for float32."""
+    check_number("initial_step_size", initial_step_size, SMALLEST)
 
 
 def dot(a: Array, b: Array) -> Array:

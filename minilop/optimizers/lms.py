@@ -11,6 +11,7 @@ step size of alpha / 2 is this rule.
 """
 
 from minilop.backend import Array, like, xp
+from minilop.checks import check_number
 from minilop.optimizers.linear_learner import LinearLearner
 
 
@@ -23,7 +24,9 @@ class LMS(LinearLearner):
     """The rule has no state except the weights."""
 
     def __init__(self, weights: Array, step_size: Array):
+        """Raises ValueError for values out of range."""
         super().__init__(weights)
+        check_number("step_size", step_size, 0)
         self.step_size = like(weights, step_size)
         self.state = {}
 

@@ -29,13 +29,13 @@ the paper.
     reset_optimizer_state  -               no, in no setting         yes in the preprint
     when                   after_update    after_update              before_update for the layer-style code
 
-`utility.py` and `num_to_replace.py` contain the variants of lines 2 and 4. The momentum and the moments of replaced
-weights are kept unless `reset_optimizer_state` is set. If two connected units of adjacent layers are replaced in the
-same step, the weight between them is the random one of the later unit, as in the published code. With `before_update`,
-all gradients are those of the old units. In the layer-style code, the backward pass of the layer below already uses the
-new weights. In a residual network, only the next listed convolution counts as outgoing, so a new unit acts at once
-through a shortcut, as published. If another rule replaces a unit, its age and utility here do not change. The
-replacement rate is read when the rule is bound to a network.
+`utility.py` and `num_to_replace.py` contain the variants of lines 2 and 4. The momentum, the moments, and the
+learned step sizes of replaced weights are kept unless `reset_optimizer_state` is set. If two connected units of
+adjacent layers are replaced in the same step, the weight between them is the random one of the later unit, as in the
+published code. With `before_update`, all gradients are those of the old units. In the layer-style code, the backward
+pass of the layer below already uses the new weights. In a residual network, only the next listed convolution counts as
+outgoing, so a new unit acts at once through a shortcut, as published. If another rule replaces a unit, its age and
+utility here do not change. The replacement rate is read when the rule is bound to a network.
 """
 
 from dataclasses import dataclass

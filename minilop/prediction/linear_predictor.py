@@ -5,9 +5,9 @@ discount gamma_t of the transition from x_(t-1) to x_t. The value v_t = w . x_t 
 
     G_t  =  r_(t+1) + gamma_(t+1) G_(t+1)  =  r_(t+1) + gamma_(t+1) r_(t+2) + gamma_(t+1) gamma_(t+2) r_(t+3) + ...
 
-At each step, a method gets x_t, r_t and gamma_t and computes the prediction v_t with its current weights. It then learns
-about the previous features, whose prediction had the error delta = r_t + gamma_t v_t - v_(t-1). The features before the
-first step are 0, so the first step learns nothing. All arrays may have more leading axes than R, as in
+At each step, a method gets x_t, r_t and gamma_t and computes the prediction v_t with its current weights. It then
+learns about the previous features, whose prediction had the error delta = r_t + gamma_t v_t - v_(t-1). The features
+before the first step are 0, so the first step learns nothing. All arrays may have more leading axes than R, as in
 `minilop.optimizers.linear_learner`.
 
 So a discount has two roles. The error of x_t is discounted by that of the transition out of x_t, and the trace that x_t
@@ -27,7 +27,8 @@ the value of the new beginning is nothing that the old episode had led to, and n
 from abc import ABC, abstractmethod
 
 from minilop.backend import Array, like, xp
-from minilop.optimizers.linear_learner import dot, filled
+from minilop.checks import check_floating, check_number
+from minilop.optimizers.linear_learner import check_shape, dot, filled
 
 
 class LinearPredictor(ABC):
@@ -38,23 +39,34 @@ class LinearPredictor(ABC):
     step_sizes  the current step size of every weight, (R, n)
     discount    gamma_t of the next step;  trace_decay   lambda_t of the next step
 
-    Every hyperparameter is a number, or an array (R, 1) with a value for each run.
+    Every hyperparameter is a number, or an array (R, 1) with a value for each run. Weights that
+    overflow do not recover; start again with a new method.
     """
 
     state: dict[str, Array]
 
     def __init__(self, weights: Array, discount: Array, trace_decay: Array):
+        """Raises ValueError for weights that are not an array of floats, and for values out of range."""
+        check_floating("weights", weights)
+        check_number("discount", discount, 0, 1)
+        check_number("trace_decay", trace_decay, 0, 1)
         self.weights = weights
         self.discount = like(weights, discount)
         self.trace_decay = like(weights, trace_decay)
 
     def predict(self, features: Array) -> Array:
-        """The values (R,) of features (R, n)."""
+        """The values (R,) of features (R, n). Raises ValueError for other shapes."""
+        check_shape("features", features, self.weights.shape, last=1)
         return dot(self.weights, features)[..., 0]
 
     def step(self, features: Array, cumulant: Array) -> Array:
-        """Learn from features (R, n) and their cumulant, (R,) or a number. Returns the values (R,) before learning."""
+        """Learn from features (R, n) and their cumulant, (R,) or a number. Returns the values (R,) before learning.
+
+        Raises ValueError for other shapes.
+        """
+        check_shape("features", features, self.weights.shape, last=1)
         value = dot(self.weights, features)  # (R, 1)
+        check_shape("cumulant", cumulant, value.shape[:-1])
         self.update(features, xp.asarray(cumulant, self.weights.dtype)[..., None], value)
         return value[..., 0]
 

@@ -20,9 +20,9 @@ trace decay of this step, t. Initially, beta is ln(alpha_0) and all other variab
 
 theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`. z are `traces`, zd is
 the last addition to them, p and zbar are traces of the meta-gradient, and h is the derivative of the weights with
-respect to beta. With theta = 0 and a bound that is never reached, the method is true online TD(lambda). In B, the traces
-decay by gamma_t lambda_t, of the transition into phi_t, before D adds phi_t. The error that they then carry back is that
-of the next A, with gamma_(t+1).
+respect to beta. With theta = 0 and a bound that is never reached, the method is true online TD(lambda). In B, the
+traces decay by gamma_t lambda_t, of the transition into phi_t, before D adds phi_t. The error that they then carry back
+is that of the next A, with gamma_(t+1).
 
 Paper - published code - ours. Ours is the dense form of the published code, in its order of evaluation. It has been
 compared with a loop over these equations, not with the authors' program. The sparse forms apply E to the active
@@ -35,7 +35,8 @@ next B. One restatement multiplies theta by exp(beta) where the code divides.
 import math
 
 from minilop.backend import Array, like, xp
-from minilop.optimizers.linear_learner import dot, filled
+from minilop.checks import check_number
+from minilop.optimizers.linear_learner import SMALLEST, check_initial_step_size, dot, filled
 from minilop.prediction.linear_predictor import LinearPredictor
 
 
@@ -57,7 +58,16 @@ class SwiftTD(LinearPredictor):
         step_decay: Array = 0.99,
         smallest_step_size: float = math.exp(-15),
     ):
+        """Raises ValueError for values out of range or that contradict each other."""
         super().__init__(weights, discount, trace_decay)
+        check_number("meta_step_size", meta_step_size, 0)
+        check_initial_step_size(initial_step_size)
+        check_number("step_decay", step_decay, SMALLEST, 1)
+        check_number("smallest_step_size", smallest_step_size, SMALLEST)
+        check_number("step_bound", step_bound, SMALLEST)
+        if isinstance(step_bound, (int, float)) and smallest_step_size > step_bound:
+            limit = f"step_bound, {step_bound:g}"
+            raise ValueError(f"smallest_step_size must be at most {limit}, not {smallest_step_size:g}")
         self.meta_step_size = like(weights, meta_step_size)
         self.step_bound = like(weights, step_bound)
         self.log_step_decay = xp.log(filled(weights[..., :1], step_decay))

@@ -1,7 +1,7 @@
 """TD(lambda) with accumulating traces (Sutton, 1988) and true online TD(lambda) (van Seijen et al., JMLR 2016).
 
-x, v, gamma and lambda are the features, the value, the discount and the trace decay of step t, the previous one. x', v',
-r' and gamma' belong to this step, t + 1. The values are v = w . x by the current weights.
+x, v, gamma and lambda are the features, the value, the discount and the trace decay of step t, the previous one. x',
+v', r' and gamma' belong to this step, t + 1. The values are v = w . x by the current weights.
 
     accumulating                                true online
     1.  delta = r' + gamma' v' - v              delta = r' + gamma' v' - v
@@ -16,10 +16,12 @@ alpha is `step_size`, z `traces`, and v_old the value of x by the weights of its
 weights are approximately those of the lambda-return algorithm. For any step size, the weights of true online TD(lambda)
 are exactly those of the online lambda-return algorithm, which repeats all past updates at every step.
 
-Paper - published code - ours. We assume one continuing stream, so no trace is ever reset. A discount of 0 ends all traces.
+Paper - published code - ours. We assume one continuing stream, so no trace is ever reset. A discount of 0 ends all
+traces.
 """
 
 from minilop.backend import Array, like, xp
+from minilop.checks import check_number
 from minilop.optimizers.linear_learner import dot
 from minilop.prediction.linear_predictor import LinearPredictor
 
@@ -28,7 +30,9 @@ class TDLambda(LinearPredictor):
     """TD(lambda) with accumulating traces. State: `traces` and `last_features`, (R, n) each; `last_decay`, (R, 1)."""
 
     def __init__(self, weights: Array, step_size: Array, discount: Array, trace_decay: Array):
+        """Raises ValueError for values out of range."""
         super().__init__(weights, discount, trace_decay)
+        check_number("step_size", step_size, 0)
         self.step_size = like(weights, step_size)
         self.state = self.zeros("traces", "last_features") | self.last_decay()
 

@@ -244,8 +244,8 @@ class PPO:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue where `state` was taken. Raises KeyError or ValueError if it does not fit."""
-        states.restore(self.arrays(), state)
+        """Continue where `state` was taken. Raises ValueError if it does not fit."""
+        states.restore(self.arrays(), state, ["policy.", "value.", *COUNTERS])
         self.policy.restore(states.part("policy", state))
         self.value.restore(states.part("value", state))
         for name in COUNTERS:

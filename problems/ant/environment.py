@@ -41,6 +41,7 @@ import numpy as np
 from minilop import draws
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
+from minilop.state import check_names
 from problems.ant.body import ANT
 from problems.ant.physics import STATE_SIZE, advance
 
@@ -291,11 +292,11 @@ class AntEnvironments(Environments):
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from `state()`, of environments with the same settings and seeds. Raises ValueError where it does not fit."""
+        check_names(state, [*_CHANGING, "num_draws"])
         for name in _CHANGING:
             expected = getattr(self, name).shape
-            if name not in state or state[name].shape != expected:
-                found = state[name].shape if name in state else "nothing"
-                raise ValueError(f"the state to restore must have {name} of the shape {expected}, not {found}")
+            if state[name].shape != expected:
+                raise ValueError(f"{name} has the shape {state[name].shape}, not {expected}")
             setattr(self, name, xp.array(state[name], getattr(self, name).dtype))
         self.num_draws = int(state["num_draws"])
 

@@ -329,10 +329,10 @@ class AntRuns:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises KeyError or ValueError where it does not fit."""
+        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        states.restore(self.arrays(), state, ["ppo.", "ants.", "observations", "position", "diverged_at"])
         self.ppo.restore(states.part("ppo", state))
         self.ants.restore(states.part("ants", state))
-        states.restore(self.arrays(), state)
         self.observations = xp.array(state["observations"])
         self.time, self.network_segment, self.bins_looked_at = state["position"].tolist()
         self.diverged_at = state["diverged_at"].copy()

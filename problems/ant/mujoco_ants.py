@@ -35,6 +35,7 @@ import numpy as np
 from minilop import draws
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
+from minilop.state import check_names
 from problems.ant.environment import NUM_OBSERVATIONS, Environments, Step, TaskSettings
 
 NUM_CONTACT_FORCES = 78
@@ -157,9 +158,11 @@ class MuJoCoAnts(Environments):
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from `state()`, of environments with the same settings and seeds. Raises ValueError where it does not fit."""
+        check_names(state, [*_CHANGING, "physics", "num_draws"])
         for name in _CHANGING:
-            if name not in state or state[name].shape != getattr(self, name).shape:
-                raise ValueError(f"the state to restore must have {name} of the shape {getattr(self, name).shape}")
+            expected = getattr(self, name).shape
+            if state[name].shape != expected:
+                raise ValueError(f"{name} has the shape {state[name].shape}, not {expected}")
         for name in ("episode_steps", "episode_returns", "num_broken"):
             setattr(self, name, np.array(state[name]))
         self.friction, self.new_friction = (xp.array(state[name], self.dtype) for name in ("friction", "new_friction"))
