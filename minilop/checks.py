@@ -1,4 +1,4 @@
-"""Checks of hyperparameters and sizes. An invalid value raises an error with a clear sentence, before any computation."""
+"""Checks of hyperparameters and sizes. An invalid value raises an error with a clear sentence, before computing."""
 
 import math
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -39,8 +39,11 @@ def check_sizes(*sizes: int) -> None:
 def check_floating(name: str, array: Any) -> None:
     """Raises ValueError unless `array` is an array (..., n) of floating-point numbers of the module in use."""
     if not isinstance(array, xp.ndarray) or array.dtype.kind != "f" or not array.ndim:
-        found = getattr(array, "dtype", type(array).__name__)
-        raise ValueError(f"{name} must be an array (..., n) of floats, such as {backend.name()}.zeros(n), not {found}")
+        found = f"{type(array).__module__}.{type(array).__name__}".removeprefix("builtins.")
+        if hasattr(array, "dtype"):
+            found += f" of {array.dtype} and shape {array.shape}"
+        such_as = f"{backend.name()}.zeros(n)"
+        raise ValueError(f"{name} must be an array (..., n) of floating-point numbers, such as {such_as}, not {found}")
 
 
 def check_choice(name: str, value: Any, choices: Any) -> None:

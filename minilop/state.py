@@ -40,7 +40,8 @@ def check_names(state: Mapping[str, np.ndarray], expected: Iterable[str]) -> Non
     missing = sorted(names.difference(state, prefixes))
     surplus = sorted(name for name in state if name not in names and not name.startswith(prefixes))
     if missing or surplus:
-        found = f"lacks {missing[0]}" if missing else f"has {surplus[0]} in addition"
+        lacks, has = [f"lacks {name}" for name in missing[:1]], [f"has {name} in addition" for name in surplus[:1]]
+        found = " and ".join(lacks + has)
         raise ValueError(f"The state to restore {found}; restore it into an object made with the same settings.")
 
 

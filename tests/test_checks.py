@@ -10,14 +10,13 @@ import pytest
 from conftest import device, on_both_array_modules
 
 from minilop.checks import check_choice, check_choices, check_range
-from minilop.layers import Activation, BatchNorm, Bias, Convolution, Dense, Dropout
+from minilop.layers import Activation, Bias, Convolution, Dense, Dropout
 from minilop.learner import Learner
 from minilop.learner_settings import LearnerSettings, NetworkSettings
 from minilop.optimizers import IDBD, LMS, SGD, Autostep, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, GenerateAndTest
 from minilop.prediction import TIDBD, SwiftTD, TDLambda, TrueOnlineTDLambda
 from minilop.recipes import convnet, linear, mlp
-from minilop.reinforcement import PPO, PPOSettings
 from minilop.residual_networks import resnet
 
 pytestmark = pytest.mark.quick
@@ -171,9 +170,9 @@ def test_linear_methods_refuse_inputs_of_another_shape_than_their_weights(name, 
     """One input for all weights would be repeated without a word."""
     method = METHODS[name](np.zeros(3))
     signal = "inputs" if name in SUPERVISED else "features"
-    with pytest.raises(ValueError, match=rf"^{signal} must be an array of the shape of the weights, \(3,\), not "):
+    with pytest.raises(ValueError, match=rf"^{signal} must be an array of the shape \(3,\), not "):
         method.step(inputs, 1.0)
-    with pytest.raises(ValueError, match=f"^{signal} must be an array of the shape of the weights"):
+    with pytest.raises(ValueError, match=f"^{signal} must be an array of the shape"):
         method.predict(inputs)
 
 
@@ -181,7 +180,7 @@ def test_linear_methods_refuse_inputs_of_another_shape_than_their_weights(name, 
 def test_linear_methods_refuse_a_signal_of_another_shape_than_their_predictions(name):
     method = METHODS[name](np.zeros((2, 3)))
     signal = "targets" if name in SUPERVISED else "cumulant"
-    with pytest.raises(ValueError, match=rf"^{signal} must be a number or an array of the shape \(2,\), not \(2, 1\)$"):
+    with pytest.raises(ValueError, match=rf"^{signal} must be an array of the shape \(2,\), not \(2, 1\)$"):
         method.step(np.ones((2, 3)), np.ones((2, 1)))
     method.step(np.ones((2, 3)), 1.0)
     method.step(np.ones((1, 3)), np.ones(2))  # the same inputs in both runs
@@ -215,35 +214,23 @@ RUN = {"seeds": [0], "dtype": "float32"}
         (lambda: convnet(**RUN, activation="rely"), "activation must be .*relu.*, not 'rely'"),
         (lambda: Activation("rely"), "activation must be relu or .*, not 'rely'"),
         (lambda: Dense(2, 3, "rely"), "activation must be .*relu.*, not 'rely'"),
-        (lambda: mlp((2, -3, 1), "relu", **RUN), r"sizes\[1\] must be a whole number, at least 1, not -3"),
-        (lambda: mlp((2, 3.0, 1), "relu", **RUN), r"sizes\[1\] must be a whole number, at least 1, not 3.0"),
-        (lambda: mlp((2,), "relu", **RUN), r"sizes must hold at least 2 whole numbers, not \(2,\)"),
-        (lambda: mlp(2, "relu", **RUN), "sizes must hold at least 2 whole numbers, not 2"),
+        (lambda: mlp((2, -3, 1), "relu", **RUN), "the sizes of a layer must be whole numbers, at least 1, not -3"),
+        (lambda: mlp((2, 3.0, 1), "relu", **RUN), "the sizes of a layer must be whole numbers, at least 1, not 3.0"),
         (lambda: mlp((2, 3, 1), "relu", **RUN, dropout=1.0), "the dropout probability must be .* below 1, not 1.0"),
-        (lambda: mlp((2, 3, 1), "relu", **RUN, first_number=-1), "first_number must be a whole number, at least 0"),
         (lambda: mlp((2, 3, 1), "relu", [0], "float23"), "dtype must be float32 or float64, not 'float23'"),
-        (lambda: mlp((2, 3, 1), "relu", [0.5], "float32"), "A network needs at least one seed, each a whole number"),
-        (lambda: linear((3, -8, 8), 1, **RUN), r"input_shape\[1\] must be a whole number, at least 1, not -8"),
-        (lambda: linear(5, 1, **RUN), "input_shape must hold at least 1 whole number, not 5"),
-        (lambda: linear((5,), 0, **RUN), "num_outputs must be a whole number, at least 1, not 0"),
-        (lambda: convnet(**RUN, num_outputs=-2), "num_outputs must be a whole number, at least 1, not -2"),
-        (lambda: convnet(**RUN, image_size=-32), "image_size must be a whole number, at least 1, not -32"),
-        (lambda: convnet(**RUN, kernels=((3, -3),)), "size must be a whole number, at least 1, not -3"),
-        (lambda: resnet(**RUN, num_outputs=0), "num_outputs must be a whole number, at least 1, not 0"),
-        (lambda: resnet(**RUN, image_size=0), "image_size must be a whole number, at least 1, not 0"),
-        (lambda: Dense(0, 3), "num_inputs must be a whole number, at least 1, not 0"),
-        (lambda: Dense(3, -1), "num_outputs must be a whole number, at least 1, not -1"),
-        (lambda: Convolution(1, 2, 3, stride=0), "stride must be a whole number, at least 1, not 0"),
-        (lambda: Convolution(1, 2, 3, padding=-1), "padding must be a whole number, at least 0, not -1"),
-        (lambda: Convolution(-1, 2, 3), "num_channels must be a whole number, at least 1, not -1"),
-        (lambda: Bias(0, 9), "num_channels must be a whole number, at least 1, not 0"),
-        (lambda: BatchNorm(-4, image=True), "num_units must be a whole number, at least 1, not -4"),
-        (lambda: Dropout(math.nan, 3), "the dropout probability must be a finite number, at least 0 and below 1"),
-        (lambda: Dropout(0.5, 0), "num_units must be a whole number, at least 1, not 0"),
         (
-            lambda: PPO(PPOSettings(), LearnerSettings(), 4, -1, [0]),
-            "num_actions must be a whole number, at least 1, not -1",
+            lambda: mlp((2, 3, 1), "relu", [0.5], "float32"),
+            "A network needs at least one seed, and all seeds must be whole",
         ),
+        (lambda: linear((3, -8, 8), 1, **RUN), "the sizes of a layer must be whole numbers, at least 1, not -192"),
+        (lambda: linear((5,), 0, **RUN), "the sizes of a layer must be whole numbers, at least 1, not 0"),
+        (lambda: convnet(**RUN, num_outputs=-2), "the sizes of a layer must be whole numbers, at least 1, not -2"),
+        (lambda: convnet(**RUN, kernels=((3, -3),)), "the sizes of a layer must be whole numbers, at least 1, not -3"),
+        (lambda: resnet(**RUN, num_outputs=0), "the sizes of a layer must be whole numbers, at least 1, not 0"),
+        (lambda: Dense(0, 3), "the sizes of a layer must be whole numbers, at least 1, not 0"),
+        (lambda: Dense(3, -1), "the sizes of a layer must be whole numbers, at least 1, not -1"),
+        (lambda: Convolution(-1, 2, 3), "the sizes of a layer must be whole numbers, at least 1, not -1"),
+        (lambda: Dropout(math.nan, 3), "the dropout probability must be a finite number, at least 0 and below 1"),
     ],
 )
 def test_networks_and_layers_refuse_unknown_names_and_sizes_below_one(make, message):
@@ -252,7 +239,5 @@ def test_networks_and_layers_refuse_unknown_names_and_sizes_below_one(make, mess
 
 
 def test_a_learner_refuses_a_loss_that_is_a_name():
-    with pytest.raises(
-        TypeError, match="^A learner takes a loss that is a function, as squared_error, or None, not 'mse'"
-    ):
+    with pytest.raises(TypeError, match="^Learner needs a loss function, such as squared_error, or None, not 'mse'"):
         Learner(mlp((2, 3, 1), "relu", **RUN), "mse", SGD())

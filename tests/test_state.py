@@ -63,11 +63,6 @@ def test_other_arrays_are_expected_only_where_the_caller_restores_them():
     assert host(array).tolist() == [5]
 
 
-def test_a_long_list_of_names_is_cut():
-    with pytest.raises(ValueError, match="^The state to restore lacks a, b, c, d, e and 2 more; restore it into"):
-        states.check_names({}, "abcdefg")
-
-
 @pytest.mark.parametrize(
     ("state", "error", "message"),
     [
@@ -79,7 +74,7 @@ def test_a_long_list_of_names_is_cut():
         (
             {"weight": np.zeros((2, 2)), "count": np.zeros(2), "age": np.zeros(2), "utility.0": np.zeros(2)},
             ValueError,
-            "^The state to restore has age, utility.0 in addition; restore it into an object",
+            "^The state to restore has age in addition; restore it into an object",
         ),
         (
             {"weight": np.zeros((2, 2)), "number": np.zeros(2)},

@@ -9,8 +9,6 @@ hyperparameters side by side that share the inputs (R, 1, n) of their run.
 
 from abc import ABC, abstractmethod
 
-import numpy as np
-
 from minilop.backend import Array, like, xp
 from minilop.checks import check_floating, check_number
 
@@ -65,10 +63,12 @@ class LinearLearner(ABC):
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], last: int = 0) -> None:
     """Raises ValueError unless `array` broadcasts to `shape`; its `last` axes must be there and equal."""
-    found = np.shape(array)
+    if last and not hasattr(array, "shape"):
+        raise ValueError(f"{name} must be an array of the shape {shape}, not a {type(array).__name__}")
+    found = getattr(array, "shape", ())
     broadcasts = len(found) <= len(shape) and all(a in (1, b) for a, b in zip(found[::-1], shape[::-1]))
     if found != shape and not (broadcasts and found[len(found) - last :] == shape[len(shape) - last :]):
-        raise ValueError(f"{name} must have the shape {shape}, not {found}")
+        raise ValueError(f"{name} must be an array of the shape {shape}, not {found}")
 
 
 def check_initial_step_size(initial_step_size: Array) -> None:
