@@ -669,7 +669,7 @@ def run_smoke(tmp_path, *arguments, problem="slippery_ant", learners=("ppo",)):
     named = [text for learner in learners for text in ("--learner", learner)]
     folders = ["--out", str(tmp_path / "results"), "--figures", str(tmp_path / "figures")]
     command = ["--scale", "smoke", "--problem", problem, "--runs", "1", *named, *chosen, *folders, *arguments]
-    done = CliRunner().invoke(run_all.main, command)
+    done = CliRunner().invoke(run_all.main, command, obj=run_all.PROBLEMS)
     return done.exit_code, done.output
 
 

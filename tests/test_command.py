@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from click.testing import CliRunner
 from toy_blocks import assert_same, block, expected, results
 
 import run_all
+from minilop import backend
 from minilop.backend import BackendError
 from minilop.experiment import progress
+from minilop.experiment.problem import Problem
 from minilop.experiment.results import result_path, write_result
 from minilop.experiment.selection import choose
 from minilop.experiment.settings import scale_label
@@ -272,14 +275,16 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
 def test_wrong_usage_is_one_sentence_and_computes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
-    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem, "toy_again": toy_problem})
-    assert_refused(tmp_path, monkeypatch, arguments, sentence)
+    problems = {"toy": toy_problem, "toy_again": toy_problem}
+    assert_refused(tmp_path, monkeypatch, problems, arguments, sentence)
 
 
-def assert_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str) -> None:
+def assert_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, problems: Mapping[str, Problem], arguments: list[str], sentence: str
+) -> None:
     monkeypatch.chdir(folder)
     (folder / "file").touch()
-    done = CliRunner().invoke(run_all.main, arguments)
+    done = CliRunner().invoke(run_all.main, arguments, obj=problems)
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
     assert sentence in done.output
@@ -364,9 +369,9 @@ def assert_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: lis
 def test_a_change_that_does_not_fit_a_composed_learner_is_one_sentence_and_computes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, sentence: str
 ) -> None:
-    monkeypatch.setattr(run_all, "PROBLEMS", {"composed": toy_composed})
     every = [word for learner in toy_composed.LEARNERS for word in ("--learner", learner)]
-    assert_refused(tmp_path, monkeypatch, [*every, "--set", f"composed.{change}"], sentence)
+    arguments = [*every, "--set", f"composed.{change}"]
+    assert_refused(tmp_path, monkeypatch, {"composed": toy_composed}, arguments, sentence)
 
 
 @pytest.mark.quick
@@ -393,7 +398,7 @@ def test_composed_learners_run_in_processes_and_are_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_all, "PROBLEMS", {"composed": toy_composed})
+    problems = {"composed": toy_composed}
     arguments = [
         "--scale",
         "smoke",
@@ -404,10 +409,11 @@ def test_composed_learners_run_in_processes_and_are_found_again(
         "--set",
         "composed.backprop.step_size=3.8",
     ]
-    done = CliRunner().invoke(run_all.main, arguments)
+    done = CliRunner().invoke(run_all.main, arguments, obj=problems)
     assert done.exit_code == 0, done.output
     assert "0 runs done, 6 to do" in done.output
-    assert "6 runs done; nothing is left to compute." in CliRunner().invoke(run_all.main, arguments).output
+    again = CliRunner().invoke(run_all.main, arguments, obj=problems)
+    assert "6 runs done; nothing is left to compute." in again.output
     path = next((tmp_path / "results").glob("composed-backprop-s0-*.npz"))
     with np.load(path) as content:
         assert '"scale": "smoke with dtype=float64, composed.backprop.step_size=3.8"' in str(content["metadata"])
@@ -420,17 +426,16 @@ def test_the_backend_is_tried_before_anything_is_computed(tmp_path: Path, monkey
         raise BackendError(f"No GPU for {name}; run with `--backend numpy`.")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem})
-    monkeypatch.setattr(run_all.backend, "use", no_gpu)
-    done = CliRunner().invoke(run_all.main, ["--backend", "cupy"])
+    monkeypatch.setattr(backend, "use", no_gpu)
+    done = CliRunner().invoke(run_all.main, ["--backend", "cupy"], obj={"toy": toy_problem})
     assert done.exit_code == 2
     assert "Error: No GPU for cupy; run with `--backend numpy`." in done.output
     assert files(tmp_path) == set()
 
 
-def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem, "toy_again": toy_problem})
-    done = CliRunner().invoke(run_all.main, ["--list", "--problem", "toy"])
+def test_list_shows_problems_learners_and_settings() -> None:
+    problems = {"toy": toy_problem, "toy_again": toy_problem}
+    done = CliRunner().invoke(run_all.main, ["--list", "--problem", "toy"], obj=problems)
     assert done.exit_code == 0
     assert "toy: numbers that wander between zero and one" in done.output
     rows = [line.split() for line in done.output.splitlines()]
@@ -439,30 +444,30 @@ def test_list_shows_problems_learners_and_settings(monkeypatch: pytest.MonkeyPat
     assert "chosen with --learner (and shown by --list --learner): spare" in done.output
     assert "toy_again" not in done.output
     assert ["toy.spare"] not in rows
-    named = CliRunner().invoke(run_all.main, ["--list", "--learner", "spare"])
+    named = CliRunner().invoke(run_all.main, ["--list", "--learner", "spare"], obj=problems)
     assert "toy.spare" in named.output and "toy.slow" not in named.output
 
 
-def list_of(monkeypatch: pytest.MonkeyPatch, *learners: str) -> list[str]:
+def list_of(*learners: str) -> list[str]:
     """The lines of --list for the problem with composed learners."""
-    monkeypatch.setattr(run_all, "PROBLEMS", {"composed": toy_composed})
-    done = CliRunner().invoke(run_all.main, ["--list", *(word for name in learners for word in ("--learner", name))])
+    arguments = ["--list", *(word for name in learners for word in ("--learner", name))]
+    done = CliRunner().invoke(run_all.main, arguments, obj={"composed": toy_composed})
     assert done.exit_code == 0
     assert all(len(line) <= 120 for line in done.output.splitlines())
     return done.output.splitlines()
 
 
-def test_list_shows_what_composed_learners_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [line.split() for line in list_of(monkeypatch)]
+def test_list_shows_what_composed_learners_change() -> None:
+    rows = [line.split() for line in list_of()]
     assert ["composed.backprop.step_size", "3.9", "3.9", "3.5"] in rows  # of two kinds of optimizers
     assert ["composed.adam.step_size", "3.0"] in rows
     assert ["composed.continual_backprop.replacement_rate", "0.5"] in rows
-    assert ["composed.tanh.activation", "tanh"] in [line.split() for line in list_of(monkeypatch, "tanh")]
+    assert ["composed.tanh.activation", "tanh"] in [line.split() for line in list_of("tanh")]
 
 
-def test_list_shows_only_the_settings_that_a_learner_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_only_the_settings_that_a_learner_has() -> None:
     """The optimizer of backprop is another one at paper scale; backprop has twelve settings at most."""
-    lines = list_of(monkeypatch, "backprop")
+    lines = list_of("backprop")
     shown = lines[lines.index("  Settings of these learners, by part, and their defaults:") + 1 :]
     assert shown == [
         "    learner: reset=nothing, dtype=float32",
@@ -474,8 +479,8 @@ def test_list_shows_only_the_settings_that_a_learner_has(monkeypatch: pytest.Mon
     assert " ".join(shown).count("=") <= 12
 
 
-def test_list_says_which_learners_have_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = list_of(monkeypatch, "backprop", "adam", "redo", "both", "flat")
+def test_list_says_which_learners_have_a_part() -> None:
+    lines = list_of("backprop", "adam", "redo", "both", "flat")
     shown = [
         line.strip().split(": ")[0]
         for line in lines[lines.index("  Settings of these learners, by part, and their defaults:") :]
@@ -496,10 +501,11 @@ def test_list_says_which_learners_have_a_part(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_named_problem_without_the_named_learner_is_told_of() -> None:
     asked = ["--list", "--problem", "tracking", "--problem", "feature_tracking", "--learner", "idbd"]
-    done = CliRunner().invoke(run_all.main, asked)
+    done = CliRunner().invoke(run_all.main, asked, obj=run_all.PROBLEMS)
     assert done.exit_code == 0
     assert done.output.count("feature_tracking is left out: it has no learner idbd.") == 1
-    assert "is left out" not in CliRunner().invoke(run_all.main, ["--list", "--learner", "idbd"]).output  # none named
+    none_named = CliRunner().invoke(run_all.main, ["--list", "--learner", "idbd"], obj=run_all.PROBLEMS)
+    assert "is left out" not in none_named.output
 
 
 def test_runs_that_diverge_are_told_of_when_done_and_by_the_status(tmp_path: Path) -> None:
@@ -597,7 +603,7 @@ def test_the_announcement_counts_runs_and_guesses_the_time() -> None:
 )
 def test_a_learners_setting_given_to_the_problem_is_told_where_it_belongs(setting: str) -> None:
     problem, name = setting.split(".")
-    done = CliRunner().invoke(run_all.main, ["--list", "--set", f"{setting}=0.1"])
+    done = CliRunner().invoke(run_all.main, ["--list", "--set", f"{setting}=0.1"], obj=run_all.PROBLEMS)
     assert done.exit_code == 2
     assert f"{name} belongs to a learner; say which: {problem}.<learner>.{name}." in " ".join(done.output.split())
 

@@ -26,7 +26,8 @@ COMMANDS = [
 def test_every_command_in_the_documents_is_understood(document, command, tmp_path):
     """With --status added nothing is computed, but every name and value is looked up."""
     arguments = shlex.split(re.split(r"\s{3,}", command)[0])  # what follows in the same line explains it
-    result = CliRunner().invoke(run_all.main, [*arguments, "--status", f"--out={tmp_path}", f"--figures={tmp_path}"])
+    arguments += ["--status", f"--out={tmp_path}", f"--figures={tmp_path}"]
+    result = CliRunner().invoke(run_all.main, arguments, obj=run_all.PROBLEMS)
     assert result.exit_code == 0, result.output
 
 

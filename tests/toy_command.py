@@ -15,4 +15,4 @@ sys.modules["problems"] = stub
 import run_all
 
 if __name__ == "__main__":
-    run_all.main()
+    run_all.main(obj=run_all.PROBLEMS)

@@ -1,0 +1,139 @@
+"""The command's options and what they do. `run_all.py` calls `main` with the problems by name: main(obj=PROBLEMS)."""
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+import minilop
+from minilop import backend
+from minilop.experiment import overview
+from minilop.experiment.archive import FileError
+from minilop.experiment.blocks import divide, take_stock
+from minilop.experiment.drawing import check_writable, draw
+from minilop.experiment.engines import choose_engine
+from minilop.experiment.problem import Problem
+from minilop.experiment.progress import Progress, announce
+from minilop.experiment.results import older_results
+from minilop.experiment.runner import Interrupted, Workplace
+from minilop.experiment.selection import choose, choose_problems, find_data, left_out
+from minilop.experiment.settings import SettingsError, sentence
+
+
+@click.command(context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
+@click.option("--backend", "backend_name", type=click.Choice(["numpy", "cupy"]), default="numpy", show_default=True)
+@click.option("--scale", type=click.Choice(["smoke", "laptop", "paper"]), default="laptop", show_default=True)
+@click.option("--problem", "problem_names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--learner", "learners", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--runs", "num_runs", type=click.IntRange(min=1), help="Runs of each learner.  [default: by scale]")
+@click.option(
+    "--seed", "first_seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first run."
+)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: by learner, float32]")
+@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True, help="For results.")
+@click.option("--figures", type=click.Path(path_type=Path), default="figures", show_default=True, help="For figures.")
+@click.option("--data", type=click.Path(path_type=Path), envvar="MINILOP_DATA", help="Data folder; also MINILOP_DATA.")
+@click.option("--engine", "engine_name", metavar="NAME", help="serial or process[:n].  [default: a process per core]")
+@click.option("--shard", metavar="I/N", help="Only every N-th run, from the I-th on.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="WHAT=VALUE", help="problem.[learner.[part.]]setting=value; repeatable."
+)
+@click.option("--list", "only_list", is_flag=True, help="Show problems, learners and settings.")
+@click.option("--status", "only_status", is_flag=True, help="Show what is done.")
+@click.option("--figures-only", is_flag=True, help="Draw what is done.")
+@click.option("--animate", is_flag=True, help="Also animate the ants' walks (GIF); no other problem has an animation.")
+@click.argument("stray", nargs=-1, metavar="")
+@click.pass_obj
+def main(
+    problems: Mapping[str, Problem],
+    backend_name: str, scale: str, problem_names: Sequence[str], learners: Sequence[str], num_runs: int | None,
+    first_seed: int, dtype: str | None, out: Path, figures: Path, data: Path | None, engine_name: str | None,
+    shard: str | None, changes: Sequence[str], only_list: bool, only_status: bool, figures_only: bool, animate: bool,
+    stray: Sequence[str],
+) -> None:  # fmt: skip
+    """Run every problem, go on where an earlier command stopped, and draw the figures.
+
+    A run that is done is never computed again. Exit status: 0 all done, 1 some run failed, 2 wrong usage,
+    130 interrupted.
+    """
+    try:
+        wanted = choose_problems(problems, problem_names, stray)
+        chosen = choose(wanted, scale, learners, num_runs, first_seed, dtype, changes, shard)
+        for line in left_out(problem_names, chosen, learners):
+            click.echo(line)
+        if only_list:
+            click.echo("\n".join(overview.describe(wanted, learners)))
+            return
+        engine = choose_engine(engine_name, backend_name)
+        backend.use(backend_name)
+        if not only_status:
+            check_writable(figures, "--figures")
+        if not (only_status or figures_only):
+            check_writable(out, "--out")
+    except (SettingsError, backend.BackendError) as mistake:
+        raise click.UsageError(str(mistake)) from None
+
+    command = shlex.join(["python", *sys.argv])
+    unusable: list[str] = []  # problems whose data or results cannot be read, told at once; the others go on
+    failures: list[str] = []  # told again at the end
+
+    def leave_out(failure: str) -> None:
+        unusable.append(failure)
+        click.echo(failure, err=True)
+
+    def finish_problem(name: str) -> Iterable[str]:
+        try:
+            yield from draw(next(one for one in chosen if one.problem == name), out, figures, command, warn, animate)
+        except Exception as error:  # noqa: BLE001 - a figure that fails must not stop the problems that still run
+            failures.append(sentence(f"The figures of {name} failed: {type(error).__name__}: {error}"))
+            yield failures[-1]
+
+    try:
+        chosen = find_data(chosen, data, leave_out)
+        if older := older_results(out, [(experiment, one.seeds) for one in chosen for experiment in one.experiments]):
+            warn(older)
+        if figures_only:
+            for one in chosen:
+                click.echo("\n".join(finish_problem(one.problem)))
+            sys.exit(1 if failures or unusable else 0)
+        standings = {}
+        for one in chosen:
+            try:
+                standings[one.problem] = [
+                    take_stock(experiment, one.seeds_here, out, backend_name, warn, look_only=only_status)
+                    for experiment in one.experiments
+                ]
+            except FileError as error:
+                leave_out(f"{one.problem}: {error}")
+        if only_status:
+            for name, of_problem in standings.items():
+                click.echo("\n".join(overview.status(name, of_problem)))
+        if only_status or not standings:
+            sys.exit(1 if unusable else 0)
+        scales = {one.problem: one.scale for one in chosen}
+        blocks = [
+            block
+            for name, of_problem in standings.items()
+            for block in divide(of_problem, scales[name], engine.processes)
+        ]
+        num_done = sum(len(standing.done) for of_problem in standings.values() for standing in of_problem)
+        click.echo(f"minilop {minilop.__version__}, {scale} scale, {backend_name}, results in {out}")
+        click.echo(announce(blocks, num_done, engine.processes))
+        progress = Progress(blocks, engine.processes, finish_problem, sys.stdout)
+        progress.finish_idle_problems(standings)
+        engine.run(blocks, Workplace(out, backend_name, data), progress)
+    except (Interrupted, KeyboardInterrupt):
+        click.echo(f"\nInterrupted; what was reached is kept. Go on with: {command}")
+        sys.exit(130)
+    failures += progress.failures
+    for failure in failures:
+        click.echo(failure, err=True)
+    failed = bool(failures or unusable)
+    click.echo(f"Results are in {out}, figures in {figures}." + " What failed is left out." * failed)
+    sys.exit(1 if failed else 0)
+
+
+def warn(sentence: str) -> None:
+    click.echo(f"Warning: {sentence}", err=True)
