@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import ttest_1samp
 
-from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.figures import Axes, Figure, add_caption, new_figure
 from minilop.experiment.results import LearnerResults, ResultSet
+from problems.appearance import describe_runs, draw_curves
 
 _REFERENCE = "retrained"
 _BEST = "best epoch of each increment by test accuracy, as published"

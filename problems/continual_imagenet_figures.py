@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.figures import Axes, Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
+from problems.appearance import describe_runs, draw_curves
 
 _ACCURACY = ("test_accuracy", "Test accuracy (%)", "at the end of each task")
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from minilop.experiment.figures import Axes, Figure, add_caption, describe_runs, draw_curves, name_of, new_figure
+from minilop.experiment.figures import Axes, Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
+from problems.appearance import describe_runs, draw_curves, label_of
 from problems.sweep_figures import logarithmic, mean_in_words
 
 LEVELS = ("sgd", "sgd_bounded", "two_levels", "three_levels")
@@ -92,8 +93,8 @@ def error_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
     for name in learners:
         errors = redrawn[name]["squared_error"]  # (R, bins)
         second_half = errors[:, errors.shape[-1] // 2 :].mean(axis=-1)  # (R,)
-        means.append(f"{name_of(name)}: {mean_in_words(second_half, 2)}")
-    explained = "; ".join(f"{name_of(name)}: {EXPLAINED[name]}" for name in learners if name in EXPLAINED)
+        means.append(f"{label_of(name)}: {mean_in_words(second_half, 2)}")
+    explained = "; ".join(f"{label_of(name)}: {EXPLAINED[name]}" for name in learners if name in EXPLAINED)
     explanation = f" {explained}." if explained else ""
     at_end = f"Mean of the second half where features are drawn anew: {'; '.join(means)}. Dashed: the noise."
     add_caption(figure, f"{about(results)}{explanation} {at_end} {describe_runs(redrawn, learners)}")

@@ -14,11 +14,12 @@ from minilop import diagnostics
 from minilop import state as states
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
-from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.figures import Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
 from minilop.learner import Learner
 from minilop.learner_settings import LearnerSettings, make_mlp
 from minilop.networks import Network
+from problems.appearance import describe_runs, draw_curves
 from problems.curves import Curves
 
 CHUNK = 500  # examples that are made and measured at a time

@@ -31,7 +31,7 @@ import numpy as np
 from minilop import data, draws
 from minilop.backend import Array, xp
 from minilop.checks import check_range
-from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.figures import Figure, add_caption, new_figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
 from minilop.fast import BufferedSGD, InPlaceSGD
@@ -40,6 +40,7 @@ from minilop.losses import cross_entropy
 from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, GenerateAndTest, L2Init, ReDo, ShrinkAndPerturb
 from minilop.plasticity.continual_backprop import PAPER
+from problems.appearance import describe_runs, draw_curves
 from problems.online import OnlineRuns, diagnostics_figure, make_network
 
 DIGITS = {

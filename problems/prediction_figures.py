@@ -5,16 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from minilop.experiment.figures import (
-    Figure,
-    add_caption,
-    describe_runs,
-    draw_curves,
-    finish_panel,
-    name_of,
-    new_figure,
-)
+from minilop.experiment.figures import Figure, add_caption, finish_panel, new_figure
 from minilop.experiment.results import ResultSet
+from problems.appearance import describe_runs, draw_curves, label_of
 from problems.sweep_figures import as_infinite, describe_sweep, draw_level, draw_sweep, logarithmic, swept
 
 CHOSEN = "of least median error, chosen on these very runs"
@@ -64,7 +57,7 @@ def at_best(results: ResultSet, learners: Sequence[str]) -> tuple[ResultSet, str
             "diverged_at": results[name]["compared.diverged_at"][:, best],
         }
         shown[name] = replace(results[name], arrays=arrays)
-        words.append(f"{name_of(name)}: {swept(results, name, 'compared')[best]:g}")
+        words.append(f"{label_of(name)}: {swept(results, name, 'compared')[best]:g}")
     return replace(results, learners=shown), "; ".join(words)
 
 

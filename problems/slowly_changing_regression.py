@@ -28,12 +28,13 @@ import numpy as np
 from minilop import draws
 from minilop.backend import Array, to_host, xp
 from minilop.checks import check_range
-from minilop.experiment.figures import Figure, add_caption, describe_runs, draw_curves, new_figure
+from minilop.experiment.figures import Figure, add_caption, new_figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
 from minilop.learner_settings import LearnerSettings, make_learner
 from minilop.losses import half_squared_error, squared_error
 from minilop.optimizers import NetworkIDBD
+from problems.appearance import describe_runs, draw_curves
 from problems.online import OnlineRuns, check_stream, diagnostics_figure, make_network
 from problems.regression_learners import ACTIVATION_LEARNERS, LEARNERS, MAIN_LEARNERS, STEP_SIZE_LEARNERS
 

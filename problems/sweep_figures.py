@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minilop.experiment.figures import COLOURS, Axes, name_of
+from minilop.experiment.figures import Axes
 from minilop.experiment.results import ResultSet
+from problems.appearance import color_of, label_of
 
 
 def swept(results: ResultSet, learner: str, name: str) -> np.ndarray:
@@ -64,7 +65,7 @@ def draw_sweep(axes: Axes, values: np.ndarray, errors: np.ndarray, learner: str)
     The panel has its upper limit already; a median above it, or overflowed, is a triangle at the top. A value of 0, for
     which a logarithmic axis has no place, is a dashed level.
     """
-    colour, name = COLOURS[learner], name_of(learner)
+    colour, name = color_of(learner), label_of(learner)
     order = np.argsort(values)
     values, errors = values[order], as_infinite(errors)[:, order]
     median, mean = np.median(errors, axis=0), errors.mean(axis=0)
@@ -109,5 +110,5 @@ def describe_overflow(results: ResultSet, learners: Sequence[str], sweep: str, u
             count = (each >= 0).reshape(len(each), -1).any(axis=-1).sum()
             if count:
                 first = each[each >= 0].min()
-                overflowed.append(f"{count} of {name_of(learner)} at {value:g} (the first after {first:,} {unit}s)")
+                overflowed.append(f"{count} of {label_of(learner)} at {value:g} (the first after {first:,} {unit}s)")
     return f" Runs that overflowed: {'; '.join(overflowed)}." if overflowed else ""

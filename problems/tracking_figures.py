@@ -6,17 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minilop.experiment.figures import (
-    COLOURS,
-    Figure,
-    add_caption,
-    describe_runs,
-    draw_curves,
-    finish_panel,
-    name_of,
-    new_figure,
-)
+from minilop.experiment.figures import Figure, add_caption, finish_panel, new_figure
 from minilop.experiment.results import ResultSet
+from problems.appearance import color_of, describe_runs, draw_curves, label_of
 from problems.sweep_figures import (
     as_infinite,
     describe_overflow,
@@ -113,7 +105,7 @@ def observed_figure(results: ResultSet) -> Figure:
         shown[name] = replace(results[name], arrays=arrays)
         last = results[name]["observed.squared_error"][:, 0, -max(1, 10_000 // settings.observed_bin) :].mean(axis=-1)
         value = swept(results, name, "observed")[0]
-        errors.append(f"{name_of(name)} (meta step size {value:g}): {mean_in_words(last, 3)}")
+        errors.append(f"{label_of(name)} (meta step size {value:g}): {mean_in_words(last, 3)}")
     derived = replace(results, learners=shown)
     figure, panels = new_figure(2)
     positions = settings.observed_bin * (np.arange(settings.num_observed // settings.observed_bin) + 1)
@@ -162,7 +154,12 @@ def rates_figure(results: ResultSet, best_rate: Rate, error_at_rate: ErrorAtRate
         errors = as_infinite(results[name]["rates.squared_error"][..., 1]).mean(axis=0)  # (L, K), of the second half
         step_sizes = results[name]["rates.step_sizes"][..., 1, 0].mean(axis=0)  # (L, K)
         size = 4 if name == "lms" else 11 - 3 * place  # rings, so that one does not hide another
-        style: dict[str, Any] = {"color": COLOURS[name], "marker": "o", "markersize": size, "fillstyle": "none"}
+        style: dict[str, Any] = {
+            "color": color_of(name),
+            "marker": "o",
+            "markersize": size,
+            "fillstyle": "none",
+        }
         left.plot(step_sizes, errors, **style, linestyle="")
         if name == "lms":
             continue
@@ -170,7 +167,7 @@ def rates_figure(results: ResultSet, best_rate: Rate, error_at_rate: ErrorAtRate
             right.plot(sigmas, step_sizes[:, column], **style, linewidth=1.2)
             finite = step_sizes[np.isfinite(step_sizes[:, column]), column]
             end = float(finite[-1]) if len(finite) else np.nan
-            labels.append((end, f"{name_of(name)}, {value:g}", COLOURS[name]))
+            labels.append((end, f"{label_of(name)}, {value:g}", color_of(name)))
     finish_panel(
         left, ends, "Squared error", "against the mean step size; logarithmic", "Step size, given (LMS) or learned"
     )

@@ -1,4 +1,4 @@
-"""Figures: the mean and its band by hand, what a caption must say, and files that are whole or not there."""
+"""Figures: curves and their labels, what a caption must say, and files that are whole or not there."""
 
 import json
 from dataclasses import replace
@@ -11,11 +11,9 @@ from PIL import Image
 
 from minilop.experiment.figures import (
     Animation,
+    Appearance,
     add_caption,
-    describe_runs,
-    draw_curves,
     finish_panel,
-    mean_and_error,
     new_figure,
     save,
     save_animation,
@@ -23,6 +21,7 @@ from minilop.experiment.figures import (
 from minilop.experiment.results import LearnerResults, ResultSet
 from minilop.experiment.settings import Experiment
 from problems import PROBLEMS
+from problems.appearance import appearance_of, color_of, describe_runs, draw_curves, label_of
 
 nan = np.nan
 BINNED = ["permuted_mnist", "slowly_changing_regression", "continual_imagenet"]  # the others' own files test theirs
@@ -63,31 +62,6 @@ def of_problems():
             finished[learner] = LearnerResults(runs.results(), metadata)
         sets[problem] = ResultSet(problem, "smoke", settings, finished)
     return sets
-
-
-# --- mean and band ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.quick
-def test_the_band_is_one_standard_error_of_the_mean():
-    """1, 2, 6: mean 3, variance (4 + 1 + 9) / 2 = 7, so sqrt(7 / 3)."""
-    mean, error = mean_and_error(np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]]))
-    assert_allclose(mean, [3, 5])
-    assert_allclose(error, [np.sqrt(7 / 3), 0])
-
-
-@pytest.mark.quick
-def test_a_single_run_has_no_band():
-    mean, error = mean_and_error(np.array([[4.0, 2.0]]))
-    assert mean.tolist() == [4, 2] and error.tolist() == [0, 0]
-
-
-@pytest.mark.quick
-def test_diverged_runs_are_left_out_and_not_padded():
-    """Bin 0 has three runs, bin 1 two, bin 2 one, bin 3 none."""
-    mean, error = mean_and_error(np.array([[1, 1, 1, nan], [2, 3, nan, nan], [6, nan, nan, nan]]))
-    assert_allclose(mean, [3, 2, 1, nan])
-    assert_allclose(error, [np.sqrt(7 / 3), np.sqrt(2 / 2), 0, 0])  # of 1 and 3: variance 2, over two runs
 
 
 # --- curves and captions ----------------------------------------------------------------------------------------------
@@ -175,6 +149,13 @@ def test_a_label_without_a_height_is_left_out_and_an_infinite_one_is_at_the_top(
     finish_panel(axes, [(nan, "lost", "C0"), (np.inf, "overflowed", "C1"), (0.2, "fine", "C2")], "", "", "")
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts if text.get_position()[0] > 1}
     assert heights == {"overflowed": 1.0, "fine": 0.2}
+
+
+@pytest.mark.quick
+def test_a_learner_without_an_entry_has_a_label_made_of_its_name_and_is_drawn_all_the_same():
+    assert appearance_of("my_rule_2") == Appearance(label="My rule 2", color="", dashes="-")
+    assert (label_of("my_rule_2"), color_of("my_rule_2")) == ("My rule 2", "black")
+    assert appearance_of("linear").dashes == "--"  # a level that others are compared with
 
 
 # --- the problems' figures --------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""The look of all figures: one colour a learner everywhere, labels on the curves, one standard error as a band.
+"""The look of all figures: labels on the curves, one standard error as a band, captions.
 
-A problem's `figures` says what is drawn; here is how. Everything is drawn from a `ResultSet`, so from files alone.
+A problem's `figures` says what is drawn; here is how. Everything is drawn from a `ResultSet`, so from files alone. The
+problems also say how a learner looks: what draws learners takes `appearance_of`, which maps a learner to its
+`Appearance`.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from minilop.data.atomic_files import atomic_write
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.statistics import mean_and_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,88 +28,16 @@ if TYPE_CHECKING:
 else:  # matplotlib is imported where a figure is made: workers import this file too, and do without
     Axes = Figure = Any
 
-COLOURS = {
-    "backprop": "C3",
-    "l2": "C4",
-    "l2_init": "indigo",
-    "shrink_and_perturb": "C1",
-    "continual_backprop": "C0",
-    "adam": "C5",
-    "dropout": "C6",
-    "redo": "C8",
-    "batch_norm": "C9",
-    "fresh": "C2",
-    "head_reset": "C2",
-    "linear": "0.45",
-    "retrained": "0.45",
-    "ppo": "C3",
-    "ppo_tuned_adam": "C5",
-    "ppo_l2": "C4",
-    "ppo_continual_backprop": "C0",
-    "ppo_redo": "C8",
-    "ppo_fresh": "0.45",
-    "lms": "C3",
-    "idbd": "C0",
-    "autostep": "C1",
-    "autostep_transient": "C2",
-    "network_idbd": "C9",
-    "metaoptimize": "C6",
-    "dynamic": "C2",
-    "td_lambda": "0.45",
-    "true_online_td": "C3",
-    "tidbd": "C4",
-    "tidbd_normalized": "C1",
-    "swift_td": "C0",
-    "swift_td_bound_0.5": "C2",
-    "sgd": "C3",
-    "sgd_bounded": "C4",
-    "sgd_units": "C5",
-    "two_levels": "C1",
-    "three_levels": "C0",
-    "without_inheritance": "C2",
-    "dense_units": "C8",
-    "uniform_inputs": "C9",
-}
-_OTHER_COLOURS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
-LEVELS = ("linear", "fresh", "retrained", "ppo_fresh")  # what learners are compared with, drawn dashed
-LABELS = {
-    "autostep_transient": "Autostep, transient bound",
-    "continual_backprop": "Continual Backprop",
-    "elu": "ELU",
-    "fresh": "Fresh network",
-    "head_reset": "Head resetting",
-    "idbd": "IDBD",
-    "l2": "L2",
-    "l2_init": "L2 Init",
-    "leaky_relu": "Leaky ReLU",
-    "lms": "LMS",
-    "metaoptimize": "MetaOptimize",
-    "network_idbd": "Network IDBD",
-    "ppo": "PPO",
-    "ppo_continual_backprop": "Continual Backprop",
-    "ppo_fresh": "Fresh network",
-    "ppo_l2": "L2",
-    "ppo_redo": "ReDo",
-    "ppo_tuned_adam": "Tuned Adam",
-    "redo": "ReDo",
-    "retrained": "Retrained network",
-    "sgd": "SGD",
-    "sgd_bounded": "SGD, bounded",
-    "sgd_units": "SGD, units replaced",
-    "shrink_and_perturb": "Shrink & Perturb",
-    "swift_td": "SwiftTD",
-    "swift_td_bound_0.5": "SwiftTD, bound 0.5",
-    "td_lambda": "TD(λ)",
-    "tidbd": "TIDBD",
-    "tidbd_normalized": "Autostep-TIDBD",
-    "true_online_td": "True online TD(λ)",
-    "uniform_inputs": "Inputs at random",
-}
+# For learners that have no color of their own.
+_FREE_COLORS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
 
 
-def name_of(learner: str) -> str:
-    """What a learner is called in figures."""
-    return LABELS.get(learner, learner.replace("_", " ").capitalize())
+class Appearance(NamedTuple):
+    """How a learner looks in every figure. Without a color it gets the next one of `_FREE_COLORS`."""
+
+    label: str
+    color: str = ""
+    dashes: str = "-"  # Matplotlib's line style
 
 
 def new_figure(num_panels: int = 1, most_columns: int = 2, height: float = 4.2) -> tuple[Figure, Sequence[Axes]]:
@@ -128,6 +59,8 @@ def draw_curves(
     label: str,
     qualification: str,
     x_label: str,
+    *,
+    appearance_of: Callable[[str], Appearance],
 ) -> None:
     """The mean over runs of a measure (R, num_bins) against `positions` (num_bins,), for each of the learners.
 
@@ -135,20 +68,21 @@ def draw_curves(
     above the axis, where they take no width from the panels.
     """
     ends = []
-    others = itertools.cycle(_OTHER_COLOURS)
+    free_colors = itertools.cycle(_FREE_COLORS)
     for learner in learners:
         if learner not in results.learners or measure not in results[learner].arrays:
             continue
-        colour = COLOURS.get(learner) or next(others)
+        name, color, dashes = appearance_of(learner)
+        color = color or next(free_colors)
         mean, error = mean_and_error(results[learner][measure])
-        axes.plot(positions, mean, color=colour, linestyle="--" if learner in LEVELS else "-", linewidth=1.8)
+        axes.plot(positions, mean, color=color, linestyle=dashes, linewidth=1.8)
         alone = np.isfinite(mean) & ~np.isfinite(np.r_[np.nan, mean[:-1]]) & ~np.isfinite(np.r_[mean[1:], np.nan])
         if alone.any():  # no line leads to these points
-            axes.plot(positions[alone], mean[alone], color=colour, linestyle="", marker="o", markersize=3)
-        axes.fill_between(positions, mean - error, mean + error, color=colour, alpha=0.22, linewidth=0)
+            axes.plot(positions[alone], mean[alone], color=color, linestyle="", marker="o", markersize=3)
+        axes.fill_between(positions, mean - error, mean + error, color=color, alpha=0.22, linewidth=0)
         finite = np.flatnonzero(np.isfinite(mean))
         if len(finite):
-            ends.append((mean[finite[-1]], name_of(learner), colour))
+            ends.append((mean[finite[-1]], name, color))
     axes.locator_params(axis="x", integer=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     finish_panel(axes, ends, label, qualification, x_label)
@@ -172,15 +106,6 @@ def finish_panel(axes: Axes, ends: list[tuple[float, str, str]], label: str, qua
     _label_ends(axes, [end for end in ends if not np.isnan(end[0])])
 
 
-def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over runs and one standard error (ddof 1; zero for a single run) of (R, num_bins), without diverged runs."""
-    counts = np.isfinite(values).sum(axis=0)  # (num_bins,)
-    some = np.maximum(counts, 1)
-    mean = np.where(counts > 0, np.nansum(values, axis=0) / some, np.nan)
-    squares = np.nansum((values - mean) ** 2, axis=0)
-    return mean, np.sqrt(squares / np.maximum(counts - 1, 1) / some)
-
-
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each label right of its curve's end, moved apart where they would overlap."""
     if not ends:
@@ -200,7 +125,9 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         axes.text(1.01, height, text, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
 
 
-def describe_runs(results: ResultSet, learners: Sequence[str], unit: str = "example") -> str:
+def describe_runs(
+    results: ResultSet, learners: Sequence[str], unit: str = "example", *, appearance_of: Callable[[str], Appearance]
+) -> str:
     """For the caption: how many runs each curve has, what the band is, the scale, and which runs diverged.
 
     `unit` is what `diverged_at` counts.
@@ -210,13 +137,13 @@ def describe_runs(results: ResultSet, learners: Sequence[str], unit: str = "exam
     if len(counts) == 1:
         runs = f"{counts[0]} run{'s' if counts[0] > 1 else ''}"
     else:
-        runs = f"runs ({'; '.join(f'{name_of(name)}: {each.num_runs}' for name, each in shown.items())})"
+        runs = f"runs ({'; '.join(f'{appearance_of(name).label}: {each.num_runs}' for name, each in shown.items())})"
     sentence = f"Mean over {runs}; band: one standard error. Scale: {results.scale}."
     gone = []
     for name, each in shown.items():
         places = each["diverged_at"][each["diverged_at"] >= 0]
         if len(places):
-            gone.append(f"{len(places)} of {name_of(name)} (the first after {places.min():,} {unit}s)")
+            gone.append(f"{len(places)} of {appearance_of(name).label} (the first after {places.min():,} {unit}s)")
     return sentence + (f" Diverged and left out from then on: {'; '.join(gone)}." if gone else "")
 
 

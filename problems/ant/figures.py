@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from minilop.experiment.figures import Animation, Figure, add_caption, describe_runs, draw_curves, name_of, new_figure
+from minilop.experiment.figures import Animation, Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
 from problems.ant.drawing import draw_walk, follow_walk
+from problems.appearance import describe_runs, draw_curves, label_of
 
 _POSES_APART = 10  # steps between two poses of a strip
 _WALKERS = ("ppo", "ppo_continual_backprop")  # whose walks are shown, where they are there
@@ -74,7 +75,7 @@ def ant_animations(results: ResultSet, title: str) -> dict[str, Animation]:
         for axes, (learner, poses) in zip(panels, walks.items()):
             axes.clear()
             follow_walk(axes, poses, number, step_seconds)
-            axes.set_title(name_of(learner), loc="left", fontsize=11)
+            axes.set_title(label_of(learner), loc="left", fontsize=11)
 
     return {f"{results.problem}_walk": Animation(figure, draw_frame, num_frames, step_seconds)}
 
@@ -127,7 +128,7 @@ def _walk_figure(results: ResultSet, title: str) -> Figure:
     figure, panels = new_figure(len(walks), most_columns=1, height=2.2)
     for axes, (learner, poses) in zip(panels, walks.items()):
         draw_walk(axes, poses, _POSES_APART)
-        axes.set_title(name_of(learner), loc="left", fontsize=11)
+        axes.set_title(label_of(learner), loc="left", fontsize=11)
     left, right, low, high = zip(*(axes.axis() for axes in panels))
     for axes in panels:
         axes.axis((min(left), max(right), min(low), max(high)))

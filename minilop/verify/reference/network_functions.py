@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minilop import diagnostics, initialization, losses
-from minilop.experiment.figures import mean_and_error
 from minilop.plasticity.redo import dormant_units
+from minilop.statistics import mean_and_error
 from minilop.verify.case import Arrays
 from minilop.verify.reference.continual_backprop import instantaneous_utility, weight_magnitudes
 from minilop.verify.reference.one_run import alone, host
