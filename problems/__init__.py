@@ -1,4 +1,4 @@
-"""The problems, one file each, in the order in which `run_all.py` takes them."""
+"""The problems, a file or a folder each, in the order in which `run_all.py` takes them."""
 
 from problems import (
     class_incremental_cifar,

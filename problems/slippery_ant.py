@@ -1,7 +1,8 @@
 """Slippery Ant: a body of four legs learns to run by PPO while the friction of the floor changes again and again.
 
-In the paper standard PPO does well on the first floor and ever worse on later ones; Adam with equal betas helps for a while,
-L2 and Continual Backprop lose little. `ppo_fresh`, begun anew on every floor, is the level of an agent without a past.
+In the paper standard PPO does well on the first floor and ever worse on later ones; Adam with equal betas helps for a
+while, L2 and Continual Backprop lose little. `ppo_fresh`, begun anew on every floor, is the level of an agent
+without a past.
 
 What is measured, and where paper, published code and ours differ, stands in `problems/ant/learning.py`.
 """
@@ -13,7 +14,8 @@ from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
 from problems.ant.figures import ant_animations, ant_figures
 from problems.ant.learners import PUBLISHED_LEARNERS, SMALL_LEARNERS
-from problems.ant.learning import Settings, data_source, start
+from problems.ant.learning import data_source, start
+from problems.ant.settings import Settings
 
 __all__ = ["SCALES", "TITLE", "animations", "data_source", "figures", "start"]
 

@@ -3,6 +3,7 @@
 Dohare et al., Nature 632 (2024), "Stationary and slippery Ant", and the published code.
 """
 
+import importlib
 import json
 from dataclasses import replace
 
@@ -22,11 +23,13 @@ from minilop.learner_settings import LearnerSettings, NetworkSettings
 from minilop.optimizers import Adam
 from minilop.plasticity import ContinualBackprop, ReDo
 from problems import slippery_ant, stationary_ant
-from problems.ant import Step, learning, mujoco_ants, physics
+from problems.ant import Step, learning, physics
 from problems.ant.body import leg_vectors
 from problems.ant.drawing import draw_walk, follow_walk, skeleton
 from problems.ant.learners import PUBLISHED_LEARNERS
-from problems.ant.learning import Settings, frictions
+from problems.ant.learning import frictions
+from problems.ant.measures import diagnose, weight_change
+from problems.ant.settings import Settings
 
 # Updates after 32, 64, ... 192 steps of a run, so nobody learns from the last eight; friction changes after 72 and 144,
 # within a rollout; bins end after 40, 80, ... 200.
@@ -301,7 +304,7 @@ def test_diagnostics_are_those_of_the_policy_on_the_last_observations(array_modu
     network = runs.ppo.policy.network
     first, second, _ = network.dense_layers
     first.bias[1, :1], second.bias[1, :2] = -1000, -1000
-    found = {name: host(array) for name, array in runs.diagnose().items()}
+    found = {name: host(array) for name, array in diagnose(runs.ppo, runs.settings.num_diagnostic_observations).items()}
     observations = host(runs.ppo.rollout["observations"])[3:]  # (5, R, I, N)
     for run in range(2):
         inputs = np.concatenate(list(observations[:, run]), axis=-1)  # (I, 20)
@@ -317,8 +320,8 @@ def test_diagnostics_are_those_of_the_policy_on_the_last_observations(array_modu
         assert_allclose(found["standard_deviation"][run], np.exp(host(runs.ppo.log_std)[run]).mean(), rtol=1e-5)
     runs.begin_update()
     for name, values in found.items():
-        assert_array_equal(host(runs.looks[name])[0], values, name)  # of the bin that ended after 40 steps
-        assert np.isnan(host(runs.looks[name])[1:]).all()
+        assert_array_equal(host(runs.measures.snapshots[name])[0], values, name)  # of the bin that ended after 40 steps
+        assert np.isnan(host(runs.measures.snapshots[name])[1:]).all()
 
 
 def test_the_weight_change_of_a_bin_is_that_of_its_largest_update(array_module):
@@ -352,7 +355,7 @@ def test_the_weight_change_counts_the_policys_weights_and_not_its_biases(array_m
         layer.bias += 100
     runs.ppo.value.network.parameters += 100
     expected = [0.5 + 0.25, 1.0 * last.weight[1].size]
-    assert_allclose(host(runs.policy_weight_change()), expected, rtol=1e-5)
+    assert_allclose(host(weight_change(network, runs.parameters_before)), expected, rtol=1e-5)
 
 
 def test_a_policy_without_hidden_units_is_looked_at_as_far_as_it_goes():
@@ -655,7 +658,7 @@ def test_without_mujoco_one_sentence_says_what_to_install(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(mujoco_ants.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ValueError, match=r"python -m pip install -e \"\.\[mujoco\]\""):
         start(MUJOCO)
 

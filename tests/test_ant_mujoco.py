@@ -10,9 +10,9 @@ from conftest import device, host
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import draws
-from problems.ant import mujoco_ants
 from problems.ant.body import ANT
-from problems.ant.mujoco_ants import MuJoCoAnts, MuJoCoSettings
+from problems.ant.mujoco_ants import MuJoCoAnts
+from problems.ant.task_settings import MuJoCoSettings
 
 pytestmark = pytest.mark.quick
 
@@ -21,7 +21,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(mujoco_ants.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ValueError, match=r"python -m pip install -e \"\.\[mujoco\]\""):
         MuJoCoAnts(MuJoCoSettings(), [0])
 

@@ -19,7 +19,8 @@ from minilop.optimizers import SGD, Adam
 from minilop.plasticity import ContinualBackprop, ShrinkAndPerturb
 from problems import class_incremental_cifar as problem
 from problems.class_incremental_cifar import SCALES, Settings
-from problems.class_incremental_cifar_figures import relative_to_retrained, significant_differences
+from problems.class_incremental_cifar.figures import relative_to_retrained, significant_differences
+from problems.class_incremental_cifar.measures import count_correct, diagnose, diagnose_on
 
 TINY = Settings(
     images="easy",
@@ -45,17 +46,22 @@ BACKPROP = LEARNERS["backprop"]
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Work is done in parts of two or three mini-batches, so that it can be stopped within an epoch."""
-    monkeypatch.setattr(problem, "IMAGES_AT_A_TIME", {"numpy": 48})
+    monkeypatch.setattr("problems.class_incremental_cifar.problem.IMAGES_AT_A_TIME", {"numpy": 48})
 
 
 def start(settings=TINY, learner=BACKPROP, seeds=(3, 8)):
     return problem.start(settings, learner, list(seeds), None)
 
 
-def percent_right(runs, which):
-    number = runs.settings.mini_batches(runs.increment, len(runs.places_of[which]))
-    runs.num_right[which] = runs.count_right(which, 0, number)
+def percent_correct(runs, which):
+    number = runs.settings.mini_batches(runs.increment, len(runs.examples.places_of[which]))
+    network, num_seen = runs.learner.network, runs.num_seen
+    runs.num_correct[which] = count_correct(network, runs.examples, which, num_seen, range(number))
     return host(runs.accuracy(which))
+
+
+def mini_batch(runs, step):
+    return runs.examples.mini_batch(runs.increment, runs.epoch, step, runs.learner.num_steps)
 
 
 def advance_to(runs, increment, epoch=0):
@@ -85,12 +91,12 @@ def arrays_of(runs):
 
 
 def test_every_run_has_an_order_of_the_classes_that_all_learners_share(array_module):
-    orders = [start(learner=learner, seeds=range(5)).class_order for learner in LEARNERS.values()]
+    orders = [start(learner=learner, seeds=range(5)).examples.class_order for learner in LEARNERS.values()]
     for order in orders:
         assert (np.sort(order, axis=-1) == np.arange(6)).all()
         assert_array_equal(order, orders[0])
     assert len({tuple(order) for order in orders[0]}) > 2
-    assert_array_equal(start(seeds=[3]).class_order[0], orders[0][3])
+    assert_array_equal(start(seeds=[3]).examples.class_order[0], orders[0][3])
 
 
 @pytest.mark.quick
@@ -101,16 +107,16 @@ def test_an_epoch_shows_every_training_image_of_the_classes_so_far_once(array_mo
     for increment in range(3):
         for epoch in range(2):
             runs.increment, runs.epoch = increment, epoch
-            number = runs.settings.steps_an_epoch(increment)
+            number = runs.settings.steps_per_epoch(increment)
             assert number == 3 * (increment + 1)
-            batches = [runs.mini_batch(step) for step in range(number)]
+            batches = [mini_batch(runs, step) for step in range(number)]
             labels = np.concatenate([host(batch[1]) for batch in batches], axis=-1)  # (R, N)
             images = np.concatenate([host(batch[0]) for batch in batches], axis=-1)  # (R, C, Y, X, N)
-            places = host(runs.epoch_places)
+            places = host(runs.examples.epoch_places)
             for run in range(2):
-                expected = [22 * c + i for c in runs.class_order[run, : 2 * increment + 2] for i in range(12)]
+                expected = [22 * c + i for c in runs.examples.class_order[run, : 2 * increment + 2] for i in range(12)]
                 assert sorted(places[run].tolist()) == sorted(expected)
-                assert_array_equal(runs.class_order[run][labels[run]], places[run] // 22)
+                assert_array_equal(runs.examples.class_order[run][labels[run]], places[run] // 22)
             kept[increment, epoch] = places[0].tolist()
             image = data.halve(data.synthetic_objects(places[1, 5] // 22, [places[1, 5] % 22], "easy"))[0]
             assert_allclose(images[1, ..., 5], (image / 255 - 0.4) / 0.22, rtol=1e-4, atol=1e-5)
@@ -119,25 +125,27 @@ def test_an_epoch_shows_every_training_image_of_the_classes_so_far_once(array_mo
 
 @pytest.mark.quick
 def test_images_to_train_on_are_changed_and_those_to_measure_with_are_not(array_module):
-    changed, plain = (host(start(settings).mini_batch(0)[0]) for settings in (TINY, PLAIN))
+    changed, plain = (host(mini_batch(start(settings), 0)[0]) for settings in (TINY, PLAIN))
     assert changed.shape == plain.shape == (2, 3, 16, 16, 8)
     assert (changed != plain).any(axis=(1, 2, 3)).mean() > 0.9
-    assert_array_equal(host(start(TINY).inputs(device([[5], [7]]))), host(start(PLAIN).inputs(device([[5], [7]]))))
+    assert_array_equal(
+        host(start(TINY).examples.inputs(device([[5], [7]]))), host(start(PLAIN).examples.inputs(device([[5], [7]])))
+    )
 
 
 @pytest.mark.quick
 def test_an_increment_of_five_classes_has_25_updates_an_epoch():
     """Published: 25 with 5 classes, 500 with 100; 1.05 million in all."""
     settings = Settings()
-    assert [settings.steps_an_epoch(increment) for increment in (0, 1, 19)] == [25, 50, 500]
-    assert sum(200 * settings.steps_an_epoch(increment) for increment in range(20)) == 1_050_000
+    assert [settings.steps_per_epoch(increment) for increment in (0, 1, 19)] == [25, 50, 500]
+    assert sum(200 * settings.steps_per_epoch(increment) for increment in range(20)) == 1_050_000
 
 
 @pytest.mark.quick
 def test_where_the_batch_does_not_divide_the_images_the_last_one_is_smaller():
     runs = start(replace(TINY, batch_size=10))
-    assert runs.settings.steps_an_epoch(0) == 3
-    assert [runs.mini_batch(step)[1].shape[-1] for step in range(3)] == [10, 10, 4]
+    assert runs.settings.steps_per_epoch(0) == 3
+    assert [mini_batch(runs, step)[1].shape[-1] for step in range(3)] == [10, 10, 4]
 
 
 def test_the_step_size_falls_three_times_in_an_increment_and_starts_again():
@@ -174,7 +182,7 @@ def test_the_loss_and_the_accuracy_are_those_among_the_classes_seen(array_module
     head.weight[...] = 0
     head.bias[...] = device([[0.0], [1], [0], [0], [9], [9]])  # the last two are not yet in question
     for which in ("training", "validation", "test"):
-        assert percent_right(runs, which).tolist() == [25, 25]
+        assert percent_correct(runs, which).tolist() == [25, 25]
 
 
 def test_published_outputs_are_there_from_the_start_and_only_decay_until_their_classes_arrive(array_module):
@@ -261,7 +269,10 @@ def test_the_published_accuracy_is_the_best_on_the_test_images_whenever_that_was
 
 def test_the_record_starts_again_with_every_increment(array_module):
     runs = start()
-    runs.record = {name: array + 200.0 for name, array in runs.record.items()}  # as of an impossibly good past
+    record = runs.early_stopping.record
+    runs.early_stopping.record = {
+        name: array + 200.0 for name, array in record.items()
+    }  # as of an impossibly good past
     results = finish(runs)
     assert (results["stopping_epoch"] >= 1).all() and (results["best_test_accuracy"] <= 100).all()
 
@@ -346,14 +357,14 @@ def test_the_linear_baseline_has_no_hidden_units_to_look_at():
 def test_an_accuracy_is_counted_image_by_image_with_running_statistics(array_module):
     runs = advance_to(start(), 1)
     network = runs.learner.network
-    found = percent_right(runs, "test")
+    found = percent_correct(runs, "test")
     statistics = arrays_of(runs)
     right = np.zeros(2)
     network.begin_evaluation()
     for run in range(2):
-        for label, number in enumerate(runs.class_order[run, :4].tolist()):
+        for label, number in enumerate(runs.examples.class_order[run, :4].tolist()):
             for index in range(16, 22):
-                image = runs.inputs(device([[22 * number + index]] * 2))  # (R, C, Y, X, 1)
+                image = runs.examples.inputs(device([[22 * number + index]] * 2))  # (R, C, Y, X, 1)
                 right[run] += host(network.forward(image)[-1])[run, :4, 0].argmax() == label
     assert_allclose(found, 100 * right / 24)
     for name, array in arrays_of(runs).items():
@@ -366,14 +377,16 @@ def test_diagnostics_are_of_new_and_of_earlier_classes_before_learning(array_mod
     settings = replace(TINY, num_diagnostic_images=1000)
     runs = advance_to(start(settings), 1)
     network, before = runs.learner.network, arrays_of(runs)
-    found = {name: host(array) for name, array in runs.diagnose().items()}
+    found = {name: host(array) for name, array in diagnose(runs.learner, runs.examples, runs.increment).items()}
     for name, array in arrays_of(runs).items():
         assert_array_equal(array, before[name], name)
     assert_allclose(found["weight_magnitude"], abs(before["parameters"]).mean(axis=-1), rtol=1e-5)
     for measure, classes in (("dormant_units", slice(2, 4)), ("dormant_units_on_previous", slice(0, 2))):
-        places = [[22 * c + i for c in order for i in range(16)] for order in runs.class_order[:, classes].tolist()]
+        places = [
+            [22 * c + i for c in order for i in range(16)] for order in runs.examples.class_order[:, classes].tolist()
+        ]
         network.begin_step(0)
-        values = network.forward(runs.inputs(device(places)))
+        values = network.forward(runs.examples.inputs(device(places)))
         features = [host(layer.unit_features(values)) for layer in network.hidden]
         silent = [((h != 0).mean(axis=-1) < 0.01).sum(axis=-1) for h in features]
         assert_allclose(found[measure], 100 * sum(silent) / sum(h.shape[1] for h in features))
@@ -387,7 +400,7 @@ def test_units_that_never_fire_are_dormant(array_module):
     layer = runs.learner.network.hidden[0]
     num_units = layer.incoming.num_outputs
     layer.normalization.bias[0, : num_units // 2] = -1000
-    found = host(runs.diagnose()["dormant_units"])
+    found = host(diagnose(runs.learner, runs.examples, runs.increment)["dormant_units"])
     total = sum(hidden.incoming.num_outputs for hidden in runs.learner.network.hidden)
     assert found[0] >= 100 * (num_units // 2) / total > found[1]
 
@@ -397,7 +410,7 @@ def test_no_more_images_than_wanted_are_looked_at():
     seen = []
     forward = runs.learner.network.layers[0].forward
     runs.learner.network.layers[0].forward = lambda inputs: (seen.append(inputs.shape[-1]), forward(inputs))[1]
-    runs.look(0, 2)
+    diagnose_on(runs.learner, runs.examples, runs.increment, 0, 2)
     assert seen == [20]
 
 
@@ -508,7 +521,7 @@ def test_the_official_images_are_split_as_published(tmp_path):
 def test_official_images_are_standardized_by_the_published_constants(tmp_path):
     write_cifar(tmp_path, brightness=102)
     runs = problem.start(replace(CIFAR, widths=(4, 4, 4, 4)), BACKPROP, [0], tmp_path)
-    found = runs.inputs(np.array([[3]]))[0, :, 9, 9, 0]
+    found = runs.examples.inputs(np.array([[3]]))[0, :, 9, 9, 0]
     expected = (0.4 - np.array([0.5071, 0.4865, 0.4409])) / np.array([0.2673, 0.2564, 0.2762])
     assert_allclose(found, expected, rtol=1e-5)
 

@@ -90,7 +90,7 @@ def advance_to(runs, task):
 
 @pytest.fixture
 def one_step_an_advance(monkeypatch):
-    monkeypatch.setattr(problem, "IMAGES_AT_A_TIME", {"numpy": 1})
+    monkeypatch.setattr("problems.continual_imagenet.problem.IMAGES_AT_A_TIME", {"numpy": 1})
 
 
 def assert_same(found, expected):

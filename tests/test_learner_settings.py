@@ -20,7 +20,7 @@ from minilop.learner_settings import (
 from minilop.losses import squared_error
 from minilop.optimizers import SGD, Adam, MetaOptimize, NetworkIDBD
 from minilop.plasticity import ContinualBackprop, GenerateAndTest, L2Init, ReDo, ShrinkAndPerturb
-from problems.generated_images import check_one_example
+from problems.shared.generated_images import check_one_example
 
 pytestmark = pytest.mark.quick
 

@@ -20,8 +20,8 @@ from minilop.experiment.selection import choose
 from minilop.experiment.settings import SettingsError
 from minilop.optimizers import IDBD
 from problems import tracking
-from problems.sweep_figures import logarithmic, mean_in_words
-from problems.sweeps import Sweep
+from problems.shared.sweep_figures import logarithmic, mean_in_words
+from problems.shared.sweeps import Sweep
 from problems.tracking import LEARNERS, RateStream, Settings, SignStream, TrackingLearner, best_rate, error_at_rate
 
 SMALL = Settings(

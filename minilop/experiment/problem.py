@@ -1,6 +1,6 @@
-"""What a problem's file offers, and what the runner may expect of it.
+"""What a problem offers, and what the runner may expect of it.
 
-A file under `problems/` is a module with these names (the protocol `Problem`):
+A problem is a file or a folder of `problems/` that has these names (the protocol `Problem`):
 
     TITLE          one line for `--list`
     SCALES         {"smoke": Scale, "laptop": Scale, "paper": Scale}

@@ -19,7 +19,7 @@ three restatements of its Table 1 agree. `bound` determines what line 6 divides:
 
     permanent   the stored step sizes, as in the paper. A single large example then reduces them until they grow again
                 at the rate mu. If the best step sizes often exceed the bound, they settle far below them (at 0.04
-                instead of 0.13 on the task of problems/tracking.py)
+                instead of 0.13 on the task of problems/tracking)
     transient   only the step sizes of lines 7 and 8; ours
 """
 

@@ -15,7 +15,7 @@ increases.
 
 Paper - published code - ours. The text of the paper was not available. The equations are those of its many
 restatements, which agree. They reproduce its published errors and its step sizes of relevant inputs
-(problems/tracking.py). The step sizes of irrelevant inputs end slightly higher, at 0.0076, where the paper has values
+(problems/tracking). The step sizes of irrelevant inputs end slightly higher, at 0.0076, where the paper has values
 below 0.007. Some restatements limit each change of beta to 2 and bound beta below by -10; we do neither. The best theta
 is proportional to 1 / (scale of the targets)^2, and a theta somewhat above the best makes some runs diverge. Autostep
 solves both problems.

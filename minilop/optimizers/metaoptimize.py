@@ -23,7 +23,7 @@ x (x . h). With one step size per weight, the diagonal of Hess, gamma = 1, SGD a
 method is IDBD as long as line 5 of IDBD clips nothing at 0.
 
 Warning: with SGD as base and gamma near 1, h is nearly w_t - w_0 and hardly decays. alpha then falls to 0 on a tracking
-problem. Choose gamma to match the time scale of such a problem (0.95 in problems/tracking.py), or use line 5'.
+problem. Choose gamma to match the time scale of such a problem (0.95 in problems/tracking), or use line 5'.
 
 Paper - published code - ours. Line 1: the paper's listing applies the momentum from before g; the published code and we
 apply the updated momentum. Line 5: for Adam, the published code accumulates alpha g / (sqrt(v) + eps); the paper and we

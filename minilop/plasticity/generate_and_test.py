@@ -34,7 +34,7 @@ last, so a new unit of a later layer may be connected to a unit that was created
 
 Our rule combines known parts: IDBD, Autostep, and the generate-and-test of Mahmood and Sutton (2013) and of Continual
 Backprop, which gives lines 1 and 2. The three levels and the inheritance of step sizes are ours.
-problems/feature_tracking.py measures the contribution of each part.
+problems/feature_tracking measures the contribution of each part.
 
 Draws are keyed by layer, step of replacement and unit. "fresh weight" is a normal number for each input (or a number
 from the initial distribution if `new_inputs = "all"`). "fresh input" is a uniform number u_i for each input. The K

@@ -23,7 +23,7 @@ x. With lambda = gamma = 0, the method is IDBD with the cumulant of the next ste
 Paper - published code - ours. The restatements of the normalized form differ in whether z is taken before or after line
 4. We take it after line 4 throughout. In both forms, the meta-gradient is that of the one-step error, although the
 weights learn from the lambda-return. With lambda near 1, the form without normalization therefore hardly changes its
-step sizes unless theta is large (problems/prediction.py). The authors of SwiftTD note that it can increase the wrong
+step sizes unless theta is large (problems/prediction). The authors of SwiftTD note that it can increase the wrong
 step sizes.
 """
 

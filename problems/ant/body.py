@@ -1,16 +1,17 @@
 """The body of the ant: its measures, and where its feet are.
 
-A ball-shaped torso on four legs without mass, which stand off at azimuths of 45, 135, 225 and 315 degrees (x is forward,
-y left, z up). From the torso's middle a bar leads out to the hip, which turns the leg about the torso's own z axis; then
-comes the upper link, then the ankle, which bends the lower link downwards; the foot is its tip. With alpha the azimuth,
-psi = alpha + hip, a = ankle and reach = upper + lower cos a, in the torso's axes
+A ball-shaped torso on four legs without mass, which stand off at azimuths of 45, 135, 225 and 315 degrees (x is
+forward, y left, z up). From the torso's middle a bar leads out to the hip, which turns the leg about the torso's own z
+axis; then comes the upper link, then the ankle, which bends the lower link downwards; the foot is its tip. With alpha
+the azimuth, psi = alpha + hip, a = ankle and reach = upper + lower cos a, in the torso's axes
 
     foot          = (bar cos alpha + reach cos psi, bar sin alpha + reach sin psi, -lower sin a)
     d foot/d hip   = (-reach sin psi, reach cos psi, 0)
     d foot/d ankle = (-lower sin a cos psi, -lower sin a sin psi, -lower cos a)
 
-Measures are those of Gymnasium's Ant-v5 (a MuJoCo model; v3 and v4 have the same body), checked against its mass matrix. There
-every joint has a rotor inertia of 1 kg m2, about 99 % of what has to be turned, so the legs' own mass is left out.
+Measures are those of Gymnasium's Ant-v5 (a MuJoCo model; v3 and v4 have the same body), checked against its mass
+matrix. There every joint has a rotor inertia of 1 kg m2, about 99 % of what has to be turned, so the legs' own mass is
+left out.
 """
 
 import math

@@ -39,7 +39,7 @@ def skeleton(pose: np.ndarray, body: Body = ANT) -> np.ndarray:
 
 
 def draw_pose(axes: Axes, pose: np.ndarray, colour: str | tuple[float, ...] = "0.2", layer: int = 2) -> None:
-    """One ant, seen from the side and a little from above, over those of lower layers; nothing where the pose is NaN."""
+    """One ant, seen from the side and a little from above, above lower layers; nothing where the pose is NaN."""
     from matplotlib.patches import Circle
 
     if not np.isfinite(pose).all():

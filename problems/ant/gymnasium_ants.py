@@ -1,15 +1,17 @@
-"""Our ants behind Gymnasium's interface, for learners that were written for it. Needs the extra `mujoco`, or Gymnasium alone.
+"""Our ants behind Gymnasium's interface, for learners that were written for it.
+
+Needs the extra `mujoco`, or Gymnasium alone.
 
     environments = AntVectorEnv(AntSettings(num_environments=256))
     observations, _ = environments.reset(seed=0, options={"friction": 0.1})          # (N, 27)
     observations, rewards, terminations, truncations, info = environments.step(actions)     # (N, 8) in [-1, 1]
 
-An episode that ends is followed by the next one in the same step (Gymnasium's AutoresetMode.SAME_STEP): `observations` are
-those to act on, and of the episodes that ended info["final_obs"] has the last one and info["final_info"] the rest, where the masks
-info["_final_obs"] and info["_final_info"] say so.
+An episode that ends is followed by the next one in the same step (Gymnasium's AutoresetMode.SAME_STEP): `observations`
+are those to act on, and of the episodes that ended info["final_obs"] has the last one and info["final_info"] the rest,
+where the masks info["_final_obs"] and info["_final_info"] say so.
 
-`AntEnv` is one ant, which Gymnasium's own checker accepts; it is slow, since a step costs nearly the same for one as for a
-hundred.
+`AntEnv` is one ant, which Gymnasium's own checker accepts; it is slow, since a step costs nearly the same for one as
+for a hundred.
 """
 
 from typing import Any
@@ -21,7 +23,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from minilop.backend import to_host
-from problems.ant.environment import NUM_ACTIONS, NUM_OBSERVATIONS, AntEnvironments, AntSettings, Step
+from problems.ant.environment import AntEnvironments
+from problems.ant.interface import NUM_ACTIONS, NUM_OBSERVATIONS, Step
+from problems.ant.task_settings import AntSettings
 
 OBSERVATION_SPACE = Box(-np.inf, np.inf, (NUM_OBSERVATIONS,), np.float32)
 ACTION_SPACE = Box(-1.0, 1.0, (NUM_ACTIONS,), np.float32)
@@ -30,7 +34,8 @@ ACTION_SPACE = Box(-1.0, 1.0, (NUM_ACTIONS,), np.float32)
 class AntVectorEnv(VectorEnv):
     """One run of N ants; the draws are those of AntEnvironments with the seed of the last `reset`."""
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
+    # As Gymnasium declares it.
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
 
     def __init__(self, settings: AntSettings | None = None, seed: int = 0):
         self.settings = settings or AntSettings()

@@ -4,80 +4,53 @@
         ants.set_friction(0.1)
         observations = ants.reset()
 
-Needs the extra `mujoco`. For a single ant it is faster than our own physics, for hundreds side by side 25 to 40 times slower; it
-is there to compare with.
+Needs the extra `mujoco`. For a single ant it is faster than our own physics, for hundreds side by side 25 to 40 times
+slower; it is there to compare with.
 
   friction      is that of all geometries, floor and robot. MuJoCo takes the larger one of two that touch, so a slippery
                 floor alone would change nothing below the robot's own 1. The paper's code does the same, by another
                 model file. It is a pyramid by MuJoCo's default: diagonally to a contact's axes a foot feels 0.71 of it
   actions       are in the order of the observed joints, first leg first, as for AntEnvironments; MuJoCo's motors begin
-                with the fourth leg, so they are permuted here. Its ankles bend downwards by positive angles for the first
-                and fourth leg, by negative ones for the others
+                with the fourth leg, so they are permuted here. Its ankles bend downwards by positive angles for the
+                first and fourth leg, by negative ones for the others
   observation   27 numbers, or 105 with `contact_forces`; the angular velocity is in the torso's axes
   contact cost  none, like the paper's, whose contact forces were always zero
 
-Draws (`minilop.draws`), at the number of the draw: 0 when the ants are made, then one for each call of `reset` or `step`.
-Purpose "ant resets": N words, the seeds of Gymnasium's resets.
+Draws (`minilop.draws`), at the number of the draw: 0 when the ants are made, then one for each call of `reset` or
+`step`. Purpose "ant resets": N words, the seeds of Gymnasium's resets.
 """
 
-import importlib
 import multiprocessing
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from minilop import draws
 from minilop.backend import Array, to_host, xp
-from minilop.checks import check_range
 from minilop.state import check_names
-from problems.ant.environment import NUM_OBSERVATIONS, Environments, Step, TaskSettings
+from problems.ant.interface import NUM_OBSERVATIONS, Environments, Step
+from problems.ant.mujoco_group import Group, ProcessGroup, import_gymnasium
+from problems.ant.task_settings import MuJoCoSettings
 
 NUM_CONTACT_FORCES = 78
-STEP_SECONDS = 0.05  # Ant-v5's
-SECONDS_TO_CLOSE = 5
-
-_TORSO = 1  # of MuJoCo's bodies
-
-
-@dataclass(frozen=True)
-class MuJoCoSettings(TaskSettings):
-    """The task on MuJoCo's physics.
-
-    num_processes   that share the environments of all runs; 0 computes them in this one. A worker of the command's
-                    process engine may start none: there are as many workers as cores already A script that asks for some
-                    must guard what it does by `if __name__ == "__main__":`, since they import it
-    """
-
-    num_environments: int = 8  # of a run; ours, the paper has one
-    contact_forces: bool = False  # observed, clipped to [-1, 1]
-    num_processes: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for values out of range."""
-        super().__post_init__()
-        check_range(self, "num_processes", 0)
 
 
 class MuJoCoAnts(Environments):
-    """R runs of N environments; attributes, `reset`, `step`, `set_friction`, `state` and `restore` as of AntEnvironments.
+    """R runs of N environments; attributes and methods as of AntEnvironments.
 
-    Counts, returns and what broke are kept on the host, where MuJoCo is. Raises ValueError without the extra or where processes
-    may not be started, and RuntimeError where one of them fails. They end with this one, or before that by `with` or `close`.
+    Counts, returns and what broke are kept on the host, where MuJoCo is. Raises ValueError without the extra or where
+    processes may not be started, and RuntimeError where one of them fails. They end with this one, or before that by
+    `with` or `close`.
     """
 
     def __init__(self, settings: MuJoCoSettings, seeds: Sequence[int], dtype: str = "float32"):
         super().__init__(settings, seeds, dtype)
-        _import_gymnasium()
+        import_gymnasium()
         if settings.num_processes and multiprocessing.current_process().daemon:
             raise ValueError(
-                f"num_processes={settings.num_processes} needs --engine serial, since a worker of the process engine may "
-                "start none; or choose num_processes=0"
+                f"num_processes={settings.num_processes} needs --engine serial, since a worker of the process engine "
+                "may start none; or choose num_processes=0"
             )
         self.num_draws = 0
         self.episode_steps = np.zeros(self.shape, int)
@@ -86,8 +59,8 @@ class MuJoCoAnts(Environments):
         self.num_observations = NUM_OBSERVATIONS + NUM_CONTACT_FORCES * settings.contact_forces
         shares = np.array_split(np.arange(self.seeds.size * settings.num_environments), max(1, settings.num_processes))
         shares = [share for share in shares if share.size]
-        make: Any = _Group if settings.num_processes == 0 else _GroupElsewhere
-        self.groups: list[_Group | _GroupElsewhere] = [make(settings, share.size) for share in shares]
+        make: Any = Group if settings.num_processes == 0 else ProcessGroup
+        self.groups: list[Group | ProcessGroup] = [make(settings, share.size) for share in shares]
         self.cuts = np.cumsum([share.size for share in shares])[:-1]
         self.reset()
 
@@ -157,7 +130,7 @@ class MuJoCoAnts(Environments):
         return {**arrays, "physics": physics, "num_draws": np.array(self.num_draws)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from `state()`, of environments with the same settings and seeds. Raises ValueError where it does not fit."""
+        """Continue from `state()` of environments with the same settings and seeds. Raises ValueError if it does not fit."""
         check_names(state, [*_CHANGING, "physics", "num_draws"])
         for name in _CHANGING:
             expected = getattr(self, name).shape
@@ -188,173 +161,3 @@ class MuJoCoAnts(Environments):
 
 
 _CHANGING = ("friction", "new_friction", "episode_steps", "episode_returns", "num_broken")
-
-
-class _Group:
-    """K environments in this process; arrays have them first."""
-
-    def __init__(self, settings: MuJoCoSettings, number: int):
-        self.settings = settings
-        self.mujoco = importlib.import_module("mujoco")
-        options = {
-            "include_cfrc_ext_in_observation": settings.contact_forces,
-            "contact_cost_weight": 0.0,
-            "ctrl_cost_weight": settings.control_cost,
-            "healthy_reward": settings.healthy_reward,
-        }
-        gymnasium = _import_gymnasium()
-        self.environments = [gymnasium.make("Ant-v5", **options).unwrapped for _ in range(number)]
-        warnings = self.mujoco.mjtWarning
-        self.warnings = [
-            int(warning) for warning in (warnings.mjWARN_BADQPOS, warnings.mjWARN_BADQVEL, warnings.mjWARN_BADQACC)
-        ]
-        self.results: tuple[np.ndarray, ...] = ()
-
-    def begin(self, method: str, *arrays: np.ndarray) -> None:
-        self.results = getattr(self, method)(*arrays)
-
-    def finish(self) -> tuple[np.ndarray, ...]:
-        return self.results
-
-    def close(self) -> None:
-        for environment in self.environments:
-            environment.close()
-
-    def reset(self, seeds: np.ndarray, friction: np.ndarray) -> tuple[np.ndarray, ...]:
-        return (np.array([self.reset_one(*each) for each in zip(self.environments, seeds, friction)]),)
-
-    def reset_one(self, environment: Any, seed: int, friction: float) -> np.ndarray:
-        environment.model.geom_friction[:, 0] = friction
-        return environment.reset(seed=int(seed))[0]
-
-    def set_friction(self, friction: np.ndarray) -> tuple[np.ndarray, ...]:
-        for environment, value in zip(self.environments, friction):
-            environment.model.geom_friction[:, 0] = value
-        return ()
-
-    def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """`step_one` of all: observations, last ones, rewards, speeds, terminated, broken."""
-        results = [self.step_one(*each) for each in zip(self.environments, *arrays)]
-        return tuple(map(np.array, zip(*results)))
-
-    def step_one(
-        self, environment: Any, action: np.ndarray, seed: int, friction: float, out_of_time: bool
-    ) -> tuple[np.ndarray, np.ndarray, float, float, bool, bool]:
-        """One that breaks ends with reward 0, and its last observation is that of the next episode's start."""
-        broken, terminated = not np.isfinite(np.square(action)).all(), True
-        if not broken:
-            if self.settings.control_cost_of == "clipped_action":
-                action = np.clip(action, -1, 1)
-            observation, reward, terminated, _, information = environment.step(np.roll(action, 2))  # fourth leg first
-            speed = information["x_velocity"]
-            # MuJoCo puts a robot that exploded back to its beginning, and warns.
-            exploded = any(environment.data.warning[warning].number for warning in self.warnings)
-            broken = exploded or not (np.isfinite(observation).all() and np.isfinite(reward))
-        if not (broken or terminated or out_of_time):
-            return observation, observation, reward, speed, False, False
-        first = self.reset_one(environment, seed, friction)
-        return (
-            (first, first, 0.0, 0.0, True, True) if broken else (first, observation, reward, speed, terminated, False)
-        )
-
-    def positions(self) -> tuple[np.ndarray, ...]:
-        return (np.array([environment.data.qpos for environment in self.environments]),)
-
-    def state(self) -> tuple[np.ndarray, ...]:
-        """MuJoCo's state, and the torso's place as it last worked it out, from which the next speed is measured.
-
-        That is a fraction of a millimetre beside the state's own, since its integrator moves on after working it out.
-        """
-        kind = self.mujoco.mjtState.mjSTATE_INTEGRATION
-        states = []
-        for environment in self.environments:
-            state = np.empty(self.mujoco.mj_stateSize(environment.model, kind))
-            self.mujoco.mj_getState(environment.model, environment.data, state, kind)
-            states.append(np.concatenate([state, environment.data.xpos[_TORSO]]))
-        return (np.array(states),)
-
-    def restore(self, states: np.ndarray, friction: np.ndarray) -> tuple[np.ndarray, ...]:
-        kind = self.mujoco.mjtState.mjSTATE_INTEGRATION
-        self.set_friction(friction)
-        for environment, state in zip(self.environments, states):
-            self.mujoco.mj_setState(environment.model, environment.data, np.ascontiguousarray(state[:-3]), kind)
-            environment.data.xpos[_TORSO] = state[-3:]
-        return ()
-
-
-class _GroupElsewhere:
-    """A `_Group` in a process of its own, which ends with this one."""
-
-    def __init__(self, settings: MuJoCoSettings, number: int):
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, settings, number), daemon=True)
-        with _signals_ignored():
-            self.process.start()
-        theirs.close()
-
-    def begin(self, method: str, *arrays: np.ndarray) -> None:
-        try:
-            self.pipe.send((method, arrays))
-        except OSError:
-            raise self._ended() from None
-
-    def finish(self) -> tuple[np.ndarray, ...]:
-        try:
-            problem, results = self.pipe.recv()
-        except (EOFError, OSError):
-            raise self._ended() from None
-        if problem:
-            raise RuntimeError(f"A process of MuJoCo's ants failed: {problem}")
-        return results
-
-    def _ended(self) -> RuntimeError:
-        self.process.join(SECONDS_TO_CLOSE)
-        return RuntimeError(f"A process of MuJoCo's ants has ended unasked, with exit code {self.process.exitcode}.")
-
-    def close(self) -> None:
-        self.pipe.close()  # which it takes as the end
-        self.process.join(SECONDS_TO_CLOSE)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-
-
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
-    """A process that begins within it never hears of Ctrl-C or SIGTERM, which a terminal sends to all: the one that it serves
-    stops by itself, with a checkpoint, and for that still needs it."""
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _serve(pipe: Connection, settings: MuJoCoSettings, number: int) -> None:
-    """Answer the calls that come through the pipe until it is closed, each with (problem, results)."""
-    group = None
-    while True:
-        try:
-            method, arrays = pipe.recv()
-        except (EOFError, OSError):
-            break
-        try:
-            group = group or _Group(settings, number)
-            group.begin(method, *arrays)
-            answer: tuple[str, tuple[np.ndarray, ...]] = ("", group.finish())
-        except Exception as problem:  # noqa: BLE001 (whatever it is, it is told where it can be read)
-            answer = (f"{type(problem).__name__}: {problem}", ())
-        pipe.send(answer)
-
-
-def _import_gymnasium() -> Any:
-    try:
-        importlib.import_module("mujoco")
-        return importlib.import_module("gymnasium")
-    except ImportError:
-        raise ValueError(
-            'MuJoCo\'s ant needs Gymnasium and MuJoCo: install them with `python -m pip install -e ".[mujoco]"`.'
-        ) from None

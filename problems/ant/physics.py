@@ -1,21 +1,21 @@
 """The physics of the ant: a ball on four massless legs that push against the floor with dry friction.
 
-It is written for any number of ants: every array has its components first and the ants on the axes after them, so a line
-does one thing to all ants at once, and what happens to one never touches another.
+It is written for any number of ants: every array has its components first and the ants on the axes after them, so a
+line does one thing to all ants at once, and what happens to one never touches another.
 
 The model. The torso has mass m and the same inertia I about every axis; legs have no mass, but each joint turns a rotor
 of inertia K. With q the joints' angles and omega the angular velocity, the Lagrangian is
 
     L = m |v|^2 / 2 + I |omega|^2 / 2 + K |dq/dt|^2 / 2 - m g z
 
-As the inertia is the same about every axis there is no gyroscopic term and omega can be had in the world's axes; as the legs
-have no mass the mass matrix is diagonal. Motors, dampers and stops of the joints turn rotors and nothing else; what moves the
-torso is gravity, and the floor through the feet.
+As the inertia is the same about every axis there is no gyroscopic term and omega can be had in the world's axes; as the
+legs have no mass the mass matrix is diagonal. Motors, dampers and stops of the joints turn rotors and nothing else;
+what moves the torso is gravity, and the floor through the feet.
 
 One substep of length dt, semi-implicit: velocities first, and then places with the new velocities.
 
-    joints      over = q - clip(q, low, high)                                     beyond their stops, springs with dampers
-                mobility = 1 / (K + dt (c + [over != 0] d) + dt^2 [over != 0] k)  their damping and stiffness are implicit
+    joints      over = q - clip(q, low, high): beyond their stops there are springs with dampers, of implicit stiffness
+                and damping: mobility = 1 / (K + dt (c + [over != 0] d) + dt^2 [over != 0] k)
                 dq/dt <- mobility (K dq/dt + dt (torque - k over))
     gravity     v_z <- v_z - dt g
     feet        r from the torso's middle to a foot, and its derivatives by the joints, in the world's axes;
@@ -25,22 +25,23 @@ One substep of length dt, semi-implicit: velocities first, and then places with 
     impulses    v += sum p / m,   omega += sum (r x p) / I,   dq/dt += mobility (dr/dq . p) for a leg's own joints
     places      position += dt v,   q += dt dq/dt,   quaternion += dt / 2 (0, omega) * quaternion, and normalized
 
-A, 12 x 12 for three axes of four feet, is short because the inertia is I everywhere: (a x b) x c = b (a . c) - a (b . c) gives
+A, 12 x 12 for three axes of four feet, is short because the inertia is I everywhere, with
+(a x b) x c = b (a . c) - a (b . c):
 
     A[foot, foot'] = (1 / m + r . r' / I) Id - r' r^T / I  (+ own joints: dr/dq mobility dr/dq^T)
 
-Contact. With b = u, and for the vertical rows also gap / dt above the floor (so that a foot may just come down to it) or
-0.2 gap / dt below it (so that it is lifted out), projected Jacobi iteration from p = 0, eight times:
+Contact. With b = u, and for the vertical rows also gap / dt above the floor (so that a foot may just come down to it)
+or 0.2 gap / dt below it (so that it is lifted out), projected Jacobi iteration from p = 0, eight times:
 
     p <- p - 0.6 (b + A p) / D, then p_z <- max(p_z, 0) and p_xy shortened to mu p_z where it is longer
 
-D is A's diagonal, of which both horizontal rows of a foot take the larger, so that friction has no preferred direction. Feet
-in the air get no impulse without being asked for. With hard random torques, at 0.01 s, eight iterations leave an error
-of 0.025 m/s in the torso's velocity on average (three 0.06, twenty 0.005), and relaxation 1 diverges.
+D is A's diagonal, of which both horizontal rows of a foot take the larger, so that friction has no preferred direction.
+Feet in the air get no impulse without being asked for. With hard random torques, at 0.01 s, eight iterations leave an
+error of 0.025 m/s in the torso's velocity on average (three 0.06, twenty 0.005), and relaxation 1 diverges.
 
-What it is not: MuJoCo's Ant. Measures are its (problems/ant/body.py), but legs have no mass (so the torso does not recoil
-when one is swung), feet are points, nothing else touches the floor, and friction is a cone, not a pyramid. Energy,
-momentum and friction are honest, the gait is like it, but policies do not carry over.
+What it is not: MuJoCo's Ant. Measures are its (problems/ant/body.py), but legs have no mass (so the torso does not
+recoil when one is swung), feet are points, nothing else touches the floor, and friction is a cone, not a pyramid.
+Energy, momentum and friction are honest, the gait is like it, but policies do not carry over.
 """
 
 from typing import NamedTuple
@@ -58,7 +59,7 @@ _SMALLEST = 1e-30  # an impulse of no consequence, for 0 / 0
 
 
 class Motion(NamedTuple):
-    """The parts of a state (29, ...), which are views of it: in the order of MuJoCo, so that state[2:] is what is seen."""
+    """The parts of a state (29, ...), which are views of it, in MuJoCo's order: state[2:] is what is observed."""
 
     position: Array  # (3, ...) of the torso's middle, in the world's axes like all but the joints
     quaternion: Array  # (4, ...): w, x, y, z; it turns the torso's axes into the world's
@@ -194,7 +195,7 @@ def weighted_sum(rows: Array, weights: Array) -> Array:
 
 
 def project(impulses: Array, friction: Array) -> None:
-    """Impulses (3, 4, ...) into the cone of friction (...), in place: none downwards, sideways at most mu times upwards."""
+    """Impulses (3, 4, ...) into the friction cone (...), in place: none down, sideways at most mu times upwards."""
     sideways, upwards = impulses[:2], impulses[2]
     xp.maximum(upwards, 0, out=upwards)
     bound = friction * upwards  # (4, ...)
@@ -246,7 +247,7 @@ def rotated(matrix: Array, vectors: Array) -> Array:
 
 
 def turn(quaternion: Array, spin: Array, seconds: float) -> None:
-    """Turn quaternions (4, ...) by a small angle, in place: spin stands on the left because it is in the world's axes."""
+    """Turn quaternions (4, ...) by a small angle, in place: spin, in the world's axes, stands on the left."""
     half = spin * (seconds / 2)
     scalar, vector = quaternion[0], quaternion[1:]
     change = half * scalar + cross(half, vector)

@@ -6,7 +6,7 @@ weights, and what continual backpropagation draws. An implementation with random
 every error from before its example is learned from.
 
 15 bits keep their values for 1,000 examples, then one of them is inverted; 5 are random in each example. The target is a
-network of 100 threshold units, as in problems/slowly_changing_regression.py, from Dohare et al. (2024).
+network of 100 threshold units, as in problems/slowly_changing_regression, from Dohare et al. (2024).
 """
 
 from typing import Any

@@ -1,0 +1,54 @@
+"""The images of class-incremental CIFAR-100: the official ones, or generated classes of the same form."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from minilop import data
+from problems.class_incremental_cifar.settings import Settings
+from problems.shared.generated_images import generated_class
+
+MEAN_AND_DEVIATION = {
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),  # published, of bytes / 255
+    "generated": ((0.4, 0.4, 0.4), (0.22, 0.22, 0.22)),  # about those of all three presets
+}
+
+
+def read_images(settings: Settings, data_folder: Path | None) -> np.ndarray:
+    """Bytes (K, N, 3, Y, X) of the classes: each has its training, then its validation, then its test images.
+
+    Raises DataError where the files are missing, damaged, or have not what the settings want.
+    """
+    numbers = (settings.num_training_images, settings.num_validation_images, settings.num_test_images)
+    if settings.images != "cifar100":
+        return np.stack(
+            [
+                generated_class(number, sum(numbers), settings.images, settings.halvings)
+                for number in range(settings.num_classes)
+            ]
+        )
+    folder = data_folder or Path("data")
+    images, labels = data.read_cifar100(folder, "train")
+    test_images, test_labels = data.read_cifar100(folder, "test")
+    places = (
+        *data.incremental_split(labels, settings.num_validation_images),
+        data.incremental_split(test_labels, 0)[0],  # by class, none of them set aside
+    )  # (classes, images of a class) each
+    for found, number in zip(places, numbers):
+        if found.shape[0] < settings.num_classes or found.shape[1] < number:
+            raise data.DataError(
+                f"{settings.num_classes} classes of {' + '.join(map(str, numbers))} images are wanted, but a set of "
+                f"CIFAR-100 has {found.shape[0]} classes of {found.shape[1]}; bring the complete files or set less."
+            )
+    chosen = [found[: settings.num_classes, :number] for found, number in zip(places, numbers)]
+    return np.concatenate([images[chosen[0]], images[chosen[1]], test_images[chosen[2]]], axis=1)
+
+
+def data_source(settings: Settings, data_folder: Path | None) -> str:
+    """What the images are, the official ones with a digest. Raises DataError where files are missing or damaged."""
+    if settings.images != "cifar100":
+        return f"generated images, {settings.images}"
+    images = read_images(settings, data_folder)
+    digest = hashlib.sha256(images.tobytes()).hexdigest()[:12]
+    return f"CIFAR-100: {images.shape[0]} classes of {images.shape[1]} images, sha256 {digest}"

@@ -1,0 +1,99 @@
+"""The settings of Continual ImageNet, and their values at each scale."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from minilop.checks import check_range
+from minilop.experiment.problem import Scale
+from minilop.initialization import Scheme
+from problems.continual_imagenet.learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
+from problems.shared.generated_images import check_halvings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The problem; values of the paper where nothing else is said.
+
+    images   imagenet32: the store that `python -m minilop.data imagenet32` makes, in the folder given with --data;
+             hard, medium, easy: generated classes of 32 x 32 pixels, hard ones about as hard as ImageNet's
+    """
+
+    images: Literal["imagenet32", "hard", "medium", "easy"] = "imagenet32"
+    halvings: int = 0  # how often 2 x 2 pixels of generated images are averaged to one
+    num_classes: int = 1000
+    num_tasks: int = 5000
+    num_training_images: int = 600  # of a class
+    num_test_images: int = 100  # of a class
+    num_epochs: int = 250
+    batch_size: int = 100
+    num_channels: tuple[int, ...] = (32, 64, 128)  # of each convolution, all with 2 x 2 max-pooling
+    kernel_sizes: tuple[int, ...] = (5, 3, 3)
+    dense_units: tuple[int, ...] = (128, 128)
+    initialization: Scheme = "default"
+    bin_size: int = 50  # tasks averaged to a point of the figures
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values out of range or that contradict each other."""
+        check_range(self, "num_tasks num_training_images num_test_images num_epochs batch_size bin_size", 1)
+        check_range(self, "num_classes", 2)
+        check_range(self, "halvings", 0)
+        if 2 * self.num_training_images % self.batch_size:
+            raise ValueError(
+                f"batch_size, {self.batch_size}, must divide the {2 * self.num_training_images} images of an epoch"
+            )
+        if self.num_tasks % self.bin_size:
+            raise ValueError(f"num_tasks, {self.num_tasks}, must be a multiple of bin_size, {self.bin_size}")
+        if not self.num_channels or len(self.num_channels) != len(self.kernel_sizes):
+            raise ValueError("num_channels and kernel_sizes need one number for each convolution, at least one")
+        if min(*self.num_channels, *self.kernel_sizes, *self.dense_units) < 1:
+            raise ValueError("num_channels, kernel_sizes and dense_units must be at least 1 each")
+        check_halvings(self.images, self.halvings)
+
+    @property
+    def steps_a_task(self) -> int:
+        return self.num_epochs * 2 * self.num_training_images // self.batch_size
+
+
+# Ours, for minutes: small images, a small network and short tasks.
+_LAPTOP = Settings(
+    images="easy",
+    halvings=1,
+    num_classes=200,
+    num_tasks=120,
+    num_training_images=100,
+    num_test_images=50,
+    num_epochs=10,
+    batch_size=20,
+    num_channels=(8, 16),
+    kernel_sizes=(5, 3),
+    dense_units=(32, 32),
+    initialization="kaiming",
+    bin_size=10,
+)
+SCALES = {
+    "smoke": Scale(
+        replace(_LAPTOP, num_tasks=2, num_training_images=20, num_test_images=20, num_epochs=2, bin_size=1),
+        {**PUBLISHED_LEARNERS, **SMALL_LEARNERS},
+        default_learners=(*MAIN_LEARNERS, "backprop_step_0.01"),
+        runs=2,
+        block=5,
+        seconds=0.5,
+    ),
+    "laptop": Scale(
+        _LAPTOP,
+        {**PUBLISHED_LEARNERS, **SMALL_LEARNERS},
+        default_learners=(*MAIN_LEARNERS, "backprop_step_0.01", "backprop_step_0.003"),
+        runs=5,
+        block=5,
+        seconds=45,
+    ),
+    # All runs side by side, as a GPU wants them.
+    "paper": Scale(
+        Settings(),
+        PUBLISHED_LEARNERS,
+        default_learners=(*MAIN_LEARNERS, "backprop_step_0.001", "backprop_step_0.0001"),
+        runs=30,
+        block=30,
+        seconds=23_000_000,
+    ),
+}

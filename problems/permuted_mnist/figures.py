@@ -1,0 +1,44 @@
+"""The figures of Online Permuted MNIST, from result files alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minilop.experiment.figures import Figure, add_caption, new_figure
+from minilop.experiment.results import ResultSet
+from problems.appearance import describe_runs, draw_curves
+from problems.permuted_mnist.digits import DIGITS
+from problems.permuted_mnist.learners import STEP_SIZE_LEARNERS
+from problems.shared.online_figures import diagnostics_figure
+
+
+def figures(results: ResultSet) -> dict[str, Figure]:
+    """Online accuracy and diagnostics against the task; learned step sizes have figures of their own."""
+    settings = results.settings
+    tasks = np.arange(settings.num_tasks) + 1
+    halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
+    layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
+    about = (
+        f"Online Permuted MNIST on {DIGITS[settings.digits]}{halved}, {settings.task_length:,} a task, hidden layers "
+        f"{layers}; each example is seen once and predicted before the update."
+    )
+    x_label = f"Task number (each {settings.task_length:,} examples)"
+    label = ("Online accuracy (%)", "correct before each update, averaged over the task")
+
+    def accuracy_figure(learners: Sequence[str]) -> Figure:
+        figure, (axes,) = new_figure()
+        draw_curves(axes, results, learners, "accuracy", tasks, *label, x_label)
+        add_caption(figure, f"{about} {describe_runs(results, learners)}")
+        return figure
+
+    groups = {"": [name for name in results.learners if name not in STEP_SIZE_LEARNERS]}
+    if set(STEP_SIZE_LEARNERS) & set(results.learners):
+        beside = ("backprop", "continual_backprop", "adam", *STEP_SIZE_LEARNERS)
+        groups["_step_sizes"] = [name for name in beside if name in results.learners]
+    drawn = {}
+    for group, learners in groups.items():
+        if learners:
+            drawn[f"permuted_mnist{group}"] = accuracy_figure(learners)
+            diagnostics = diagnostics_figure(results, learners, tasks, tasks, x_label, about)
+            drawn[f"permuted_mnist{group}_diagnostics"] = diagnostics
+    return drawn
