@@ -8,7 +8,8 @@ The hash is the output function of splitmix64 (G. Steele, D. Lea, C. Flood, "Fas
 generators", OOPSLA 2014; constants: D. Stafford's variant 13). The generator itself adds GOLDEN to its state and hashes
 the state, so its k-th word (k = 0, 1, ...) from the state s is mix(s + (k + 1) GOLDEN), which is what `words` computes.
 
-These are draws of the data, made on the host. Draws of the learners are in `minilop.draws`.
+Everything else draws from `minilop.draws`. This second generator stays, for generated pictures alone, because another
+one would change every picture, and with them all results on them.
 """
 
 import numpy as np

@@ -41,7 +41,7 @@ from minilop.learner_settings import LearnerSettings, make_learner, make_mlp
 from minilop.reinforcement.advantages import generalized_advantages, normalized
 from minilop.reinforcement.policies import log_probability, policy_loss, sample, value_loss
 from minilop.reinforcement.ppo_settings import PPOSettings
-from minilop.reinforcement.rollout import ROLLOUT, by_run, check_shape
+from minilop.reinforcement.rollout import by_run, check_shape, empty_rollout, empty_samples, store_step
 
 _NORMALS_AT_A_TIME = 1 << 15
 COUNTERS = ("num_stored", "epochs_left", "epochs_done")
@@ -86,15 +86,10 @@ class PPO:
         self.value = learner(1, first_number=num_layers)
         self.log_std = xp.full((num_runs, num_actions), settings.initial_log_std, self.dtype)
         self.log_std_optimizer = learner_settings.optimizer.bind(self.log_std, [num_actions])
-        of_observations, of_actions = (num_observations,), (num_actions,)
-        features = {"observations": of_observations, "actions": of_actions, "last_observations": of_observations}
-        self.rollout = {}
-        for name in ROLLOUT:
-            shape = (num_steps, num_runs, *features.get(name, ()), num_environments)
-            self.rollout[name] = xp.zeros(shape, bool if name in ("terminated", "timed_out") else self.dtype)
-        self.samples = {}
-        for name in ("observations", "actions", "log_probabilities", "advantages", "targets"):
-            self.samples[name] = xp.zeros((num_runs, num_samples, *features.get(name, ())), self.dtype)
+        features = {name: (num_observations,) for name in ("observations", "last_observations")}
+        features["actions"] = (num_actions,)
+        self.rollout = empty_rollout(num_steps, num_runs, num_environments, features, self.dtype)
+        self.samples = empty_samples(num_runs, num_samples, features, self.dtype)
         self.num_stored = 0  # steps of the rollout
         self.epochs_left = 0  # of the update in progress
         self.epochs_done = 0  # since the start
@@ -136,12 +131,7 @@ class PPO:
         """
         if self.is_full or self.epochs_left:
             raise ValueError("The rollout is full; call learn before storing more steps.")
-        if step.keys() != self.rollout.keys():
-            raise ValueError(f"A step needs the arrays {', '.join(self.rollout)}, not {', '.join(step)}.")
-        for name, array in step.items():
-            check_shape(name, array, self.rollout[name].shape[1:])
-        for name, array in step.items():
-            self.rollout[name][self.num_stored] = array
+        store_step(self.rollout, self.num_stored, step)
         self.num_stored += 1
 
     # --- learning

@@ -1,4 +1,6 @@
-"""The rollout of PPO (ppo.py): the arrays of its steps by name, and their conversion to samples."""
+"""The rollout of PPO (ppo.py): the arrays of its steps by name, their storage, and their conversion to samples."""
+
+from collections.abc import Mapping
 
 from minilop.backend import Array, xp
 
@@ -6,6 +8,35 @@ ROLLOUT = (
     *("observations", "actions", "log_probabilities", "rewards"),
     *("terminated", "timed_out", "last_observations"),
 )
+SAMPLES = ("observations", "actions", "log_probabilities", "advantages", "targets")
+
+
+def empty_rollout(
+    num_steps: int, num_runs: int, num_environments: int, features: Mapping[str, tuple[int, ...]], dtype: str
+) -> dict[str, Array]:
+    """Zeros (T, R, n, N) for what `features` names with its n, (T, R, N) for the rest, by the names of ROLLOUT."""
+    rollout = {}
+    for name in ROLLOUT:
+        shape = (num_steps, num_runs, *features.get(name, ()), num_environments)
+        rollout[name] = xp.zeros(shape, bool if name in ("terminated", "timed_out") else dtype)
+    return rollout
+
+
+def empty_samples(
+    num_runs: int, num_samples: int, features: Mapping[str, tuple[int, ...]], dtype: str
+) -> dict[str, Array]:
+    """Zeros (R, M, n) for what `features` names with its n, (R, M) for the rest, by the names of SAMPLES."""
+    return {name: xp.zeros((num_runs, num_samples, *features.get(name, ())), dtype) for name in SAMPLES}
+
+
+def store_step(rollout: Mapping[str, Array], index: int, step: Mapping[str, Array]) -> None:
+    """Make `step` number `index` of the rollout. Raises ValueError, before any change, for other names or shapes."""
+    if step.keys() != rollout.keys():
+        raise ValueError(f"A step needs {', '.join(rollout)}, not {', '.join(step)}.")
+    for name, array in step.items():
+        check_shape(name, array, rollout[name].shape[1:])
+    for name, array in step.items():
+        rollout[name][index] = array
 
 
 def check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:

@@ -162,7 +162,7 @@ class AntEnvironments(Environments):
         return {**arrays, "num_draws": np.array(self.num_draws)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from `state()` of environments with the same settings and seeds. Raises ValueError if it does not fit."""
+        """Continue from `state()` of environments with the same settings and seeds, otherwise raises ValueError."""
         check_names(state, [*_CHANGING, "num_draws"])
         for name in _CHANGING:
             expected = getattr(self, name).shape
