@@ -1,8 +1,8 @@
 """Slippery Ant: a body of four legs learns to run by PPO while the friction of the floor changes again and again.
 
 In the paper standard PPO does well on the first floor and ever worse on later ones; Adam with equal betas helps for a
-while, L2 and Continual Backprop lose little. `ppo_fresh`, begun anew on every floor, is the level of an agent
-without a past.
+while, L2 and Continual Backprop lose little. `ppo_fresh`, reset on every floor, is the level of an agent without
+a past.
 
 What is measured, and where paper, published code and ours differ, stands in `problems/ant/learning.py`.
 """

@@ -804,9 +804,9 @@ def test_the_paper_scale_is_the_published_protocol():
     values = scale.settings
     assert (values.images, values.num_classes, values.num_tasks) == ("imagenet32", 1000, 5000)
     assert (values.num_training_images, values.num_test_images) == (600, 100)
-    assert (values.num_epochs, values.batch_size, values.steps_a_task) == (250, 100, 3000)
+    assert (values.num_epochs, values.batch_size, values.steps_per_task) == (250, 100, 3000)
     assert (values.initialization, values.bin_size, scale.runs) == ("default", 50, 30)
-    assert values.steps_a_task == 250 * 1200 // 100
+    assert values.steps_per_task == 250 * 1200 // 100
     network = paper_network("backprop")
     assert network.num_parameters == 177_218
     assert [layer.incoming.num_outputs for layer in network.hidden] == [32, 64, 128, 128, 128]
@@ -869,7 +869,7 @@ def test_a_task_of_the_paper_replaces_as_many_units_as_nine_tenths_of_a_layer(na
     network = make_mlp((1, *num_units, 1), settings, [0])
     rule = settings.rules[0].bind(network, settings.optimizer.bind(network.parameters))
     values = network.forward(np.ones((1, 1, 1), "float32"))
-    num_tasks, steps = 3, scale.settings.steps_a_task
+    num_tasks, steps = 3, scale.settings.steps_per_task
     replaced = np.zeros((num_tasks * steps, len(num_units)))
     for step in range(num_tasks * steps):
         for masks in (rule.before_update(values, None, step), rule.after_update(values, None, step)):

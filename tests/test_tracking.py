@@ -162,8 +162,8 @@ def test_rates_are_means_over_every_example_of_a_half():
     assert_allclose(results["rates.step_sizes"][1, 0, 1, 1], np.mean(step_sizes[200:], axis=0), rtol=1e-9)
 
 
-def test_looks_are_evenly_spaced_and_the_last_is_at_the_end_of_the_bin():
-    """A learner whose step size is the number of examples seen: 3 looks in bins of 10 are after 4, 7 and 10."""
+def test_snapshots_are_evenly_spaced_and_the_last_is_at_the_end_of_the_bin():
+    """A learner whose step size is the number of examples seen: 3 snapshots in bins of 10 are after 4, 7 and 10."""
 
     class Counting:
         weights, state = np.zeros((1, 1, 1)), {}
@@ -181,7 +181,7 @@ def test_looks_are_evenly_spaced_and_the_last_is_at_the_end_of_the_bin():
         learner.step_sizes = learner.step_sizes + 1
         return zeros
 
-    sweep = Sweep(Nothing(), learner, learn, 20, 10, looks=3)
+    sweep = Sweep(Nothing(), learner, learn, 20, 10, snapshots_per_bin=3)
     sweep.advance()
     sweep.advance()
     assert sweep.results()["step_sizes"][0, 0, :, 0] == pytest.approx([(4 + 7 + 10) / 3, (14 + 17 + 20) / 3])

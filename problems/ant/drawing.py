@@ -38,7 +38,7 @@ def skeleton(pose: np.ndarray, body: Body = ANT) -> np.ndarray:
     return pose[:3] + points @ rotation.T
 
 
-def draw_pose(axes: Axes, pose: np.ndarray, colour: str | tuple[float, ...] = "0.2", layer: int = 2) -> None:
+def draw_pose(axes: Axes, pose: np.ndarray, color: str | tuple[float, ...] = "0.2", layer: int = 2) -> None:
     """One ant, seen from the side and a little from above, above lower layers; nothing where the pose is NaN."""
     from matplotlib.patches import Circle
 
@@ -46,8 +46,8 @@ def draw_pose(axes: Axes, pose: np.ndarray, colour: str | tuple[float, ...] = "0
         return
     legs = skeleton(pose) @ _SLANT  # (4, 4, 2)
     for leg in legs[np.argsort(-skeleton(pose)[:, -1, 1])]:  # those behind first
-        axes.plot(*leg.T, color=colour, linewidth=1.6, solid_capstyle="round", zorder=layer)
-    axes.add_patch(Circle(tuple(legs[0, 0]), _TORSO, facecolor="white", edgecolor=colour, linewidth=1.4, zorder=layer))
+        axes.plot(*leg.T, color=color, linewidth=1.6, solid_capstyle="round", zorder=layer)
+    axes.add_patch(Circle(tuple(legs[0, 0]), _TORSO, facecolor="white", edgecolor=color, linewidth=1.4, zorder=layer))
 
 
 def prepare(axes: Axes) -> None:
@@ -64,8 +64,8 @@ def draw_walk(axes: Axes, poses: np.ndarray, every: int = 10) -> None:
     axes.axhline(0, color="0.8", linewidth=1, zorder=0)
     shown = poses[::every]
     for number, pose in enumerate(shown):
-        colour = (0.0, 0.25, 0.5, 0.3 + 0.7 * (number + 1) / len(shown))
-        draw_pose(axes, pose, colour, layer=number + 1)
+        color = (0.0, 0.25, 0.5, 0.3 + 0.7 * (number + 1) / len(shown))
+        draw_pose(axes, pose, color, layer=number + 1)
     reached = poses[np.isfinite(poses[:, 0]), :2] @ _SLANT[:2]  # (T, 2) by the torso, on the paper
     (left, low), (right, high) = np.minimum(reached.min(axis=0), 0), np.maximum(reached.max(axis=0), 0)
     axes.set_xlim(left - 1.2, right + 1.2)
@@ -87,7 +87,7 @@ def follow_walk(axes: Axes, poses: np.ndarray, number: int, step_seconds: float)
     for line in range(math.ceil(y + near), math.floor(y + far) + 1):
         _floor_line(axes, [[left - 1, line - y], [right + 1, line - y]])
     pose[1] = 0
-    draw_pose(axes, pose, colour="0.2" if last == number else "0.7")
+    draw_pose(axes, pose, color="0.2" if last == number else "0.7")
     axes.set_xlim(left, right)
     axes.set_xticks(range(math.ceil(left), math.floor(right) + 1))
     over = "" if last == number else ", where the episode ended"

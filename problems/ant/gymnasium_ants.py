@@ -49,7 +49,7 @@ class AntVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all episodes anew.
+        """Reset all environments.
 
         seed      of all draws from now on; without it they go on
         options   {"friction": a number, or (N,) of them}, in force at once

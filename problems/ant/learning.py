@@ -36,7 +36,7 @@ from problems.ant.measures import BinnedMeasures, diagnose, weight_change
 from problems.ant.mujoco_ants import MuJoCoAnts
 from problems.ant.settings import Settings
 
-# Steps of all environments of all runs between two looks at the clock.
+# Steps of all environments of all runs between two reports of progress.
 STEPS_AT_A_TIME = {"numpy": 10_000, "cupy": 4_000_000}
 
 
@@ -222,7 +222,7 @@ class AntRuns:
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the ants are; nothing is read, so `data_folder` is not looked at."""
+    """What the ants are; nothing is read, so `data_folder` is not used."""
     return "Ant-v5 of Gymnasium and MuJoCo" if settings.simulator == "mujoco" else "the ant of minilop"
 
 

@@ -1,8 +1,8 @@
 """Class-incremental CIFAR-100: five classes to tell apart, then ten, up to a hundred, by one network that learns on.
 
 Whenever classes arrive, the network trains on all images of all classes so far for hundreds of epochs; nothing is taken
-away, so nothing need be forgotten. Still the network that has been trained all the way ends below one that was begun
-anew with the same images (`retrained`), and the distance is plasticity lost.
+away, so nothing need be forgotten. Yet the network that has been trained all the way ends below one that is trained
+from scratch on the same images (`retrained`); the difference is plasticity lost.
 
 Dohare et al. (2024), "Class-incremental CIFAR-100". Paper - published code - ours:
 
@@ -12,11 +12,11 @@ Dohare et al. (2024), "Class-incremental CIFAR-100". Paper - published code - ou
                           both: best_test_accuracy, and test_accuracy of the network that early stopping keeps
   early stopping          on validation images - their accuracy after each epoch; weights and running statistics of the
                           best are loaded at the end, momentum and ages are not - the same, each run its own
-  retrained network       from scratch - weights, biases, scales anew; momentum and running statistics stay - the same
-  head resetting          - - all 100 outputs are drawn anew, their momentum stays - the same
+  retrained network       from scratch - new weights, biases, scales; momentum and running statistics stay - the same
+  head resetting          - - all 100 outputs are redrawn, their momentum stays - the same
   Continual Backprop      running average of the contribution - lifetime activity times present weights - the code's
   diagnostics             - on 1,000 images, validation's among them, normalized by their own mean and variance, before
-                          anything is drawn anew - the same
+                          anything is redrawn - the same
   last mini-batch         - smaller where the images do not divide; they do, 25 updates an epoch for every five classes
                           - the same
 

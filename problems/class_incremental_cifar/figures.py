@@ -126,6 +126,6 @@ def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str)
     ):
         _draw(axes, results, learners, measure, label, qualification)
     if learners != [_REFERENCE]:
-        about += " Without the retrained network: what it is before it is begun anew says nothing."
+        about += " Without the retrained network: its state before it is reset says nothing."
     add_caption(figure, f"{about} {describe_runs(results, learners, 'increment')}")
     return figure

@@ -18,7 +18,7 @@ from problems.class_incremental_cifar.network import add_outputs, check_settings
 from problems.class_incremental_cifar.settings import Settings
 from problems.shared.curves import Curves
 
-# Images of all runs that are learned from between two looks at the clock.
+# Images of all runs that are learned from between two reports of progress.
 IMAGES_AT_A_TIME = {"numpy": 500, "cupy": 50_000}
 
 
@@ -98,7 +98,7 @@ class ClassIncremental:
             self.finite &= xp.isfinite(losses).all(axis=-1)
 
     def begin_increment(self) -> None:
-        """Classes arrive: a look at the network as it is, then new weights for the learners that want them."""
+        """Classes arrive: diagnose the network as it is, then draw new weights for the learners that want them."""
         self.at_start.add(self.increment, diagnose(self.learner, self.examples, self.increment))
         if self.increment and self.reset != "nothing":
             self.learner.reset(self.reset, draw=self.increment)

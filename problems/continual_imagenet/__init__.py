@@ -1,4 +1,4 @@
-"""Continual ImageNet: two classes of small colour images are to be told apart, then two others, thousands of times.
+"""Continual ImageNet: two classes of small color images are to be told apart, then two others, thousands of times.
 
 Each task is a pair of classes, 600 images of each to train on in many epochs, 100 of each to test on. When it begins,
 the output layer is set to zero; everything else is carried over. No task is harder than another, and yet in the paper

@@ -15,7 +15,7 @@ from problems.continual_imagenet.settings import Settings
 from problems.shared.curves import Curves
 from problems.shared.generated_images import check_one_example
 
-# Images of all runs that are learned from between two looks at the clock.
+# Images of all runs that are learned from between two reports of progress.
 IMAGES_AT_A_TIME = {"numpy": 4000, "cupy": 100_000}
 
 
@@ -55,21 +55,21 @@ class ImagePairs:
     @property
     def progress(self) -> float:
         """The share of all steps that is done."""
-        steps = self.settings.steps_a_task
+        steps = self.settings.steps_per_task
         return (self.task * steps + self.step) / (self.settings.num_tasks * steps)
 
     def advance(self) -> None:
-        """Learn from the next few mini-batches; look at the network where a task begins or ends."""
+        """Learn from the next few mini-batches; diagnose the network where a task begins or ends."""
         settings = self.settings
         if self.step == 0:
             self.begin_task()
         steps = max(1, backend.choose(IMAGES_AT_A_TIME) // (self.num_runs * settings.batch_size))
-        stop = min(self.step + steps, settings.steps_a_task)
+        stop = min(self.step + steps, settings.steps_per_task)
         for step in range(self.step, stop):
             _, losses = self.learner.step(*self.mini_batch(step))
             self.finite &= xp.isfinite(losses).all(axis=-1)
         self.step = stop
-        if self.step == settings.steps_a_task:
+        if self.step == settings.steps_per_task:
             self.end_task()
             self.task, self.step = self.task + 1, 0
         backend.synchronize()  # so that progress does not run ahead of the device
@@ -122,7 +122,7 @@ class ImagePairs:
         return self.epoch_images[..., batch], self.epoch_labels[:, batch]
 
     def begin_task(self) -> None:
-        """A zero output layer, or a whole new network for the learner that wants it, and a look at the features."""
+        """A zero output layer, or a whole new network for the learner that wants it, and diagnostics."""
         learner = self.learner
         if self.task and self.reset != "nothing":
             learner.reset(self.reset, draw=self.task)
@@ -157,7 +157,7 @@ class ImagePairs:
         return (network.forward(images[..., start : start + size]) for start in range(0, images.shape[-1], size))
 
     def accuracy(self, images: Array) -> Array:
-        """Percent of the images (R, 3, Y, X, N) that are told right, (R,)."""
+        """Percent of the images (R, 3, Y, X, N) that are classified correctly, (R,)."""
         outputs = xp.concatenate([values[-1] for values in self.values(images)], axis=-1)  # (R, 2, N)
         return 100.0 * (xp.argmax(outputs, axis=-2) == self.labels(images)).mean(axis=-1)
 

@@ -50,7 +50,7 @@ class Settings:
         check_halvings(self.images, self.halvings)
 
     @property
-    def steps_a_task(self) -> int:
+    def steps_per_task(self) -> int:
         return self.num_epochs * 2 * self.num_training_images // self.batch_size
 
 

@@ -92,7 +92,7 @@ def make_student(settings: Settings, learner: LearnerSettings, seeds: Sequence[i
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not looked at."""
+    """What the examples are; they are drawn, so `data_folder` is not used."""
     return "normal inputs and a teacher of rectified features"
 
 
@@ -102,7 +102,7 @@ def start(
     seeds: Sequence[int],
     data_folder: Path | None,
 ) -> SweepRuns:
-    """Begin R runs side by side; the examples are drawn, so `data_folder` is not looked at."""
+    """Begin R runs side by side; the examples are drawn, so `data_folder` is not used."""
     parts = {"redrawn": FeatureStream(settings, learner, seeds, is_redrawn=True)}
     if settings.num_fixed:
         parts["fixed"] = FeatureStream(settings, learner, seeds, is_redrawn=False)

@@ -15,7 +15,7 @@ class Teacher:
     def __init__(self, settings: Settings, seeds: np.ndarray, is_redrawn: bool):
         self.settings = settings
         self.seeds = seeds
-        self.tasks_a_feature = settings.redraw_period // settings.task_length if is_redrawn else 0
+        self.tasks_per_feature = settings.redraw_period // settings.task_length if is_redrawn else 0
 
     def changed(self, purpose: str, count: int) -> np.ndarray:
         """Which feature each of the first changes 1 to `count` was about, (count, R, 1)."""
@@ -33,7 +33,7 @@ class Teacher:
         """v, (R, J, relevant)."""
         settings = self.settings
         slots = np.arange(settings.num_features)
-        count = task // self.tasks_a_feature if self.tasks_a_feature else 0
+        count = task // self.tasks_per_feature if self.tasks_per_feature else 0
         redrawn = self.changed("redrawn teacher feature", count) == slots  # (count, R, J)
         last = (np.arange(1, count + 1)[:, None, None] * redrawn).max(axis=0, initial=0)  # (R, J)
         seeds = self.seeds[:, None]

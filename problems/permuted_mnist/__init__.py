@@ -7,7 +7,8 @@ the way of the next (as `linear` shows); what is lost over many tasks after that
 
 Dohare et al. (2024), Methods, "Online Permuted MNIST". Paper - published code - ours:
 
-  permutation               a fresh one for every task - composed with all before it - fresh, which is the same in law
+  permutation               a fresh one for every task - composed with all before it - fresh; its distribution is
+                            the same
   weight magnitude          at every step - at every step - every `magnitude_interval` steps, 16 at paper scale: the
                             learners that buffer their updates (minilop/fast/low_rank.py) bring their weights up to date
                             for it

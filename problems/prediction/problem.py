@@ -13,12 +13,12 @@ from problems.shared.sweeps import Sweep, SweepRuns
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not looked at."""
+    """What the examples are; they are drawn, so `data_folder` is not used."""
     return "random cues, each followed by an outcome, among random distractors"
 
 
 def start(settings: Settings, learner: PredictionLearner, seeds: Sequence[int], data_folder: Path | None) -> SweepRuns:
-    """Begin R runs side by side; the stream is drawn, so `data_folder` is not looked at."""
+    """Begin R runs side by side; the stream is drawn, so `data_folder` is not used."""
     num_features = settings.num_taps + settings.num_distractors + 1
     weights = xp.zeros((len(seeds), len(learner.compared), num_features), learner.dtype)
     method = learner.make(weights, settings.discount)
@@ -27,4 +27,6 @@ def start(settings: Settings, learner: PredictionLearner, seeds: Sequence[int], 
         return returned - method.step(features, cumulant)
 
     stream = CueStream(settings, np.asarray(seeds), learner.dtype)
-    return SweepRuns({"compared": Sweep(stream, method, learn, settings.num_steps, settings.bin_size, looks=1)})
+    return SweepRuns(
+        {"compared": Sweep(stream, method, learn, settings.num_steps, settings.bin_size, snapshots_per_bin=1)}
+    )

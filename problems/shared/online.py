@@ -30,7 +30,7 @@ def check_stream(settings: Any) -> None:
 
 
 def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
-    """The learner's network for these runs. Raises ValueError for a learner that must be told of new tasks."""
+    """The learner's network for these runs. Raises ValueError for a learner that is reset at new tasks."""
     if settings.reset != "nothing":
         raise ValueError("reset is for problems that tell the learner of a new task; set it to nothing")
     return make_mlp(sizes, settings, seeds)
@@ -42,7 +42,7 @@ class OnlineRuns(ABC):
     num_examples         length of the stream, a whole number of bins
     task_length          examples between two changes of the task
     bin_size             examples whose measures are averaged to one point of a curve
-    magnitude_interval   steps between two looks at the weight magnitude; 1 in the published code
+    magnitude_interval   steps between two measurements of the weight magnitude; 1 in the published code
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class OnlineRuns(ABC):
         self.task_length = task_length
         self.bin_size = bin_size
         self.magnitude_interval = magnitude_interval
-        self.looks_a_bin = -(-bin_size // magnitude_interval)
+        self.snapshots_per_bin = -(-bin_size // magnitude_interval)
         self.position = 0
         self.num_runs = len(learner.network.seeds)
         self.diverged_at = np.full(self.num_runs, -1)
@@ -75,7 +75,7 @@ class OnlineRuns(ABC):
 
     @abstractmethod
     def diagnostic_inputs(self) -> Array:
-        """The inputs (R, I, N) on which the hidden layers are looked at before the example at `position`."""
+        """The inputs (R, I, N) on which the hidden layers are diagnosed before the example at `position`."""
 
     @property
     def progress(self) -> float:
@@ -83,7 +83,7 @@ class OnlineRuns(ABC):
         return self.position / self.num_examples
 
     def advance(self) -> None:
-        """Learn from the next chunk of examples; at the start of a bin look at the network first."""
+        """Learn from the next chunk of examples; at the start of a bin diagnose the network first."""
         start, place = self.position, self.position // self.bin_size
         stop = min(start + length - start % length for length in (CHUNK, self.task_length, self.bin_size))
         if start % self.bin_size == 0:
@@ -105,7 +105,7 @@ class OnlineRuns(ABC):
         totals = {name: xp.ascontiguousarray(each.T).sum(axis=-1) for name, each in measures.items()}
         self.measured.add(place, {name: total / self.bin_size for name, total in totals.items()})
         if magnitudes:
-            self.measured.add(place, {"weight_magnitude": sum(magnitudes) / self.looks_a_bin})
+            self.measured.add(place, {"weight_magnitude": sum(magnitudes) / self.snapshots_per_bin})
         self.learner.network.flush()  # so that a checkpoint here, which needs it, changes nothing
         self.position = stop
 

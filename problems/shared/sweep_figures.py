@@ -43,9 +43,9 @@ def logarithmic(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def draw_level(axes: Axes, height: float, text: str, below: bool = False, colour: str = "0.4") -> None:
+def draw_level(axes: Axes, height: float, text: str, below: bool = False, color: str = "0.4") -> None:
     """A dashed line across the panel, named at its right end."""
-    axes.axhline(height, color=colour, linewidth=1, linestyle="--")
+    axes.axhline(height, color=color, linewidth=1, linestyle="--")
     axes.annotate(
         text,
         (0.99, height),
@@ -55,7 +55,7 @@ def draw_level(axes: Axes, height: float, text: str, below: bool = False, colour
         ha="right",
         va="top" if below else "bottom",
         fontsize=8,
-        color=colour,
+        color=color,
     )
 
 
@@ -65,27 +65,27 @@ def draw_sweep(axes: Axes, values: np.ndarray, errors: np.ndarray, learner: str)
     The panel has its upper limit already; a median above it, or overflowed, is a triangle at the top. A value of 0, for
     which a logarithmic axis has no place, is a dashed level.
     """
-    colour, name = color_of(learner), label_of(learner)
+    color, name = color_of(learner), label_of(learner)
     order = np.argsort(values)
     values, errors = values[order], as_infinite(errors)[:, order]
     median, mean = np.median(errors, axis=0), errors.mean(axis=0)
     highest = axes.get_ylim()[1]
     if axes.get_xscale() == "log" and (values == 0).any():
         error = median[values == 0][0]
-        draw_level(axes, min(error, highest), f"{name} at 0: {mean_in_words(median[values == 0], 3)}", colour=colour)
+        draw_level(axes, min(error, highest), f"{name} at 0: {mean_in_words(median[values == 0], 3)}", color=color)
         values, median, mean = (array[values > 0] for array in (values, median, mean))
     if not len(values):
-        return np.nan, name, colour
-    axes.plot(values, median, color=colour, linewidth=1.8, marker="o", markersize=3.5)
-    axes.plot(values, mean, color=colour, linewidth=1.2, linestyle=":")
+        return np.nan, name, color
+    axes.plot(values, median, color=color, linewidth=1.8, marker="o", markersize=3.5)
+    axes.plot(values, mean, color=color, linewidth=1.2, linestyle=":")
     above = values[median > highest]
     if len(above):
         where = axes.get_xaxis_transform()  # heights are fractions of the panel's
-        axes.plot(above, np.full(len(above), 0.98), color=colour, marker="^", linestyle="", transform=where)
+        axes.plot(above, np.full(len(above), 0.98), color=color, marker="^", linestyle="", transform=where)
     finite = median[np.isfinite(median)]
     if not len(finite):
-        return np.inf, f"{name} (overflowed)", colour
-    return float(finite[-1]), name, colour
+        return np.inf, f"{name} (overflowed)", color
+    return float(finite[-1]), name, color
 
 
 def describe_sweep(results: ResultSet, learners: Sequence[str], sweep: str, unit: str = "example") -> str:

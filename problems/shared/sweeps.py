@@ -39,12 +39,12 @@ class Linear(Protocol):
 class Sweep:
     """One stream, one learner.
 
-    learn          from the arrays of one example, without the axis T, to the errors (R, ..., K) before learning from it
-    num_examples   length of the stream, a whole number of bins
-    bin_size       examples whose squared errors are averaged
-    looks          how often in a bin, evenly spaced and last at its end, the step sizes are looked at; 0: never
+    learn               from the arrays of one example, without the axis T, to the errors (R, ..., K) before learning
+    num_examples        length of the stream, a whole number of bins
+    bin_size            examples whose squared errors are averaged
+    snapshots_per_bin   of the step sizes, evenly spaced and the last at the bin's end; 0: none
 
-    The results are `squared_error` (R, ..., K, bins), `step_sizes` (R, ..., K, bins, n), the mean of the looks, and
+    The results are `squared_error` (R, ..., K, bins), `step_sizes` (R, ..., K, bins, n), the mean of the snapshots, and
     `diverged_at` (R, ..., K), -1 for none.
     """
 
@@ -55,20 +55,20 @@ class Sweep:
         learn: Callable[..., Array],
         num_examples: int,
         bin_size: int,
-        looks: int = 0,
+        snapshots_per_bin: int = 0,
     ):
         self.stream = stream
         self.learner = learner
         self.learn = learn
         self.num_examples = num_examples
         self.bin_size = bin_size
-        self.looks = looks
+        self.snapshots_per_bin = snapshots_per_bin
         self.position = 0
         shape, num_inputs = learner.weights.shape[:-1], learner.weights.shape[-1]
         num_bins = num_examples // bin_size
         self.diverged_at = np.full(shape, -1)
         self.squared_error = np.zeros((num_bins, *shape))
-        self.looked = np.zeros((num_bins if looks else 0, *shape, num_inputs))
+        self.step_sizes = np.zeros((num_bins if snapshots_per_bin else 0, *shape, num_inputs))  # means of a bin
 
     def advance(self) -> None:
         """Learn from the next chunk of examples."""
@@ -78,7 +78,8 @@ class Sweep:
         step_sizes: Array = 0
         for index, example in enumerate(zip(*self.stream.examples(start, stop)), start=start + 1):
             errors.append(self.learn(*example))
-            if self.looks and index * self.looks // self.bin_size > (index - 1) * self.looks // self.bin_size:
+            count = self.snapshots_per_bin
+            if count and index * count // self.bin_size > (index - 1) * count // self.bin_size:
                 step_sizes = step_sizes + self.learner.step_sizes
         stacked = xp.stack(errors, axis=-1)  # (R, ..., K, T)
         squares = stacked * stacked
@@ -87,8 +88,8 @@ class Sweep:
         self.diverged_at[newly] = start + np.argmin(finite, axis=-1)[newly]
         # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
         self.squared_error[place] += to_host(squares.sum(axis=-1)) / self.bin_size
-        if self.looks:
-            self.looked[place] += to_host(xp.asarray(step_sizes)) / self.looks
+        if self.snapshots_per_bin:
+            self.step_sizes[place] += to_host(xp.asarray(step_sizes)) / self.snapshots_per_bin
         self.position = stop
 
     def arrays(self) -> dict[str, Array]:
@@ -99,7 +100,7 @@ class Sweep:
         return {
             **states.copied(self.arrays()),
             "squared_error": self.squared_error.copy(),
-            "looked": self.looked.copy(),
+            "mean_step_sizes": self.step_sizes.copy(),
             "diverged_at": self.diverged_at.copy(),
             "position": np.array(self.position),
         }
@@ -108,7 +109,7 @@ class Sweep:
         """Go on where `state` was taken; raises ValueError where it does not fit."""
         states.restore(self.arrays(), state, ["squared_error", "looked", "diverged_at", "position"])
         self.squared_error = state["squared_error"].copy()
-        self.looked = state["looked"].copy()
+        self.step_sizes = state["mean_step_sizes"].copy()
         self.diverged_at = state["diverged_at"].copy()
         self.position = int(state["position"])
 
@@ -117,8 +118,8 @@ class Sweep:
         known = (self.diverged_at[..., None] < 0) | (ends <= self.diverged_at[..., None])  # (R, ..., K, bins)
         results = {"squared_error": np.moveaxis(self.squared_error, 0, -1), "diverged_at": self.diverged_at}
         results["squared_error"] = np.where(known, results["squared_error"], np.nan)
-        if self.looks:
-            results["step_sizes"] = np.where(known[..., None], np.moveaxis(self.looked, 0, -2), np.nan)
+        if self.snapshots_per_bin:
+            results["step_sizes"] = np.where(known[..., None], np.moveaxis(self.step_sizes, 0, -2), np.nan)
         return results
 
 

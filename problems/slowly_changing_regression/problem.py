@@ -60,12 +60,12 @@ class RegressionRuns(OnlineRuns):
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not looked at."""
+    """What the examples are; they are drawn, so `data_folder` is not used."""
     return "random bits and a random target network"
 
 
 def start(
     settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> RegressionRuns:
-    """Begin R runs side by side; the examples are drawn, so `data_folder` is not looked at."""
+    """Begin R runs side by side; the examples are drawn, so `data_folder` is not used."""
     return RegressionRuns(settings, learner, seeds)

@@ -1,4 +1,4 @@
-"""Tracking: a linear target changes for ever, and how fast each weight should learn can itself be learned.
+"""Tracking: a linear target changes continually, and how fast each weight should learn can itself be learned.
 
 Three small experiments, one after the other in every run. Every example is seen once, predicted, then learned from.
 

@@ -183,7 +183,7 @@ def rates_figure(results: ResultSet) -> Figure:
         "Random walks in noise of variance 1, followed by one weight. Lines of the left panel: the error of a constant "
         "step size in closed form; crosses: its minimum, the Kalman filter's. Rings: "
         f"{'LMS in red, its step sizes given, and ' if 'lms' in learners else ''}the learners of the right panel in "
-        f"its colours; means over the second half of {settings.num_rates:,} examples and over "
+        f"its colors; means over the second half of {settings.num_rates:,} examples and over "
         f"{' to '.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))} runs where none overflowed. "
         f"Scale: {results.scale}.{describe_overflow(results, learners, 'rates')}"
     )

@@ -13,12 +13,12 @@ from problems.tracking.streams import RateStream, SignStream
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not looked at."""
+    """What the examples are; they are drawn, so `data_folder` is not used."""
     return "normal inputs and a target with inverted signs; random walks in noise"
 
 
 def start(settings: Settings, learner: TrackingLearner, seeds: Sequence[int], data_folder: Path | None) -> SweepRuns:
-    """Begin R runs side by side; the examples are drawn, so `data_folder` is not looked at."""
+    """Begin R runs side by side; the examples are drawn, so `data_folder` is not used."""
     words, dtype = np.asarray(seeds), learner.dtype
 
     def sweep(stream: SignStream | RateStream, values: Sequence[float], axes: tuple[int, ...], *lengths: int) -> Sweep:
