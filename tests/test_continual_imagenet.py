@@ -706,7 +706,7 @@ def test_the_online_problems_refuse_what_needs_tasks_or_mini_batches(online):
     settings = online.SCALES["smoke"].settings
     with pytest.raises(ValueError, match="reset is for problems that tell the learner of a new task"):
         online.start(settings, BACKPROP.change(reset="network"), [0], None)
-    with pytest.raises(ValueError, match="batch_norm is for networks that learn from mini-batches"):
+    with pytest.raises(ValueError, match="batch_norm needs a network that learns from mini-batches"):
         online.start(settings, BACKPROP.change(batch_norm=True), [0], None)
 
 
