@@ -33,9 +33,8 @@ at 0. The choices are:
     order, no step changes the outputs along e by more than eta |e|. The bound is transient: it divides this step, not
     the stored step sizes, which rare large examples would otherwise reduce permanently.
   alpha_0 in line 3: setting all state of a weight to 0 resets it, as the rules that replace units require. By default,
-    though, Continual Backprop and ReDo keep the state, so that a new unit continues with the step sizes that the old
-    one has learned; with `reset_optimizer_state=True` it starts from alpha_0. GenerateAndTest lets units inherit step
-    sizes.
+    however, Continual Backprop and ReDo keep the state, so a new unit continues with the step sizes of the old unit.
+    With `reset_optimizer_state=True`, it starts from alpha_0. With GenerateAndTest, new units inherit step sizes.
 
 The loss should be delta^2 / 2, `half_squared_error`, whose gradient is the error. For `squared_error`, which is twice
 as large, set eta to 1/2. Without a hidden layer, this is linear Autostep with a transient bound. If in addition

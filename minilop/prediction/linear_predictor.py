@@ -10,14 +10,14 @@ learns about the previous features, whose prediction had the error delta = r_t +
 before the first step are 0, so the first step learns nothing. All arrays may have more leading axes than R, as in
 `minilop.optimizers.linear_learner`.
 
-So a discount has two roles. The error of x_t is discounted by that of the transition out of x_t, and the trace that x_t
-is added to has decayed by that of the transition into x_t (White, ICML 2017; lambda likewise):
+A discount therefore has two roles. The error of x_t contains the discount of the transition out of x_t. The trace to
+which x_t is added has decayed by the discount and the trace decay of the transition into x_t (White, ICML 2017):
 
     delta_(t+1)  =  r_(t+1) + gamma_(t+1) v_(t+1) - v_t          z_t  =  gamma_t lambda_t z_(t-1) + x_t
 
-`discount` and `trace_decay` are gamma_t and lambda_t of the next call of `step`, and may be set before each. Where an
-episode ends, the next one begins at once: its first features come with the last cumulant and a discount of 0. Then
-the value of the new beginning is nothing that the old episode had led to, and no trace reaches across.
+`discount` and `trace_decay` are gamma_t and lambda_t of the next call of `step`, and may be set before each call. After
+the end of an episode, pass the first features of the next episode with the last cumulant of the old episode and a
+discount of 0. The target of the old episode then does not include the value of the new one, and all traces end.
 
     method.discount = 0.0
     method.step(first_features, last_cumulant)
@@ -39,8 +39,8 @@ class LinearPredictor(ABC):
     step_sizes  the current step size of every weight, (R, n)
     discount    gamma_t of the next step;  trace_decay   lambda_t of the next step
 
-    Every hyperparameter is a number, or an array (R, 1) with a value for each run. Weights that
-    overflow do not recover; start again with a new method.
+    Every hyperparameter is a number, or an array (R, 1) with a value for each run. Weights that overflow do not
+    recover; start again with a new predictor.
     """
 
     state: dict[str, Array]
@@ -75,7 +75,7 @@ class LinearPredictor(ABC):
         return {name: xp.zeros_like(self.weights) for name in names}
 
     def last_decay(self) -> dict[str, Array]:
-        """State of methods that add features to their traces one step late: gamma lambda of the step before, (R, 1)."""
+        """gamma lambda of the previous step, (R, 1), for methods that add features to their traces one step late."""
         return {"last_decay": filled(self.weights[..., :1], self.discount * self.trace_decay)}
 
     @property

@@ -21,8 +21,8 @@ trace decay of this step, t. Initially, beta is ln(alpha_0) and all other variab
 theta is `meta_step_size`, eta `step_bound`, epsilon `step_decay`, eta_min `smallest_step_size`. z are `traces`, zd is
 the last addition to them, p and zbar are traces of the meta-gradient, and h is the derivative of the weights with
 respect to beta. With theta = 0 and a bound that is never reached, the method is true online TD(lambda). In B, the
-traces decay by gamma_t lambda_t, of the transition into phi_t, before D adds phi_t. The error that they then carry back
-is that of the next A, with gamma_(t+1).
+traces decay by gamma_t lambda_t of the transition into phi_t before D adds phi_t. They are then multiplied by the error
+of the next A, which contains gamma_(t+1).
 
 Paper - published code - ours. Ours is the dense form of the published code, in its order of evaluation. It has been
 compared with a loop over these equations, not with the authors' program. The sparse forms apply E to the active
@@ -58,7 +58,7 @@ class SwiftTD(LinearPredictor):
         step_decay: Array = 0.99,
         smallest_step_size: float = math.exp(-15),
     ):
-        """Raises ValueError for values out of range or that contradict each other."""
+        """Raises ValueError for values that are out of range or contradict each other."""
         super().__init__(weights, discount, trace_decay)
         check_number("meta_step_size", meta_step_size, 0)
         check_initial_step_size(initial_step_size)

@@ -1,7 +1,7 @@
 """TD(lambda) with accumulating traces (Sutton, 1988) and true online TD(lambda) (van Seijen et al., JMLR 2016).
 
-x, v, gamma and lambda are the features, the value, the discount and the trace decay of step t, the previous one. x',
-v', r' and gamma' belong to this step, t + 1. The values are v = w . x by the current weights.
+x, v, gamma and lambda are the features, the value, the discount and the trace decay of the previous step, t. x', v', r'
+and gamma' belong to this step, t + 1. The value v = w . x is that of the current weights.
 
     accumulating                                true online
     1.  delta = r' + gamma' v' - v              delta = r' + gamma' v' - v

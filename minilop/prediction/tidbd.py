@@ -1,7 +1,7 @@
 """TIDBD(lambda), temporal-difference IDBD (Kearney et al., 2018): TD(lambda) with step sizes learned as in IDBD.
 
-x, gamma and lambda are the features, the discount and the trace decay of step t, the previous one. x', r' and gamma'
-belong to this step, t + 1:
+x, gamma and lambda are the features, the discount and the trace decay of the previous step, t. x', r' and gamma' belong
+to this step, t + 1:
 
     1.  delta  =  r' + gamma' w . x' - w . x
     2.  beta_i  <-  beta_i + theta delta x_i h_i                           with h from before
@@ -10,9 +10,9 @@ belong to this step, t + 1:
     5.  w_i  <-  w_i + alpha_i delta z_i
     6.  h_i  <-  h_i [1 - alpha_i x_i z_i]+  +  alpha_i delta z_i          [z]+ = max(z, 0)
 
-theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. In line 4, the trace decays by gamma_t
-lambda_t, of the transition into x, which is stored as `last_decay`. The error has the discount of the transition out of
-x. With lambda = gamma = 0, the method is IDBD with the cumulant of the next step as the target. There are two options:
+theta is `meta_step_size`, beta `log_step_sizes`, z `traces`, h `memory`. In line 4, the trace decays by gamma lambda of
+the transition into x, which is stored as `last_decay`. The error contains gamma' of the transition out of x. With
+lambda = gamma = 0, the method is IDBD with the cumulant of the next step as the target. There are two options:
 
     gradient   semi: as above.  ordinary: x_i - gamma' x'_i replaces x_i in lines 2 and 6
     normalize  as in Autostep: with u_i = x_i (or x_i - gamma' x'_i) and m_i = delta u_i h_i, lines 2 and 3 become
@@ -55,7 +55,7 @@ class TIDBD(LinearPredictor):
         normalize: bool = False,
         tau: Array = 1e4,
     ):
-        """Raises ValueError for values out of range or another gradient."""
+        """Raises ValueError for values out of range or an unknown gradient."""
         super().__init__(weights, discount, trace_decay)
         check_choice("gradient", gradient, Gradient)
         check_number("meta_step_size", meta_step_size, 0)
