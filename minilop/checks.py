@@ -1,4 +1,4 @@
-"""Checks of hyperparameters and sizes. An invalid value raises an error with a clear sentence, before computing."""
+"""Checks of hyperparameters and sizes. An invalid value raises an error with a clear message before any computation."""
 
 import math
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -19,7 +19,7 @@ def check_range(settings: Any, names: str, low: float, high: float = math.inf, b
 
 
 def check_number(name: str, value: Any, low: float, high: float = math.inf, below_high: bool = False) -> None:
-    """The same of one value. An array, with a value for each run, is not looked into: the host would have to wait."""
+    """The same check of one value. Arrays with a value for each run are not checked: the host would have to wait."""
     is_number = isinstance(value, (int, float, np.integer, np.floating))
     if not is_number and (hasattr(value, "dtype") or isinstance(value, (list, tuple))):
         return
@@ -30,14 +30,14 @@ def check_number(name: str, value: Any, low: float, high: float = math.inf, belo
 
 
 def check_sizes(*sizes: int) -> None:
-    """Raises ValueError unless all sizes of a layer are whole numbers of at least 1."""
+    """Raises ValueError unless all sizes of a layer are integers of at least 1."""
     for size in sizes:
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"the sizes of a layer must be whole numbers, at least 1, not {size!r}")
 
 
 def check_floating(name: str, array: Any) -> None:
-    """Raises ValueError unless `array` is an array (..., n) of floating-point numbers of the module in use."""
+    """Raises ValueError unless `array` is a floating-point array (..., n) of the array module in use."""
     if not isinstance(array, xp.ndarray) or array.dtype.kind != "f" or not array.ndim:
         found = f"{type(array).__module__}.{type(array).__name__}".removeprefix("builtins.")
         if hasattr(array, "dtype"):

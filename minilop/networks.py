@@ -60,7 +60,7 @@ class Network:
 
     parameters, gradients   (R, P)
 
-    Raises ValueError for other seeds and dtypes.
+    Raises ValueError for invalid seeds or dtypes.
     """
 
     def __init__(

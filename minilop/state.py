@@ -18,9 +18,9 @@ def copied(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
 def restore(arrays: Mapping[str, Array], state: Mapping[str, np.ndarray], others: Iterable[str] = ()) -> None:
     """Set the arrays, in place, to a state returned by `copied`.
 
-    others   what else `state` holds, for the caller to restore: see `check_names`
+    others   names of other arrays in `state`, which the caller restores: see `check_names`
 
-    Raises ValueError, before anything is changed, if an array is missing, does not belong there, or has another shape.
+    Raises ValueError, before any array is changed, if an array is missing, is unexpected, or has the wrong shape.
     """
     check_names(state, [*arrays, *others])
     for name, array in arrays.items():
@@ -31,9 +31,9 @@ def restore(arrays: Mapping[str, Array], state: Mapping[str, np.ndarray], others
 
 
 def check_names(state: Mapping[str, np.ndarray], expected: Iterable[str]) -> None:
-    """Raises ValueError, in a sentence that names one of them, for arrays that are missing or do not belong there.
+    """Raises ValueError if arrays are missing or unexpected. The message contains the name of such an array.
 
-    expected   names; one that ends in a period, "<prefix>.", stands for any number of arrays under that prefix
+    expected   names; a name "<prefix>.", which ends in a period, stands for any number of arrays with that prefix
     """
     names = set(expected)
     prefixes = tuple(name for name in names if name.endswith("."))

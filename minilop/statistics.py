@@ -1,4 +1,4 @@
-"""Mean and standard error over runs, of figures and of the verification kit alike. Host arrays only: np, not xp."""
+"""Mean and standard error over runs, for figures and the verification kit. Host arrays only: np, not xp."""
 
 import numpy as np
 

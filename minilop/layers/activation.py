@@ -41,7 +41,7 @@ class Activation(Layer):
     """h = f(z), applied elementwise. At 0, relu and leaky_relu have the derivative of the negative side."""
 
     def __init__(self, name: ActivationName):
-        """Raises ValueError for another name."""
+        """Raises ValueError for an unknown name."""
         check_choice("activation", name, ActivationName)
         self.name = name
         self.function, self.derivative = _FUNCTIONS[name]

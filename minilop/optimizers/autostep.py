@@ -82,7 +82,7 @@ class Autostep(LinearLearner):
         tau: Array = 1e4,
         bound: Bound = "permanent",
     ):
-        """Raises ValueError for values out of range or another bound."""
+        """Raises ValueError for values out of range or an unknown bound."""
         super().__init__(weights)
         check_choice("bound", bound, Bound)
         check_number("meta_step_size", meta_step_size, 0)

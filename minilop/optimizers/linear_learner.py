@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from minilop.backend import Array, like, xp
 from minilop.checks import check_floating, check_number
 
-SMALLEST = 1e-30  # of a step size whose logarithm is learned; float32 ends at 1e-38
+SMALLEST = 1e-30  # the smallest initial step size of methods that learn its logarithm; float32 underflows at 1e-38
 
 
 class LinearLearner(ABC):
@@ -24,8 +24,8 @@ class LinearLearner(ABC):
 
     Every hyperparameter is a number, or an array (R, 1) with a value for each run.
 
-    Weights that overflow do not recover: from then on, all predictions of the run are NaN or infinite (problems report
-    such a run as diverged). Start again with a new method.
+    Weights that overflow do not recover: all later predictions of the run are NaN or infinite, and problems report the
+    run as diverged. Start again with a new learner.
     """
 
     state: dict[str, Array]
@@ -62,7 +62,7 @@ class LinearLearner(ABC):
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], last: int = 0) -> None:
-    """Raises ValueError unless `array` broadcasts to `shape`; its `last` axes must be there and equal."""
+    """Raises ValueError unless `array` broadcasts to `shape` and has the same `last` axes."""
     if last and not hasattr(array, "shape"):
         raise ValueError(f"{name} must be an array of the shape {shape}, not a {type(array).__name__}")
     found = getattr(array, "shape", ())
@@ -72,7 +72,7 @@ def check_shape(name: str, array: Array, shape: tuple[int, ...], last: int = 0) 
 
 
 def check_initial_step_size(initial_step_size: Array) -> None:
-    """Raises ValueError for a step size that has no logarithm, or one that is too small for float32."""
+    """Raises ValueError for a step size that has no logarithm or is too small for float32."""
     check_number("initial_step_size", initial_step_size, SMALLEST)
 
 
