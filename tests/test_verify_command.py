@@ -5,17 +5,22 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import strict_cupy
 from click.testing import CliRunner
 
+from minilop import backend
 from minilop.verify import case as cases
 from minilop.verify.__main__ import main
 from minilop.verify.adapter import load_adapter, run_adapter
 from minilop.verify.case import load_case, write_arrays
 from minilop.verify.conventions import MEANINGS
+from minilop.verify.gaps import gaps
 from minilop.verify.judging import Judgement, exit_status, judge_case, telling_cases
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.pages import page_of
@@ -212,12 +217,18 @@ def test_two_mistakes_at_once_are_named_by_the_one_that_shows_first(write_adapte
     )
 
 
-def change_description(vectors, case_id, **changes):
-    """Change case.json, and its digest in the manifest."""
-    path, manifest = vectors / case_id / "case.json", json.loads((vectors / "manifest.json").read_text())
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    manifest["cases"][case_id]["case"] = hashlib.sha256(path.read_bytes()).hexdigest()
+def describe(vectors, case_id, text):
+    """Write another case.json, and its digest into the manifest."""
+    (vectors / case_id / "case.json").write_bytes(text)
+    manifest = json.loads((vectors / "manifest.json").read_text())
+    manifest["cases"][case_id]["case"] = hashlib.sha256(text).hexdigest()
     (vectors / "manifest.json").write_text(json.dumps(manifest))
+
+
+def change_description(vectors, case_id, **changes):
+    """Change entries of case.json."""
+    described = json.loads((vectors / case_id / "case.json").read_text())
+    describe(vectors, case_id, json.dumps({**described, **changes}).encode())
 
 
 def test_mistakes_that_look_alike_in_a_case_are_told_apart_by_one_that_catches_only_some(copied_vectors):
@@ -267,6 +278,85 @@ def test_resync_says_what_state_nobody_can_judge(write_adapter):
     assert "not judged" not in say("run", "--adapter", adapter, "--case", CONTRIBUTION)[1]
 
 
+@pytest.mark.quick
+def test_a_mistake_that_fits_a_few_quantities_is_named_with_what_would_tell_for_sure(tmp_path):
+    """A unit that counts as eligible a step early is also due a step early, which shows in units_to_replace."""
+    trace = played(CONTRIBUTION, "age_at_least")
+    few, sure = "selection/replaced/0", "selection/units_to_replace/0"
+    write_arrays(tmp_path / "few.npz", {few: trace[few]})
+    status, said = say("compare", CONTRIBUTION, tmp_path / "few.npz", "--report", tmp_path / "report.json")
+    assert status == 1 and f"{few}: perhaps age_at_least" in said
+    assert "age_at_least fits what you returned: A unit counts as mature" in said
+    assert f"Return {sure} to be sure." in said
+    assert json.loads((tmp_path / "report.json").read_text())["cases"][0]["to_be_sure"] == [sure]
+    expected = load_case(CONTRIBUTION).expected
+    assert not np.allclose(trace[sure], expected[sure])  # so the mistake does show there
+    write_arrays(tmp_path / "all.npz", trace)
+    said = say("compare", CONTRIBUTION, tmp_path / "all.npz")[1]
+    assert "mistake age_at_least: A unit" in said and "perhaps" not in said and "to be sure" not in said
+
+
+@pytest.mark.quick
+def test_agreement_says_what_was_not_exercised_and_what_was_never_returned(tmp_path):
+    """sgd/plain has mini-batches of four and the squared error; other cases of the suite have one example, or other losses."""
+    outputs = {"outputs": load_case(PLAIN).expected["forward/outputs"]}
+    write_arrays(tmp_path / "actual.npz", outputs)
+    status, said = say("compare", PLAIN, tmp_path / "actual.npz", "--report", tmp_path / "report.json")
+    assert status == 0
+    assert "Not exercised: examples at once (one); loss (half_squared_error, cross_entropy)." in said
+    assert "Never returned: weight; bias; features; losses; weight_gradient; bias_gradient." in said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["not_exercised"] == ["examples at once (one)", "loss (half_squared_error, cross_entropy)"]
+    assert report["never_returned"][:3] == ["weight", "bias", "features"]
+    of_suite = say("run", "--adapter", REFERENCE, "--suite", "sgd")[1]
+    assert "Not exercised" not in of_suite and "Never returned" not in of_suite
+
+
+def test_continual_backprop_without_several_units_at_once_is_not_all_of_it():
+    """Most cases replace one unit at most in a step; momentum's velocity, which is not returned here, comes first."""
+    judgement = judge_case(Reference, "continual_backprop/momentum")
+    kept = tuple(name for name in judgement.verdict.compared if "velocity" not in name)
+    verdict = dataclasses.replace(judgement.verdict, compared=kept)
+    found = gaps([dataclasses.replace(judgement, verdict=verdict)])
+    assert "units replaced at once (several)" in found["not_exercised"]
+    assert found["never_returned"] == ["velocity_weight", "velocity_bias"]
+    assert any(each.startswith("momentum (0)") for each in found["not_exercised"])
+
+
+VIEW = "def step(self, *args):\n    found = super().step(*args)\n    "
+
+
+def test_a_view_is_told_as_shared_memory_and_not_as_a_fault_of_the_optimizer(write_adapter):
+    """Step 12 is the first to replace a unit of layer 0: until then the weights after both phases are the same."""
+    case = load_case(CONTRIBUTION)
+    before, after = (case.expected[f"{phase}/weight/0"] for phase in ("optimizer", "replacement"))
+    step = int(np.argmax((before != after).any(axis=(1, 2))))
+    adapter = write_adapter(VIEW + "return found | {'optimizer/weight/0': found['replacement/weight/0']}")
+    status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
+    assert status == 2
+    assert f"{CONTRIBUTION}, step {step}: optimizer/weight/0 shares its memory with replacement/weight/0" in said
+    assert "return copies." in said
+    harmless = write_adapter(VIEW + "return found | {'optimizer/weight/0': found['optimizer/weight/0'][:]}", "harmless")
+    assert say("run", "--adapter", harmless, "--case", CONTRIBUTION)[0] == 0
+
+
+def test_a_view_of_what_is_not_returned_gets_a_hint(write_adapter):
+    adapter = write_adapter(VIEW + "return {'optimizer/weight/0': found['replacement/weight/0']}")
+    status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
+    assert status == 1
+    assert (
+        "hint optimizer/weight/0 has the values of replacement/weight/0; if a later phase changes it in place" in said
+    )
+    assert "see docs/verify.md" in said
+
+
+def test_one_array_of_single_precision_is_named(write_adapter):
+    """--dtype float32 would be no remedy: the others are float64."""
+    adapter = write_adapter(VIEW + "return found | {'forward/outputs': found['forward/outputs'].astype('f4')}")
+    said = say("run", "--adapter", adapter, "--case", PLAIN)[1]
+    assert "hint forward/outputs is float32, less exact than float64" in said and "try --dtype" not in said
+
+
 def test_single_precision_taken_for_double_gets_a_hint(write_adapter):
     adapter = write_adapter(
         "def step(self, *args):\n    found = super().step(*args)\n"
@@ -276,6 +366,39 @@ def test_single_precision_taken_for_double_gets_a_hint(write_adapter):
         "hint what was returned is float32; try --dtype float32"
         in say("run", "--adapter", adapter, f"--case={PLAIN}")[1]
     )
+
+
+# --- Backend ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numpy_afterwards():
+    yield
+    backend.use("numpy")
+
+
+@pytest.mark.usefixtures("numpy_afterwards")
+def test_an_adapter_can_run_minilop_on_a_device(write_adapter, monkeypatch):
+    """The stand-in refuses what CuPy refuses."""
+    monkeypatch.setattr(strict_cupy.cupy.cuda, "runtime", SimpleNamespace(getDeviceCount=lambda: 1), raising=False)
+    monkeypatch.setitem(sys.modules, "cupy", strict_cupy.cupy)
+    adapter = write_adapter(
+        "def load(self, *args):\n"
+        "    from minilop import backend\n"
+        "    assert backend.name() == 'cupy'\n"
+        "    super().load(*args)"
+    )
+    status, said = say("run", "--adapter", adapter, "--backend", "cupy", "--case", CONTRIBUTION)
+    assert status == 0, said
+    assert say("run", "--adapter", adapter, "--case", CONTRIBUTION)[0] == 2  # NumPy, unless it is asked for
+
+
+@pytest.mark.quick
+def test_a_backend_that_is_missing_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    status, said = say("run", "--adapter", REFERENCE, "--backend", "cupy")
+    assert status == 2 and said.startswith("Error: The backend cupy needs CuPy: install it with")
+    assert say("run", "--adapter", REFERENCE, "--backend", "jax")[0] == 2
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------
@@ -293,7 +416,6 @@ def test_single_precision_taken_for_double_gets_a_hint(write_adapter):
             f"{PLAIN}, step 0: step raised SystemExit (adapter.py, line 6): 0",
         ),
         ("def load(self, *args):\n    1 / 0", f"{PLAIN}: load raised ZeroDivisionError (adapter.py, line 6): division"),
-        ("def __init__(self, size):\n    pass", "Adapter() raised TypeError:"),
         ("def step(self, *args):\n    return np.ones(3)", "step must return a dictionary of arrays, not ndarray"),
         (
             "def step(self, *args):\n    return {}",
@@ -359,13 +481,23 @@ def test_a_file_that_raises_when_imported_is_a_sentence_and_not_success(text, tm
     assert status == 2 and "broken.py cannot be imported: " in said
 
 
-def test_resync_needs_set_state_and_says_so(tmp_path):
-    (tmp_path / "short.py").write_text(
-        "class Adapter:\n    def load(self, *a): pass\n    def step(self, *a): return {}\n"
-    )
-    status, said = say("run", "--adapter", f"{tmp_path}/short.py:Adapter", "--mode", "resync", "--case", PLAIN)
-    assert status == 2
-    assert f"The adapter Adapter has no method set_state, which {PLAIN} needs; --mode free does without." in said
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        (
+            "class Adapter:\n    def load(self, *a): pass\n    def step(self, *a): return {}\n",
+            ["--mode", "resync"],
+            "The adapter Adapter has no method set_state, which --mode resync needs; --mode free does without.",
+        ),
+        ("class Adapter:\n    def __init__(self, size): pass\n", [], "Adapter() raised TypeError: "),
+    ],
+)
+def test_what_is_wrong_with_an_adapter_in_every_case_is_said_once(text, options, sentence, tmp_path):
+    """Of all cases, not of one."""
+    (tmp_path / "short.py").write_text(text)
+    status, said = say("run", "--adapter", f"{tmp_path}/short.py:Adapter", *options)
+    assert status == 2 and said.startswith(f"Error: {sentence}")
+    assert said.count(sentence) == 1 and PLAIN not in said
 
 
 @pytest.mark.parametrize(
@@ -373,6 +505,9 @@ def test_resync_needs_set_state_and_says_so(tmp_path):
     [
         (["--case", "sgd/plian"], "There is no case 'sgd/plian'; did you mean sgd/plain?"),
         (["--suite", "xyz"], "There is no suite 'xyz'; `python -m minilop.verify list` names all."),
+        (["--case", "paper"], "There is no case 'paper'; did you mean continual_backprop/paper?"),
+        (["--case", "lms"], "There is no case 'lms'; did you mean lms/constant_step_size?"),
+        (["--suite", "sgd/plain"], "There is no suite 'sgd/plain'; did you mean sgd?"),
         (["--report", "no/such/folder/report.json"], "--report must name a file in a folder that exists"),
     ],
 )
@@ -410,6 +545,13 @@ def test_a_changed_tolerance_or_setting_is_noticed(copied_vectors):
         (f"{PLAIN}/case.json", b"{", "case.json is not what the manifest says (its SHA-256 differs)"),
         ("manifest.json", b"{", "manifest.json is damaged; install minilop anew."),
         ("manifest.json", b'{"schema": 1}', "manifest.json is damaged; install minilop anew."),
+        ("manifest.json", b"null", "manifest.json is damaged; install minilop anew."),
+        ("manifest.json", b"[1, 2]", "manifest.json is damaged; install minilop anew."),
+        ("manifest.json", b"[" * 200_000 + b"]" * 200_000, "manifest.json is damaged; install minilop anew."),
+        ("manifest.json", b"\xff\xfe", "manifest.json is damaged; install minilop anew."),
+        ("manifest.json", b'{"schema": 1, "cases": null}', "manifest.json is damaged; install minilop anew."),
+        ("manifest.json", b'{"schema": 1, "cases": {}}', "There is no case 'sgd/plain'"),
+        ("manifest.json", b'{"schema": 1, "cases": {"sgd/plain": null}}', "is not what the manifest says"),
         ("manifest.json", b'{"schema": 99, "cases": {}}', "manifest.json has schema 99; this minilop reads 1."),
         ("manifest.json", None, "manifest.json cannot be read (No such file or directory); install minilop anew."),
     ],
@@ -421,6 +563,17 @@ def test_damaged_vectors_are_a_sentence(name, content, sentence, copied_vectors)
         (copied_vectors / name).write_bytes(content)
     status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN)
     assert status == 2 and sentence in said
+
+
+@pytest.mark.parametrize("text", [b"null", b"[]", b"[" * 200_000 + b"]" * 200_000, b"{}"])
+def test_a_case_that_is_described_wrongly_is_a_sentence_in_every_command(text, copied_vectors):
+    """Even where the manifest has the digest of the wrong description."""
+    describe(copied_vectors, PLAIN, text)
+    for command in (["run", "--adapter", REFERENCE, "--case", PLAIN], ["explain", PLAIN], ["inputs", PLAIN], ["list"]):
+        assert say(*command)[1].count(f"{PLAIN}/case.json is damaged; install minilop anew.") == 1
+    for name, value in {"conventions": None, "flags": None, "quantities": [], "steps": "many"}.items():
+        change_description(copied_vectors, CONTRIBUTION, **{name: value})
+        assert "case.json is damaged; install minilop anew." in say("explain", CONTRIBUTION)[1], name
 
 
 # --- Other languages --------------------------------------------------------------------------------------------------

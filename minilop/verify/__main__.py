@@ -12,11 +12,14 @@ from pathlib import Path
 
 import click
 
+from minilop.backend import BackendError, use
 from minilop.verify import report
 from minilop.verify.adapter import Mode, load_adapter
 from minilop.verify.case import VerifyError, choose_cases, load_case
-from minilop.verify.explanation import explain
+from minilop.verify.explanation import explain, inputs_as_json
 from minilop.verify.judging import exit_status, judge, judge_file
+
+Names = Sequence[str]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -35,9 +38,9 @@ def main() -> None:
 @main.command("list")
 def list_() -> None:
     """Show suites and cases."""
-    with _told():
+    with _errors_told():
         ids = choose_cases((), ())
-        width = max(map(len, ids))
+        width = max(map(len, ids), default=0)
         suite = None
         for case in map(load_case, ids):
             if case.suite != suite:
@@ -57,19 +60,21 @@ def list_() -> None:
     show_default=True,
     help="free: your own state goes from step to step; resync: before each step you get the reference's.",
 )
+@click.option("--backend", type=click.Choice(["numpy", "cupy"]), default="numpy", help="For adapters that use minilop.")
 @dtype_option
 @report_option
 def run(
-    adapter_name: str, suites: Sequence[str], names: Sequence[str], mode: Mode, dtype: str, report_path: Path | None
+    adapter_name: str, suites: Names, names: Names, mode: Mode, backend: str, dtype: str, report_path: Path | None
 ) -> None:
     """Run an adapter on all cases, or on some, and say where it first differs.
 
     A case that the adapter does not know (it raises NotImplementedError) is skipped; one asked for by --case must not be.
     """
-    with _told():
+    with _errors_told():
         _check_writable(report_path)
+        use(backend)
         chosen = choose_cases(names, suites)
-        width = max(map(len, chosen))
+        width = max(map(len, chosen), default=0)
         judgements = []
         for judgement in judge(load_adapter(adapter_name), names, suites, mode, dtype):
             judgements.append(judgement)
@@ -79,22 +84,24 @@ def run(
                 click.echo("\n" + report.details(judgement, mode))
         click.echo("\n" + report.summary(judgements))
         status = exit_status(judgements, names, suites)
-        _write(report_path, report.as_json(judgements, status, adapter=adapter_name, mode=mode, dtype=dtype))
+        facts = {"adapter": adapter_name, "mode": mode, "backend": backend, "dtype": dtype}
+        _write(report_path, report.as_json(judgements, status, **facts))
     sys.exit(status)
 
 
 @main.command()
 @click.argument("case_id", metavar="CASE")
-@click.argument("actual", type=click.Path(path_type=Path), metavar="ACTUAL.npz")
+@click.argument("actual", type=click.Path(path_type=Path), metavar="ACTUAL")
 @dtype_option
 @report_option
 def compare(case_id: str, actual: Path, dtype: str, report_path: Path | None) -> None:
     """Compare arrays that a program in any language has written with what CASE expects.
 
-    ACTUAL.npz holds arrays "<phase>/<quantity>/<layer>", or without the phase for the end of the step, each with the
-    steps first, (T, ...). What is given lies in inputs.npz; `explain CASE` says where.
+    ACTUAL is an .npz file, or a .json file with an object of nested lists. Its arrays are named
+    "<phase>/<quantity>/<layer>", or without the phase for the end of the step, and have the steps first, (T, ...).
+    `inputs CASE` writes what the case gives.
     """
-    with _told():
+    with _errors_told():
         _check_writable(report_path)
         judgement = judge_file(case_id, actual, dtype)
         if judgement.outcome == "error":
@@ -102,6 +109,7 @@ def compare(case_id: str, actual: Path, dtype: str, report_path: Path | None) ->
         click.echo(report.line(judgement))
         if judgement.outcome == "differs":
             click.echo("\n" + report.details(judgement))
+        click.echo("\n" + report.summary([judgement]))
         status = exit_status([judgement])
         _write(report_path, report.as_json([judgement], status, file=str(actual), dtype=dtype))
     sys.exit(status)
@@ -111,8 +119,19 @@ def compare(case_id: str, actual: Path, dtype: str, report_path: Path | None) ->
 @click.argument("case_id", metavar="CASE")
 def explain_(case_id: str) -> None:
     """Show what CASE gives and expects, in which order, and where its files lie."""
-    with _told():
+    with _errors_told():
         click.echo(explain(load_case(case_id)))
+
+
+@main.command()
+@click.argument("case_id", metavar="CASE")
+def inputs(case_id: str) -> None:
+    """Print what CASE gives as JSON: its description, and its arrays as nested lists under "inputs".
+
+    NaN and infinity, which JSON lacks, are the texts "nan", "inf" and "-inf".
+    """
+    with _errors_told():
+        click.echo(json.dumps(inputs_as_json(case_id), indent=1, allow_nan=False))
 
 
 @main.command()
@@ -120,7 +139,7 @@ def explain_(case_id: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="File; - prints.  [default: FRAMEWORK_adapter.py]")
 def new_adapter(framework: str, out: Path | None) -> None:
     """Write an adapter to begin with: it works for two cases, and says where your own code goes."""
-    with _told():
+    with _errors_told():
         template = (TEMPLATES / f"{framework}_adapter.py").read_text()
         if out == Path("-"):
             click.echo(template, nl=False)
@@ -151,11 +170,11 @@ def _write(path: Path | None, facts: dict[str, object]) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_told() -> Iterator[None]:
     """Ends the command with a sentence where nothing can be compared."""
     try:
         yield
-    except VerifyError as mistake:
+    except (VerifyError, BackendError) as mistake:
         click.echo(f"Error: {mistake}", err=True)
         sys.exit(2)
 

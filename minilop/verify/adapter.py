@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minilop.verify.case import Arrays, Case, VerifyError
+from minilop.verify.comparison import is_right
 from minilop.verify.curves import checked_errors
 
 Mode = Literal["resync", "free"]
@@ -59,6 +60,13 @@ def make_adapter(adapter_class: Callable[[], Any]) -> Any:
     except (Exception, SystemExit) as problem:
         name = getattr(adapter_class, "__name__", "The adapter")
         raise VerifyError(f"{name}() raised {type(problem).__name__}: {problem}") from problem
+
+
+def check_mode(adapter: Any, mode: Mode) -> None:
+    """Raises VerifyError where the mode needs a method that the adapter lacks."""
+    if mode == "resync" and hasattr(adapter, "load") and not callable(getattr(adapter, "set_state", None)):
+        needs = "has no method set_state, which --mode resync needs; --mode free does without"
+        raise VerifyError(f"The adapter {type(adapter).__name__} {needs}.")
 
 
 def _import_file(path: Path) -> Any:
@@ -154,8 +162,13 @@ def _checked(case: Case, method: str, step: int, found: Any) -> Arrays:
         name = full_name(case, name)
         if name in arrays:
             raise VerifyError(f"{where}: {name} was returned twice, with its phase and without; return it once.")
-        arrays[name] = check_array(case, name, array, where).copy()
-    return arrays
+        arrays[name] = check_array(case, name, array, where)
+    for name, final in [(name, case.final_name(name)) for name in arrays]:
+        is_shared = name != final and final in arrays and np.shares_memory(arrays[name], arrays[final])
+        if is_shared and not is_right(case, final, step, case.expected[name]):
+            why = f"{name} shares its memory with {final}, which has other values after a later phase"
+            raise VerifyError(f"{where}: {why}; return copies.")
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 def _stacked(case: Case, returned: list[Arrays]) -> Arrays:
@@ -180,8 +193,7 @@ def _method(adapter: Any, name: str, case: Case) -> Any:
         return method
     if name in ("call", "curve"):
         raise NotCovered(f"it has no method {name}")
-    more = "; --mode free does without" if name == "set_state" else ""
-    raise VerifyError(f"The adapter {type(adapter).__name__} has no method {name}, which {case.id} needs{more}.")
+    raise VerifyError(f"The adapter {type(adapter).__name__} has no method {name}, which {case.id} needs.")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ wrong choice of a unit does not change what comes later.
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,6 +29,7 @@ import numpy as np
 
 SCHEMA = 1  # of case.json; raise it when a reader of the old one would misread the new one
 VECTORS = Path(__file__).parent / "vectors" / "v1"
+OBJECTS = ("conventions", "hyperparameters", "sizes", "tolerances", "margins", "quantities")  # in case.json
 PARAMETERS = ("weight", "bias", "normalization_scale", "normalization_bias", "weights", "log_std")
 
 Arrays = dict[str, np.ndarray]
@@ -110,6 +112,10 @@ class Case:
         """The name without its phase of each quantity, to its full name in the last phase that has it."""
         return {name.split("/", 1)[1]: name for name in self.expected}
 
+    def final_name(self, name: str) -> str:
+        """The full name of the same quantity in the last phase that has it."""
+        return self.final_names[name.split("/", 1)[1]]
+
     def example(self, step: int) -> tuple[Any, np.ndarray | None, Arrays]:
         """x, y and draws of a step; x is a dictionary where there are several arguments, y None where there is none."""
         y = np.asarray(self.inputs["y"][step]) if "y" in self.inputs else None
@@ -178,13 +184,13 @@ def load_case(case_id: str, vectors: Path | None = None) -> Case:
     vectors = vectors or VECTORS
     manifest = read_manifest(vectors)
     if case_id not in manifest["cases"]:
-        if of_suite := [each for each in manifest["cases"] if each.startswith(f"{case_id}/")]:
-            raise VerifyError(f"{case_id} is a suite, not a case; it has {', '.join(of_suite)}.")
-        raise VerifyError(f"There is no case {case_id!r}{_nearest(case_id, manifest['cases'])}")
+        raise _no_such("case", case_id, manifest["cases"])
     folder, digests = vectors / case_id, manifest["cases"][case_id]
     text = _read(folder / "case.json")
     _check_digest(folder / "case.json", hashlib.sha256(text).hexdigest(), digests, "case")
-    described = json.loads(text)
+    described = _described(
+        folder / "case.json", text, **dict.fromkeys(OBJECTS, dict), flags=list, comment=str, steps=int
+    )
     arrays = {}
     for name in ("inputs", "expected"):
         path = folder / f"{name}.npz"
@@ -194,7 +200,7 @@ def load_case(case_id: str, vectors: Path | None = None) -> Case:
             raise VerifyError(f"{str(damage).removesuffix('.')}; install minilop anew.") from None
         _check_digest(path, digest(arrays[name]), digests, name)
     order = described["quantities"]  # an archive need not keep it
-    arrays["expected"] = {name: arrays["expected"][name] for name in order}
+    arrays["expected"] = {name: arrays["expected"][name] for name in order if name in arrays["expected"]}
     fields: dict[str, Any] = {name: described[name] for name in Case.__dataclass_fields__ if name in described}
     fields["flags"] = tuple(fields["flags"])
     return Case(**fields, inputs=arrays["inputs"], expected=arrays["expected"])
@@ -223,7 +229,7 @@ def choose_cases(names: Sequence[str], suites: Sequence[str], vectors: Path | No
     for what, asked, there in (("case", names, ids), ("suite", suites, known)):
         for name in asked:
             if name not in there:
-                raise VerifyError(f"There is no {what} {name!r}{_nearest(name, there)}")
+                raise _no_such(what, name, there)
     if not names and not suites:
         return ids
     return [case_id for case_id in ids if case_id in names or case_id.split("/")[0] in suites]
@@ -232,27 +238,68 @@ def choose_cases(names: Sequence[str], suites: Sequence[str], vectors: Path | No
 def read_manifest(vectors: Path | None = None) -> dict[str, Any]:
     """Version and licence of the set, and the digests of each case. Raises VerifyError where it cannot be used."""
     path = (vectors or VECTORS) / "manifest.json"
-    try:
-        manifest = json.loads(_read(path))
-        schema, _ = manifest["schema"], dict(manifest["cases"])
-    except (ValueError, KeyError, TypeError):
-        raise VerifyError(f"{path} is damaged; install minilop anew.") from None
-    if schema != SCHEMA:
-        raise VerifyError(f"{path} has schema {schema}; this minilop reads {SCHEMA}.")
+    manifest = _described(path, _read(path), schema=int, cases=dict)
+    if manifest["schema"] != SCHEMA:
+        raise VerifyError(f"{path} has schema {manifest['schema']}; this minilop reads {SCHEMA}.")
     return manifest
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays of an .npz file. Raises VerifyError where it cannot be read."""
+    """The arrays of an .npz file, or of a .json file of nested lists. Raises VerifyError where it cannot be read."""
+    is_json = path.suffix.lower() == ".json"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        if not is_json:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        text = path.read_bytes()
     except FileNotFoundError:
         raise VerifyError(f"There is no file {path}.") from None
     except Exception as problem:  # noqa: BLE001 - damage surfaces as almost any error
-        raise VerifyError(
-            f"{path} cannot be read as an .npz file without pickles ({type(problem).__name__})."
-        ) from None
+        kind = "a file" if is_json else "an .npz file without pickles"
+        raise VerifyError(f"{path} cannot be read as {kind} ({type(problem).__name__}).") from None
+    return {name: _from_lists(path, name, lists) for name, lists in json_object(path, text).items()}
+
+
+def json_object(path: Path, text: bytes) -> dict[str, Any]:
+    """The object that a file of JSON holds. Raises VerifyError where it holds anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        place = (
+            f" at line {problem.lineno}, column {problem.colno}" if isinstance(problem, json.JSONDecodeError) else ""
+        )
+        raise VerifyError(f"{path} cannot be read as JSON{place or ' in UTF-8, nested as deep as arrays'}.") from None
+    if not isinstance(found, dict):
+        raise VerifyError(f'{path} must hold a JSON object, {{"name": value, ...}}.')
+    return found
+
+
+def finite(value: Any) -> Any:
+    """`value`, and all that is in it, for JSON, which has no NaN and no infinity: they become texts."""
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _from_lists(path: Path, name: str, lists: Any) -> np.ndarray:
+    try:
+        array = np.array(lists)
+        return array if array.dtype.kind in "iub" else np.array(lists, float)  # "nan" becomes NaN, and so does null
+    except (ValueError, TypeError, OverflowError):
+        raise VerifyError(f"{path}: {name} must be numbers, in lists of lists that form a regular array.") from None
+
+
+def _described(path: Path, text: bytes, **kinds: type) -> dict[str, Any]:
+    """A description that came with the kit: a JSON object with entries of these types."""
+    try:
+        found = json_object(path, text)
+    except VerifyError:
+        found = {}
+    if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
+        raise VerifyError(f"{path} is damaged; install minilop anew.")
+    return found
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -268,11 +315,14 @@ def _read(path: Path) -> bytes:
         raise VerifyError(f"{path} cannot be read ({problem.strerror}); install minilop anew.") from None
 
 
-def _check_digest(path: Path, found: str, digests: Mapping[str, str], name: str) -> None:
-    if digests.get(name) != found:
+def _check_digest(path: Path, found: str, digests: Any, name: str) -> None:
+    if not isinstance(digests, dict) or digests.get(name) != found:
         raise VerifyError(f"{path} is not what the manifest says (its SHA-256 differs); install minilop anew.")
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else "; `python -m minilop.verify list` names all."
+def _no_such(what: str, name: str, names: Iterable[str]) -> VerifyError:
+    """A case or a suite that does not exist; the sentence suggests those of which a part was named."""
+    near = [each for each in names if name in each.split("/") or each in name.split("/")]
+    near = near or difflib.get_close_matches(name, list(names), n=1)
+    meant = f"did you mean {' or '.join(near)}?" if near else "`python -m minilop.verify list` names all."
+    return VerifyError(f"There is no {what} {name!r}; {meant}")

@@ -70,7 +70,7 @@ def allowed_error(case: Case, expected: np.ndarray) -> float:
     return case.tolerance * float(finite.max(initial=0.0)) or case.tolerance
 
 
-def _wrong(case: Case, actual: np.ndarray, expected: np.ndarray, allowed: float) -> np.ndarray:
+def _wrong(actual: np.ndarray, expected: np.ndarray, allowed: float) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         near = abs(actual.astype(float) - expected.astype(float)) <= allowed
     return np.asarray(~(near | (actual == expected) | (_is_nan(actual) & _is_nan(expected))))
@@ -80,15 +80,20 @@ def _is_nan(values: np.ndarray) -> np.ndarray:
     return np.isnan(values.astype(float))
 
 
+def is_right(case: Case, name: str, step: int, actual: np.ndarray) -> bool:
+    """Whether `actual` (T, ...) has at a step what the case expects of the quantity `name`."""
+    return not _wrong(actual[step], case.expected[name][step], allowed_error(case, case.expected[name])).any()
+
+
 def _right(case: Case, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Whether all entries are right, step by step, (T,)."""
-    wrong = _wrong(case, actual, expected, allowed_error(case, expected))
-    return np.asarray(~wrong.reshape(len(wrong), -1).any(axis=-1))
+    are_wrong = _wrong(actual, expected, allowed_error(case, expected))
+    return np.asarray(~are_wrong.reshape(len(are_wrong), -1).any(axis=-1))
 
 
 def _first(case: Case, step: int, name: str, actual: np.ndarray, expected: np.ndarray) -> Difference:
     allowed = allowed_error(case, expected)
-    place = tuple(int(index) for index in np.argwhere(_wrong(case, actual, expected[step], allowed))[0])
+    place = tuple(int(index) for index in np.argwhere(_wrong(actual, expected[step], allowed))[0])
     return Difference(step, name, place, float(expected[step][place]), float(actual[place]), allowed)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilop.verify import case as cases
-from minilop.verify.case import Case, below
+from minilop.verify.case import Case, below, finite, json_object, load_case
 from minilop.verify.conventions import meaning
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.pages import page_of
@@ -53,6 +53,13 @@ def explain(case: Case) -> str:
             lines += _wrapped(name, MISTAKES[name].says if name in MISTAKES else "")
     lines += ["", f"files: {cases.VECTORS / case.id}"]
     return "\n".join(lines)
+
+
+def inputs_as_json(case_id: str) -> dict[str, Any]:
+    """What case.json says of a case, and as "inputs" its arrays as nested lists, with texts for NaN and infinity."""
+    path, given = cases.VECTORS / case_id / "case.json", load_case(case_id).inputs
+    lists = {name: array.tolist() for name, array in given.items()}
+    return finite({**json_object(path, path.read_bytes()), "inputs": lists})
 
 
 def _block(title: str, values: Mapping[str, Any]) -> list[str]:

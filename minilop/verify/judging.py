@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minilop.verify.adapter import Mode, NotCovered, check_array, full_name, make_adapter, run_adapter
+from minilop.verify.adapter import Mode, NotCovered, check_array, check_mode, full_name, make_adapter, run_adapter
 from minilop.verify.case import Arrays, Case, VerifyError, case_ids, choose_cases, load_case, read_arrays
-from minilop.verify.comparison import Verdict, compare
+from minilop.verify.comparison import Verdict, compare, is_right
 from minilop.verify.curves import judge as judge_curve
-from minilop.verify.diagnosis import diagnose, possible_mistakes
+from minilop.verify.diagnosis import diagnose, mistaken_trace, possible_mistakes
 from minilop.verify.mistakes.mistake import Mistake
-from minilop.verify.pages import page_of
+from minilop.verify.pages import OTHER, page_of
 
 Outcome = Literal["agrees", "differs", "skipped", "error"]
 
@@ -28,7 +28,8 @@ class Judgement:
     resembles   where there is none: known ones whose trace is that up to the step of the first difference
     tried       how many known mistakes it was compared with
     unjudged    in the mode resync, what goes from step to step and was not returned: nobody can tell whether it is right
-    is_single   whether something was returned in float32 where float64 was asked for
+    to_be_sure  where few quantities were returned: others in which the mistakes would show
+    hints       what else may be the matter
     page        a file of minilop that explains what differs
     """
 
@@ -41,7 +42,8 @@ class Judgement:
     resembles: tuple[Mistake, ...] = ()
     tried: int = 0
     unjudged: tuple[str, ...] = ()
-    is_single: bool = False
+    to_be_sure: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     page: str = ""
 
 
@@ -52,9 +54,11 @@ def judge(
 
     adapter   makes one; each case gets a new one
 
-    Raises VerifyError for a name that does not exist.
+    Raises VerifyError for a name that does not exist, and for an adapter that cannot be used at all.
     """
-    return (judge_case(adapter, case_id, mode, dtype) for case_id in choose_cases(names, suites))
+    chosen = choose_cases(names, suites)
+    check_mode(make_adapter(adapter), mode)
+    return (judge_case(adapter, case_id, mode, dtype) for case_id in chosen)
 
 
 def judge_case(adapter: Callable[[], Any], case_id: str, mode: Mode = "free", dtype: str = "float64") -> Judgement:
@@ -67,7 +71,7 @@ def judge_case(adapter: Callable[[], Any], case_id: str, mode: Mode = "free", dt
 
 
 def judge_file(case_id: str, path: Path, dtype: str = "float64") -> Judgement:
-    """Judge the arrays (T, ...) that an implementation in any language has written into an .npz file."""
+    """Judge the arrays (T, ...) that an implementation in any language has written into a file, .npz or .json."""
     return _judged(case_id, lambda case: read_answer(case, path), "free", dtype)
 
 
@@ -126,6 +130,8 @@ def _judged(case_id: str, answer: Callable[[Case], Arrays], mode: Mode, dtype: s
     if verdict.difference is None:
         return Judgement(case_id, "agrees", case=case, verdict=verdict, unjudged=_unjudged(case, actual, mode))
     found, resembles = diagnose(case, actual, mode)
+    step, name = verdict.difference.step, verdict.difference.name
+    is_late = is_right(case, case.final_name(name), step, actual[name])
     return Judgement(
         case_id,
         "differs",
@@ -134,9 +140,33 @@ def _judged(case_id: str, answer: Callable[[Case], Arrays], mode: Mode, dtype: s
         mistakes=tuple(found),
         resembles=tuple(resembles),
         tried=len(possible_mistakes(case)),
-        is_single=dtype == "float64" and any(array.dtype == np.float32 for array in actual.values()),
-        page=found[0].page if len(found) == 1 else page_of(case, verdict.difference.name),
+        to_be_sure=_to_be_sure(case, verdict, found, mode),
+        hints=tuple(_hints(case, actual, name if is_late else "")),
+        page=found[0].page if len(found) == 1 else OTHER if is_late else page_of(case, name),
     )
+
+
+def _to_be_sure(case: Case, verdict: Verdict, mistakes: Sequence[Mistake], mode: Mode) -> tuple[str, ...]:
+    """Of each mistake the first number that would show it and was not returned; none where half of them were returned."""
+    if 2 * len(verdict.compared) >= len(case.expected):
+        return ()
+    traces = [mistaken_trace(case, mistake, mode) for mistake in mistakes]
+    shown = [
+        compare(case, {name: trace[name] for name in verdict.not_returned if name in trace}).difference
+        for trace in traces
+    ]
+    return tuple(dict.fromkeys(difference.name for difference in shown if difference))
+
+
+def _hints(case: Case, actual: Arrays, late: str) -> Iterator[str]:
+    if late:
+        yield f"{late} has the values of {case.final_name(late)}; if a later phase changes it in place, return a copy"
+    floating = [each for each in actual if actual[each].dtype.kind == "f"]
+    rough = [each for each in floating if actual[each].dtype.itemsize < np.dtype(case.dtype).itemsize]
+    if rough == floating and all(actual[each].dtype == np.float32 for each in rough) and rough:
+        yield "what was returned is float32; try --dtype float32"
+    elif rough:
+        yield f"{', '.join(f'{each} is {actual[each].dtype}' for each in rough)}, less exact than {case.dtype}"
 
 
 def _unjudged(case: Case, actual: Arrays, mode: Mode) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """Judgements as lines to read, and as JSON for other programs."""
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import minilop
-from minilop.verify.case import read_manifest
+from minilop.verify.case import finite, read_manifest
 from minilop.verify.comparison import Difference
+from minilop.verify.gaps import gaps
 from minilop.verify.judging import Judgement, telling_cases
 from minilop.verify.mistakes.mistake import Mistake
 
@@ -44,7 +44,7 @@ def details(judgement: Judgement, mode: str | None = None) -> str:
         "right before": _agreed_before(judgement),
         "coverage": _coverage(judgement),
         "mistake": _diagnosis(judgement, mode),
-        **({"hint": "what was returned is float32; try --dtype float32"} if judgement.is_single else {}),
+        **({"hint": "\n".join(judgement.hints)} if judgement.hints else {}),
         "see": judgement.page,
     }
     return "\n".join([title, *(line for label, text in rows.items() for line in _row(label, text))])
@@ -62,10 +62,10 @@ def _row(label: str, text: str) -> list[str]:
 
 
 def summary(judgements: Sequence[Judgement]) -> str:
-    """How many of which outcome, and the known mistakes that fit all cases that differ, where there are several."""
+    """How many of which outcome; the known mistakes that fit all cases that differ; what agreement leaves open."""
     counts = {outcome: sum(each.outcome == outcome for each in judgements) for outcome in OUTCOMES}
     said = [f"{count} {OUTCOMES[outcome]}" for outcome, count in counts.items() if count or outcome == "agrees"]
-    return f"{len(judgements)} case{'s' * (len(judgements) != 1)}: {', '.join(said)}.{_common_mistake(judgements)}"
+    return f"{len(judgements)} case{'s' * (len(judgements) != 1)}: {', '.join(said)}.{_common_mistake(judgements)}{_gaps(judgements)}"
 
 
 def _common_mistake(judgements: Sequence[Judgement]) -> str:
@@ -74,13 +74,26 @@ def _common_mistake(judgements: Sequence[Judgement]) -> str:
     return f"\nAll {len(named)} cases that differ fit {' or '.join(common)}." if common else ""
 
 
+def _gaps(judgements: Sequence[Judgement]) -> str:
+    if any(each.outcome == "differs" for each in judgements):
+        return ""
+    said = [
+        f"{name.capitalize().replace('_', ' ')}: {'; '.join(found)}."
+        for name, found in gaps(judgements).items()
+        if found
+    ]
+    short = [textwrap.shorten(sentence, 2 * WIDTH - 4, placeholder=" ...") for sentence in said]
+    return "".join("\n" + textwrap.fill(sentence, WIDTH, subsequent_indent="  ") for sentence in short)
+
+
 def as_json(judgements: Sequence[Judgement], status: int, **facts: Any) -> dict[str, Any]:
     """The same facts for programs; `facts` say how the judgement was asked for. Numbers that JSON lacks are texts."""
     return {
         "minilop": minilop.__version__,
-        "vectors": read_manifest()["version"],
+        "vectors": read_manifest().get("version", ""),
         **facts,
         "exit_status": status,
+        **gaps(judgements),
         "cases": [_case_as_json(judgement) for judgement in judgements],
     }
 
@@ -116,7 +129,7 @@ def _in_short(judgement: Judgement) -> str:
         return judgement.reason
     if judgement.verdict.difference is not None:
         difference = judgement.verdict.difference
-        named = " or ".join(mistake.name for mistake in judgement.mistakes)
+        named = "perhaps " * bool(judgement.to_be_sure) + " or ".join(mistake.name for mistake in judgement.mistakes)
         return f"{_step_word(judgement)} {difference.step}, {difference.name}" + (f": {named}" if named else "")
     error = f"{_share(judgement)}, largest error {judgement.verdict.largest_error:.1g} of what is allowed"
     missing = f"; not returned and so not judged: {', '.join(judgement.unjudged)}" if judgement.unjudged else ""
@@ -159,16 +172,17 @@ def _step_word(judgement: Judgement) -> str:
 
 
 def _diagnosis(judgement: Judgement, mode: str | None) -> str:
+    more = f"Return {' and '.join(judgement.to_be_sure[:MANY])} to be sure." if judgement.to_be_sure else ""
     if len(judgement.mistakes) > MANY:
         names = ", ".join(mistake.name for mistake in judgement.mistakes)
-        return f"one of {names}: too little was returned to tell them apart"
+        return f"one of {names}: too little was returned to tell them apart. {more}".rstrip()
     if judgement.mistakes:
-        said = [_known(judgement.mistakes)]
+        said = [_known(judgement.mistakes, " fits what you returned" if more else "")]
         if len(judgement.mistakes) > 1:
             cases = telling_cases(judgement.mistakes)
-            more = ", ".join(cases) or "other cases, or more quantities returned,"
-            said.append(f"In this case they look the same; {more} may tell them apart.")
-        return "\n".join(said)
+            others = ", ".join(cases) or "other cases, or more quantities returned,"
+            said.append(f"In this case they look the same; {others} may tell them apart.")
+        return "\n".join([*said, more]).rstrip()
     if judgement.resembles:
         return f"{_known(judgement.resembles)}\nSo it looks up to this step; later steps differ, so there is more than this."
     nothing = f"none of the {judgement.tried} known mistakes that this case can show looks like this"
@@ -176,8 +190,8 @@ def _diagnosis(judgement: Judgement, mode: str | None) -> str:
     return nothing + ("; --mode resync judges each step by itself" if mode == "free" and has_state else "")
 
 
-def _known(mistakes: Sequence[Mistake]) -> str:
-    return "\n".join(f"{mistake.name}: {mistake.says} ({mistake.page})" for mistake in mistakes)
+def _known(mistakes: Sequence[Mistake], fits: str = "") -> str:
+    return "\n".join(f"{mistake.name}{fits}: {mistake.says} ({mistake.page})" for mistake in mistakes)
 
 
 def _allowed(difference: Difference) -> str:
@@ -198,7 +212,7 @@ def _case_as_json(judgement: Judgement) -> dict[str, Any]:
     found |= {
         "compared": list(verdict.compared),
         "not_returned": list(verdict.not_returned),
-        "largest_error": _finite(verdict.largest_error),
+        "largest_error": finite(verdict.largest_error),
         "unjudged": list(judgement.unjudged),
     }
     if (difference := verdict.difference) is None:
@@ -209,19 +223,17 @@ def _case_as_json(judgement: Judgement) -> dict[str, Any]:
         "quantity": difference.name,
         "unit": unit_of(difference),
         "place": list(difference.place),
-        "expected": _finite(difference.expected),
-        "got": _finite(difference.got),
+        "expected": finite(difference.expected),
+        "got": finite(difference.got),
         "allowed": difference.allowed,
         "agreed_before": list(verdict.agreed_before),
         "mistakes": [_mistake_as_json(mistake) for mistake in judgement.mistakes],
         "resembles": [_mistake_as_json(mistake) for mistake in judgement.resembles],
+        "to_be_sure": list(judgement.to_be_sure),
+        "hints": list(judgement.hints),
         "page": judgement.page,
     }
 
 
 def _mistake_as_json(mistake: Mistake) -> dict[str, str]:
     return {"name": mistake.name, "says": mistake.says, "page": mistake.page}
-
-
-def _finite(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)

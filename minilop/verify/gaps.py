@@ -1,0 +1,37 @@
+"""What agreement leaves open: what only other cases of the same suites exercise, and what was never returned."""
+
+from collections.abc import Iterator, Sequence
+
+from minilop.verify.case import Case, last_quantity, load_cases
+from minilop.verify.judging import Judgement
+
+
+def gaps(judgements: Sequence[Judgement]) -> dict[str, list[str]]:
+    """What the cases that agree do not show.
+
+    not_exercised    traits of other cases of their suites that none of them has: "loss (cross_entropy)"
+    never_returned   quantities that were compared in none of them, beginning with those that a step hands to the next
+    """
+    agreed = [each.case for each in judgements if each.outcome == "agrees" and each.verdict and each.case]
+    exercised = {trait for case in agreed for trait in traits(case)}
+    missing: dict[str, list[str]] = {}
+    for suite in dict.fromkeys(case.suite for case in agreed):
+        for name, value in (trait for case in load_cases(suite) for trait in traits(case) if trait not in exercised):
+            missing.setdefault(name, []).append(value)
+    compared = {last_quantity(name) for each in judgements if each.verdict for name in each.verdict.compared}
+    there = [
+        last_quantity(name) for part in ("initial_state", "expected") for case in agreed for name in getattr(case, part)
+    ]
+    return {
+        "not_exercised": [f"{name} ({', '.join(dict.fromkeys(values))})" for name, values in missing.items()],
+        "never_returned": [name for name in dict.fromkeys(there) if name not in compared],
+    }
+
+
+def traits(case: Case) -> Iterator[tuple[str, str]]:
+    """What may distinguish a case from others of its suite: pairs of a name and a value."""
+    replaced = [array.sum(axis=1).max() for name, array in case.expected.items() if last_quantity(name) == "replaced"]
+    counts = {"units replaced at once": max(replaced, default=0), "examples at once": case.sizes.get("batch", 0)}
+    yield from ((name, "several" if count > 1 else "one") for name, count in counts.items() if count)
+    for name, value in {"network": case.sizes.get("network"), **case.settings}.items():
+        yield name, str(value) if type(value) not in (int, float) else "above 0" if value else "0"
