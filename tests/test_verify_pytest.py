@@ -78,7 +78,12 @@ def test_a_case_that_is_known_to_differ_is_expected_to(run_pytest, tmp_path):
         (KIT[:2], 4, "minilop.verify has nothing to check: say --adapter FILE:CLASS"),
         ((*KIT, "--case=sgd/plian"), 2, "There is no case 'sgd/plian'; did you mean sgd/plain?"),
         ((*KIT, "--xfail=no.txt"), 2, "no.txt cannot be read (FileNotFoundError); --xfail names a text file."),
-        ((*KIT[:3], "adapter.py:Adaptor", "--case=sgd/plain"), 1, "adapter.py has no class Adaptor; it has Nothing."),
+        ((*KIT[:3], "adapter.py:Adaptor"), 2, "adapter.py has no class Adaptor; it has Nothing."),
+        (
+            (*KIT[:3], "adapter.py:Nothing", "--mode=resync"),
+            2,
+            "Nothing has no method set_state, which --mode resync needs",
+        ),
         ((*KIT[:3], "adapter.py:Nothing", "--suite=l2"), 5, "2 skipped"),  # nothing was checked
         (
             (*KIT[:3], "adapter.py:Nothing", "--case=sgd/plain"),
@@ -99,6 +104,18 @@ def test_an_adapter_option_of_another_project_is_left_alone(run_pytest, tmp_path
     for arguments in ((), ("--adapter", "usb")):
         result = run_pytest(*arguments)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("option", ["adapter", "suite", "case", "mode", "dtype", "xfail"])
+def test_an_option_that_another_project_has_too_is_a_sentence(option, run_pytest, tmp_path):
+    (tmp_path / "work" / "conftest.py").write_text(
+        f"def pytest_addoption(parser):\n    parser.addoption('--{option}')\n"
+    )
+    result = run_pytest(*KIT, "--case=sgd/plain")
+    assert result.returncode == 4 and "Traceback" not in result.stderr
+    assert f"--{option} is also an option of a conftest.py or a plugin; add --noconftest" in result.stderr
+    if option == "dtype":
+        assert run_pytest(*KIT, "--case=sgd/plain", "--noconftest").returncode == 0
 
 
 @pytest.mark.quick

@@ -4,30 +4,42 @@ pytest loads this small file in every run, because it is an entry point of the p
 installed package would be read after the command line. It does nothing unless the command line names minilop.verify.
 """
 
+from argparse import ArgumentError
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 NAME = "minilop.verify"
-IS_OURS = pytest.StashKey[
-    bool
-]()  # whether this run of pytest is one of the kit: other projects may have an --adapter, too
+IS_OURS = pytest.StashKey[bool]()  # whether this run of pytest is the kit's: other projects may have an --adapter, too
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--adapter": {"metavar": "FILE:CLASS", "help": "the adapter; see minilop.verify.adapter"},
+    "--suite": {"action": "append", "default": [], "metavar": "NAME", "help": "only these cases; repeatable"},
+    "--case": {"action": "append", "default": [], "metavar": "ID", "help": "only this case; repeatable"},
+    "--mode": {"choices": ["free", "resync"], "default": "free", "help": "default: free"},
+    "--dtype": {"choices": ["float64", "float32"], "default": "float64", "help": "default: float64"},
+    "--xfail": {"metavar": "FILE", "help": "names cases that are known to differ, one a line; # begins a comment"},
+}
 
 
-def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> None:
-    """Add the options, while the command line is being read."""
-    if "--pyargs" not in args or not any(arg.split("::")[0].startswith(NAME) for arg in args):
-        return
-    early_config.stash[IS_OURS] = True
-    group = parser.getgroup(NAME, "check an implementation against minilop")
-    group.addoption("--adapter", metavar="FILE:CLASS", help="the adapter; see minilop.verify.adapter")
-    group.addoption("--suite", action="append", default=[], metavar="NAME", help="only these cases; repeatable")
-    group.addoption("--case", action="append", default=[], metavar="ID", help="only this case; repeatable")
-    group.addoption("--mode", choices=["free", "resync"], default="free", help="default: free")
-    group.addoption("--dtype", choices=["float64", "float32"], default="float64", help="default: float64")
-    group.addoption(
-        "--xfail", metavar="FILE", help="names cases that are known to differ, one a line; # begins a comment"
-    )
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> Generator[None, Any, Any]:
+    """Add the options after those of every conftest.py, while the command line is being read.
+
+    Raises UsageError for an option that somebody else has added.
+    """
+    result = yield
+    if "--pyargs" in args and any(arg.split("::")[0].startswith(NAME) for arg in args):
+        early_config.stash[IS_OURS] = True
+        group = parser.getgroup(NAME, "check an implementation against minilop")
+        for name, attributes in OPTIONS.items():
+            try:
+                group.addoption(name, **attributes)
+                parser.parse_known_args(args)  # where pytest 8 notices
+            except (ValueError, ArgumentError):
+                remedy = "add --noconftest, or -p no:PLUGIN, or run pytest in another folder"
+                raise pytest.UsageError(f"{name} is also an option of a conftest.py or a plugin; {remedy}") from None
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:

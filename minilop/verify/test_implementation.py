@@ -5,11 +5,12 @@ differ; its test fails when it agrees, so that the list stays true. An error is 
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from minilop.verify import report
-from minilop.verify.adapter import load_adapter
+from minilop.verify.adapter import check_mode, load_adapter, make_adapter
 from minilop.verify.case import VerifyError, choose_cases
 from minilop.verify.judging import judge_case
 
@@ -18,15 +19,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     option = metafunc.config.getoption
     if not option("--adapter", default=None):
         reason = "no --adapter: say pytest --pyargs minilop.verify --adapter FILE:CLASS"
-        nothing = pytest.param("", False, marks=pytest.mark.skip(reason=reason), id="no adapter")
-        metafunc.parametrize(("case_id", "is_listed"), [nothing])
+        nothing = pytest.param(None, "", False, marks=pytest.mark.skip(reason=reason), id="no adapter")
+        metafunc.parametrize(("adapter", "case_id", "is_listed"), [nothing])
         return
     try:
         chosen = choose_cases(option("--case"), option("--suite"))
         listed = read_names(Path(option("--xfail"))) if option("--xfail") else []
+        adapter = load_adapter(option("--adapter"))
+        check_mode(make_adapter(adapter), option("--mode"))
     except VerifyError as mistake:
         raise pytest.UsageError(str(mistake)) from None
-    metafunc.parametrize(("case_id", "is_listed"), [(case_id, case_id in listed) for case_id in chosen], ids=chosen)
+    cases = [(adapter, case_id, case_id in listed) for case_id in chosen]
+    metafunc.parametrize(("adapter", "case_id", "is_listed"), cases, ids=chosen)
 
 
 def read_names(path: Path) -> list[str]:
@@ -39,15 +43,8 @@ def read_names(path: Path) -> list[str]:
     return choose_cases(found, ()) if (found := [name for name in names if name]) else []
 
 
-def test_implementation_agrees(case_id: str, is_listed: bool, pytestconfig: pytest.Config) -> None:
+def test_implementation_agrees(adapter: Any, case_id: str, is_listed: bool, pytestconfig: pytest.Config) -> None:
     option = pytestconfig.getoption
-    unusable = ""
-    try:
-        adapter = load_adapter(option("--adapter"))
-    except VerifyError as mistake:
-        unusable = str(mistake)
-    if unusable:
-        pytest.fail(unusable, pytrace=False)
     judgement = judge_case(adapter, case_id, option("--mode"), option("--dtype"))
     if judgement.outcome == "skipped" and case_id in option("--case"):
         pytest.fail(f"{case_id} was asked for, and the adapter does not know it: {judgement.reason}", pytrace=False)
