@@ -111,6 +111,17 @@ def test_the_exit_status_is_0_only_where_nothing_speaks_against_it(outcomes, sta
     assert exit_status([Judgement(f"suite/{outcome}", outcome) for outcome in outcomes]) == status
 
 
+def test_an_adapter_of_functions_alone_is_judged_on_functions_alone(tmp_path):
+    """Where it has no `load`, it knows no learner."""
+    (tmp_path / "adapter.py").write_text(
+        "from minilop.verify.reference import Reference\n\n\nclass Adapter:\n    call = Reference.call\n"
+    )
+    adapter = f"{tmp_path}/adapter.py:Adapter"
+    status, said = say("run", "--adapter", adapter, "--case", "functions/ranks", "--suite", "l2", "--mode", "resync")
+    assert status == 2 and "agrees functions/ranks" in said and "skipped l2/plain it has no method load" in said
+    assert say("run", "--adapter", adapter, "--suite", "functions")[0] == 0
+
+
 @pytest.mark.quick
 def test_not_implemented_in_the_middle_is_an_error(write_adapter):
     """PyTorch raises it for a missing kernel; that must not pass for "I do not know this case"."""
@@ -415,6 +426,14 @@ def test_a_backend_that_is_missing_is_a_sentence(monkeypatch):
             "def step(self, *args):\n    raise SystemExit(0)",
             f"{PLAIN}, step 0: step raised SystemExit (adapter.py, line 6): 0",
         ),
+        (
+            "def step(self, *args):\n    raise RuntimeError('one\\n  two')",
+            f"{PLAIN}, step 0: step raised RuntimeError (adapter.py, line 6): one two",
+        ),
+        (
+            "def step(self, *args):\n    return {'outputs': [[1], [1, 2]]}",
+            "forward/outputs is not an array that NumPy can read; it must be a regular one, on the host.",
+        ),
         ("def load(self, *args):\n    1 / 0", f"{PLAIN}: load raised ZeroDivisionError (adapter.py, line 6): division"),
         ("def step(self, *args):\n    return np.ones(3)", "step must return a dictionary of arrays, not ndarray"),
         (
@@ -490,6 +509,13 @@ def test_a_file_that_raises_when_imported_is_a_sentence_and_not_success(text, tm
             "The adapter Adapter has no method set_state, which --mode resync needs; --mode free does without.",
         ),
         ("class Adapter:\n    def __init__(self, size): pass\n", [], "Adapter() raised TypeError: "),
+        ("class Adapter: pass\n", [], "The adapter Adapter has none of the methods load, call and curve."),
+        ("def Adapter(): pass\n", [], "The adapter NoneType has none of the methods load, call and curve."),
+        (
+            "class Adapter:\n    def load(self, *a): pass\n",
+            [],
+            "The adapter Adapter has no method step, which must follow load.",
+        ),
     ],
 )
 def test_what_is_wrong_with_an_adapter_in_every_case_is_said_once(text, options, sentence, tmp_path):

@@ -74,7 +74,7 @@ def test_other_shapes_get_a_sentence(errors):
 
 @pytest.mark.quick
 def test_what_is_no_array_gets_a_sentence():
-    with pytest.raises(VerifyError, match="a curve must be an array that NumPy can read"):
+    with pytest.raises(VerifyError, match="the curve is not an array that NumPy can read"):
         judge(load_case(IDS[0]), [[1.0, 2.0], [1.0]])
 
 

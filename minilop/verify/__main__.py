@@ -31,7 +31,7 @@ report_option = click.option("--report", "report_path", type=click.Path(path_typ
 def main() -> None:
     """Check an implementation of these algorithms against minilop, step by step.
 
-    Exit status: 0 all that was compared agrees, 1 something differs, 2 something that was asked for could not be judged.
+    Exit status: 0 if all that was compared agrees, 1 if something differs, 2 if something could not be judged.
     """
 
 
@@ -50,25 +50,20 @@ def list_() -> None:
 
 
 @main.command()
-@click.option("--adapter", "adapter_name", required=True, metavar="FILE:CLASS", help="Of yours; or MODULE:CLASS.")
+@click.option("--adapter", "adapter_name", required=True, metavar="FILE:CLASS", help="Your adapter; or MODULE:CLASS.")
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="Only these cases; repeatable.")
 @click.option("--case", "names", multiple=True, metavar="ID", help="Only this case; repeatable.")
-@click.option(
-    "--mode",
-    type=click.Choice(["free", "resync"]),
-    default="free",
-    show_default=True,
-    help="free: your own state goes from step to step; resync: before each step you get the reference's.",
-)
-@click.option("--backend", type=click.Choice(["numpy", "cupy"]), default="numpy", help="For adapters that use minilop.")
+@click.option("--mode", type=click.Choice(["free", "resync"]), default="free", show_default=True)
+@click.option("--backend", type=click.Choice(["numpy", "cupy"]), default="numpy", help="For minilop's own code.")
 @dtype_option
 @report_option
 def run(
     adapter_name: str, suites: Names, names: Names, mode: Mode, backend: str, dtype: str, report_path: Path | None
 ) -> None:
-    """Run an adapter on all cases, or on some, and say where it first differs.
+    """Run an adapter on all cases, or on some, and report where each first differs.
 
-    A case that the adapter does not know (it raises NotImplementedError) is skipped; one asked for by --case must not be.
+    In the mode free the adapter's own state goes from step to step; in the mode resync it gets the reference's state
+    before each step. A case for which the adapter raises NotImplementedError is skipped, unless --case asks for it.
     """
     with _errors_told():
         _check_writable(report_path)

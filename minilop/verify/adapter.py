@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minilop.verify.case import Arrays, Case, VerifyError
+from minilop.verify.case import Arrays, Case, VerifyError, as_array
 from minilop.verify.comparison import is_right
 from minilop.verify.curves import checked_errors
 
@@ -62,11 +62,18 @@ def make_adapter(adapter_class: Callable[[], Any]) -> Any:
         raise VerifyError(f"{name}() raised {type(problem).__name__}: {problem}") from problem
 
 
-def check_mode(adapter: Any, mode: Mode) -> None:
-    """Raises VerifyError where the mode needs a method that the adapter lacks."""
-    if mode == "resync" and hasattr(adapter, "load") and not callable(getattr(adapter, "set_state", None)):
-        needs = "has no method set_state, which --mode resync needs; --mode free does without"
-        raise VerifyError(f"The adapter {type(adapter).__name__} {needs}.")
+def check_methods(adapter: Any, mode: Mode) -> None:
+    """Raises VerifyError where an adapter lacks methods without which it can be judged on no case at all."""
+    there = {name for name in ("load", "step", "set_state", "call", "curve") if callable(getattr(adapter, name, None))}
+    if not there & {"load", "call", "curve"}:
+        says = "has none of the methods load, call and curve"
+    elif "load" in there and "step" not in there:
+        says = "has no method step, which must follow load"
+    elif "load" in there and mode == "resync" and "set_state" not in there:
+        says = "has no method set_state, which --mode resync needs; --mode free does without"
+    else:
+        return
+    raise VerifyError(f"The adapter {type(adapter).__name__} {says}.")
 
 
 def _import_file(path: Path) -> Any:
@@ -139,10 +146,7 @@ def unknown_quantities(case: Case, names: Sequence[Any]) -> str:
 
 def check_array(case: Case, name: str, array: Any, where: str, steps: int | None = None) -> np.ndarray:
     """`array` as numbers of the shape that the case expects. Raises VerifyError for another shape, or for no numbers."""
-    try:
-        array = np.asarray(array)
-    except Exception as problem:  # noqa: BLE001 - a tensor on a device, say
-        raise VerifyError(f"{where}: {name} is not an array that NumPy can read ({problem}).") from None
+    array = as_array(array, f"{where}: {name}")
     if array.dtype.kind not in "fiub":
         raise VerifyError(f"{where}: {name} must be an array of numbers, not of {array.dtype}.")
     expected = case.expected[name].shape[1:] if steps is None else (steps, *case.expected[name].shape[1:])
@@ -191,7 +195,7 @@ def _method(adapter: Any, name: str, case: Case) -> Any:
     method = getattr(adapter, name, None)
     if callable(method):
         return method
-    if name in ("call", "curve"):
+    if name in ("load", "call", "curve"):
         raise NotCovered(f"it has no method {name}")
     raise VerifyError(f"The adapter {type(adapter).__name__} has no method {name}, which {case.id} needs.")
 
@@ -207,9 +211,8 @@ def _answers(case: Case, method: str, step: int | None = None) -> Iterator[None]
         if isinstance(problem, NotImplementedError) and is_first:
             raise NotCovered(str(problem) or "NotImplementedError") from None
         where = case.id if step is None else f"{case.id}, step {step}"
-        raise VerifyError(
-            f"{where}: {method} raised {type(problem).__name__}{_line_of(problem)}: {problem}"
-        ) from problem
+        said = " ".join(str(problem).split())  # in one line, whatever the message
+        raise VerifyError(f"{where}: {method} raised {type(problem).__name__}{_line_of(problem)}: {said}") from problem
 
 
 def _line_of(problem: BaseException) -> str:

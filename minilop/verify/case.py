@@ -144,6 +144,16 @@ class Case:
         return replace(self, dtype=dtype, inputs=inputs)
 
 
+def as_array(value: Any, what: str) -> np.ndarray:
+    """`value` as a NumPy array. Raises VerifyError for ragged lists, a tensor on a device and the like."""
+    try:
+        return np.asarray(value)
+    except Exception:  # noqa: BLE001 - each framework raises what it likes
+        raise VerifyError(
+            f"{what} is not an array that NumPy can read; it must be a regular one, on the host."
+        ) from None
+
+
 def below(arrays: Arrays, folder: str) -> Arrays:
     """The arrays whose names begin with `folder`/, by the rest of their names."""
     start = f"{folder}/"

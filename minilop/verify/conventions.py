@@ -3,10 +3,7 @@
 from typing import Any
 
 MEANINGS: dict[tuple[str, Any], str] = {
-    (
-        "loss",
-        "squared_error",
-    ): "sum over outputs of (output - y)^2, no factor 1/2; its gradient is of the mean over examples",
+    ("loss", "squared_error"): "sum over outputs of (output - y)^2; its gradient is of the mean over examples",
     ("loss", "half_squared_error"): "half the squared error",
     ("loss", "cross_entropy"): "of softmax(outputs); y holds labels",
     ("utility", "contribution"): "outgoing |W| times mean |h|",
@@ -19,10 +16,7 @@ MEANINGS: dict[tuple[str, Any], str] = {
     ("outgoing", "sum"): "outgoing |W| is a sum over consumers",
     ("outgoing", "mean"): "outgoing |W| is a mean over consumers",
     ("average", "utility"): "u <- eta u + (1 - eta) (what the unit is worth now)",
-    (
-        "average",
-        "lifetime_activity",
-    ): "u <- u + (1 - eta) mean |h|, never reset; contribution is outgoing |W| times u, weight is |W| alone",
+    ("average", "lifetime_activity"): "u <- u + (1 - eta) mean |h|, never reset; contribution is outgoing |W| u",
     ("centre", "updated"): "of features: the running mean with this mini-batch, / (1 - eta^age)",
     ("centre", "previous"): "of features: the running mean without this mini-batch, / (1 - eta^(present age))",
     ("bias_correction", True): "units are ranked by u / (1 - eta^age)",
@@ -32,10 +26,7 @@ MEANINGS: dict[tuple[str, Any], str] = {
     ("rounding", "accumulate"): "floor of what has come due is replaced, the fraction stays due",
     ("rounding", "single"): "one unit where more than 1 is due, which then is 1 less",
     ("rounding", "chance"): "one unit where draws/replacement_coin is below what is due; its whole part from 1 on",
-    (
-        "initialization",
-        "kaiming",
-    ): "fresh weights: bound (2 u - 1) with bound = gain sqrt(3 / fan_in); gain sqrt(2) for relu",
+    ("initialization", "kaiming"): "fresh weights: bound (2 u - 1), bound = gain sqrt(3 / fan_in); sqrt(2) for relu",
     ("initialization", "default"): "fresh weights: bound (2 u - 1) with bound = sqrt(1 / fan_in); fresh biases are 0",
     ("initialization", "kaiming_normal"): "fresh weights: gain sqrt(1 / fan_in) times normal numbers",
     ("fresh_weights", "initial"): "by the law of the initialization",

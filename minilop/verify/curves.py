@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minilop.verify.case import Case, VerifyError
+from minilop.verify.case import Case, VerifyError, as_array
 
 QUANTILE = 1.645  # of the normal law, 95 %
 
@@ -85,10 +85,7 @@ def judge(case: Case, errors: Any) -> CurveVerdict:
 def checked_errors(case: Case, errors: Any) -> np.ndarray:
     """`errors` as an array (runs, bins). Raises VerifyError for another shape, or for no numbers."""
     bins = case.expected["curve/mean"].shape[-1]
-    try:
-        errors = np.asarray(errors)
-    except Exception as problem:  # noqa: BLE001 - ragged lists, a tensor on a device, say
-        raise VerifyError(f"{case.id}: a curve must be an array that NumPy can read ({problem}).") from None
+    errors = as_array(errors, f"{case.id}: the curve")
     is_curve = errors.ndim == 2 and errors.shape[1] == bins and errors.dtype.kind in "fiu"
     if not is_curve or len(errors) < FEWEST_RUNS:
         raise VerifyError(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minilop.verify.adapter import Mode, NotCovered, check_array, check_mode, full_name, make_adapter, run_adapter
+from minilop.verify.adapter import Mode, NotCovered, check_array, check_methods, full_name, make_adapter, run_adapter
 from minilop.verify.case import Arrays, Case, VerifyError, case_ids, choose_cases, load_case, read_arrays
 from minilop.verify.comparison import Verdict, compare, is_right
 from minilop.verify.curves import judge as judge_curve
@@ -57,7 +57,7 @@ def judge(
     Raises VerifyError for a name that does not exist, and for an adapter that cannot be used at all.
     """
     chosen = choose_cases(names, suites)
-    check_mode(make_adapter(adapter), mode)
+    check_methods(make_adapter(adapter), mode)
     return (judge_case(adapter, case_id, mode, dtype) for case_id in chosen)
 
 

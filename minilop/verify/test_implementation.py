@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from minilop.verify import report
-from minilop.verify.adapter import check_mode, load_adapter, make_adapter
+from minilop.verify.adapter import check_methods, load_adapter, make_adapter
 from minilop.verify.case import VerifyError, choose_cases
 from minilop.verify.judging import judge_case
 
@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = choose_cases(option("--case"), option("--suite"))
         listed = read_names(Path(option("--xfail"))) if option("--xfail") else []
         adapter = load_adapter(option("--adapter"))
-        check_mode(make_adapter(adapter), option("--mode"))
+        check_methods(make_adapter(adapter), option("--mode"))
     except VerifyError as mistake:
         raise pytest.UsageError(str(mistake)) from None
     cases = [(adapter, case_id, case_id in listed) for case_id in chosen]
