@@ -309,7 +309,7 @@ def test_a_mistake_that_fits_a_few_quantities_is_named_with_what_would_tell_for_
 
 @pytest.mark.quick
 def test_agreement_says_what_was_not_exercised_and_what_was_never_returned(tmp_path):
-    """sgd/plain has mini-batches of four and the squared error; other cases of the suite have one example, or other losses."""
+    """sgd/plain has mini-batches of four and the squared error; the suite has single examples and other losses, too."""
     outputs = {"outputs": load_case(PLAIN).expected["forward/outputs"]}
     write_arrays(tmp_path / "actual.npz", outputs)
     status, said = say("compare", PLAIN, tmp_path / "actual.npz", "--report", tmp_path / "report.json")
@@ -457,7 +457,7 @@ def test_a_backend_that_is_missing_is_a_sentence(monkeypatch):
             "optimizer/weight/0 was returned twice, with its phase and without; return it once.",
         ),
         (
-            "steps = 0\ndef step(self, *args):\n    self.steps += 1\n    return dict([*super().step(*args).items()][:self.steps])",
+            "n = 0\ndef step(self, *args):\n    self.n += 1\n    return dict([*super().step(*args).items()][:self.n])",
             f"{PLAIN}, step 1: not the quantities of the first step; forward/features/1 came or went.",
         ),
     ],

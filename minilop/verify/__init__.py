@@ -7,5 +7,6 @@ catalogue/      which cases there are               generate.py     makes the ve
 judging.py      a judgement a case                  report.py       in words and as JSON, for __main__.py, the command
 explanation.py  what a case wants                   conventions.py  what its conventions mean
 pages.py        where minilop explains a quantity   curves.py       do learning curves agree?
+gaps.py         what agreement leaves open
 templates/      adapters to begin with              pytest_options.py, test_implementation.py    the cases as tests
 """

@@ -1,15 +1,15 @@
-"""What stands between the kit and an implementation: a class of the user's own, with NumPy arrays in and out.
+"""An adapter connects the kit with an implementation: a class of the user's own, with NumPy arrays in and out.
 
     class Adapter:
         def load(self, case, parameters): ...        begin: settings in `case`, initial parameters by name
         def step(self, x, y, draws): ...             learn from one example or mini-batch; returns {quantity: array}
         def set_state(self, state): ...              optional: take over the reference's state, for the mode `resync`
-        def call(self, function, arguments): ...     optional: for the cases of single functions; returns {quantity: array}
-        def curve(self, case): ...                   optional: for the cases of curves; returns (runs, bins)
+        def call(self, function, arguments): ...     optional: for cases of single functions; returns {quantity: array}
+        def curve(self, case): ...                   optional: for cases of curves; returns (runs, bins)
 
 `step` and `call` return what they know, by full names ("optimizer/weight/0") or without the phase: "weight/0" is its
-value at the end of the step. What is not returned is not compared. An adapter that does not know a case (another
-learner, another convention) says so by raising NotImplementedError in `load`, `call` or `curve`: the case is skipped.
+value at the end of the step. What is not returned is not compared. If an adapter does not know a case (another
+learner, another convention), it raises NotImplementedError in `load`, `call` or `curve`, and the case is skipped.
 """
 
 import difflib
@@ -36,7 +36,7 @@ class NotCovered(Exception):
 
 
 def load_adapter(name: str) -> type:
-    """The class FILE:CLASS, or MODULE:CLASS. Raises VerifyError where it cannot be imported."""
+    """The class FILE:CLASS, or MODULE:CLASS. Raises VerifyError if it cannot be imported."""
     place, _, class_name = name.rpartition(":")
     if not place:
         raise VerifyError(f"An adapter is named FILE:CLASS (my_adapter.py:Adapter), not {name!r}.")
@@ -54,7 +54,7 @@ def load_adapter(name: str) -> type:
 
 
 def make_adapter(adapter_class: Callable[[], Any]) -> Any:
-    """A new adapter. Raises VerifyError where it cannot be made without arguments."""
+    """A new adapter. Raises VerifyError if it cannot be made without arguments."""
     try:
         return adapter_class()
     except (Exception, SystemExit) as problem:
@@ -63,7 +63,7 @@ def make_adapter(adapter_class: Callable[[], Any]) -> Any:
 
 
 def check_methods(adapter: Any, mode: Mode) -> None:
-    """Raises VerifyError where an adapter lacks methods without which it can be judged on no case at all."""
+    """Raises VerifyError if an adapter has no methods, or lacks one that every case of a learner needs."""
     there = {name for name in ("load", "step", "set_state", "call", "curve") if callable(getattr(adapter, name, None))}
     if not there & {"load", "call", "curve"}:
         says = "has none of the methods load, call and curve"
@@ -94,9 +94,9 @@ def run_adapter(adapter: Any, case: Case, mode: Mode = "free") -> Arrays:
     """What the adapter returned at each step, by full name, (T, ...).
 
     mode   "free": its own state goes from step to step; "resync": before each step it takes over the reference's, so
-           every step is judged by itself. A function or a curve has no state and knows no mode.
+           every step is judged by itself. A function or a curve has no state, and the mode does not matter.
 
-    Raises NotCovered where the adapter does not know the case, and VerifyError for what is no answer to it.
+    Raises NotCovered if the adapter does not know the case, and VerifyError for whatever cannot be compared.
     """
     if case.kind == "curve":
         return {"curve/error": _curve(adapter, case)}
@@ -145,7 +145,7 @@ def unknown_quantities(case: Case, names: Sequence[Any]) -> str:
 
 
 def check_array(case: Case, name: str, array: Any, where: str, steps: int | None = None) -> np.ndarray:
-    """`array` as numbers of the shape that the case expects. Raises VerifyError for another shape, or for no numbers."""
+    """`array` as a NumPy array. Raises VerifyError if it does not hold numbers, or has not the expected shape."""
     array = as_array(array, f"{where}: {name}")
     if array.dtype.kind not in "fiub":
         raise VerifyError(f"{where}: {name} must be an array of numbers, not of {array.dtype}.")
@@ -202,11 +202,11 @@ def _method(adapter: Any, name: str, case: Case) -> Any:
 
 @contextmanager
 def _answers(case: Case, method: str, step: int | None = None) -> Iterator[None]:
-    """Whatever the adapter raises becomes a sentence."""
+    """Turns any exception of the adapter into a sentence."""
     try:
         yield
     except (Exception, SystemExit) as problem:
-        # Later it is no answer to the question whether the adapter knows the case: PyTorch raises it for a missing kernel.
+        # Later it does not mean that the adapter does not know the case: PyTorch raises it for a missing kernel.
         is_first = method in ("load", "curve") or (method == "call" and step == 0)
         if isinstance(problem, NotImplementedError) and is_first:
             raise NotCovered(str(problem) or "NotImplementedError") from None
@@ -216,7 +216,7 @@ def _answers(case: Case, method: str, step: int | None = None) -> Iterator[None]
 
 
 def _line_of(problem: BaseException) -> str:
-    """Where in the adapter's own file it was raised, or what raised it was called."""
+    """The last line of the adapter's own file in the traceback."""
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename != __file__]
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

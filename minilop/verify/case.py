@@ -11,8 +11,8 @@ A case lies in `vectors/v1/<suite>/<name>/` and is three files. `case.json` says
 A single run: no array has a runs axis. Features come first and the batch last, inputs (I, B), weights (O, I) or
 (O, C, k, k), biases and all else that units have (H,). Layers are counted from 0, those with weights alone.
 
-A draw belongs to a slot, not to a place in a sequence: who replaces unit r takes row r of `draws/fresh_weight`, and so a
-wrong choice of a unit does not change what comes later.
+A draw belongs to a slot, not to a place in a sequence: an implementation that replaces unit r takes row r of
+`draws/fresh_weight`, so a wrong choice of a unit does not change what comes later.
 """
 
 import difflib
@@ -190,7 +190,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def load_case(case_id: str, vectors: Path | None = None) -> Case:
-    """The case of that name. Raises VerifyError where there is none, or where a file is not what the manifest says."""
+    """The case of that name. Raises VerifyError if there is none, or if a file is not what the manifest says."""
     vectors = vectors or VECTORS
     manifest = read_manifest(vectors)
     if case_id not in manifest["cases"]:
@@ -224,7 +224,7 @@ def case_ids(vectors: Path | None = None) -> list[str]:
 
 
 def load_cases(suite: str | None = None, vectors: Path | None = None) -> Iterator[Case]:
-    """All cases, or those of a suite. Raises VerifyError where there is no such suite."""
+    """All cases, or those of a suite. Raises VerifyError if there is no such suite."""
     ids = choose_cases((), () if suite is None else (suite,), vectors)
     return (load_case(case_id, vectors) for case_id in ids)
 
@@ -246,7 +246,7 @@ def choose_cases(names: Sequence[str], suites: Sequence[str], vectors: Path | No
 
 
 def read_manifest(vectors: Path | None = None) -> dict[str, Any]:
-    """Version and licence of the set, and the digests of each case. Raises VerifyError where it cannot be used."""
+    """Version and license of the set, and the digests of each case. Raises VerifyError if it cannot be used."""
     path = (vectors or VECTORS) / "manifest.json"
     manifest = _described(path, _read(path), schema=int, cases=dict)
     if manifest["schema"] != SCHEMA:
@@ -255,7 +255,7 @@ def read_manifest(vectors: Path | None = None) -> dict[str, Any]:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays of an .npz file, or of a .json file of nested lists. Raises VerifyError where it cannot be read."""
+    """The arrays of an .npz file, or of a .json file of nested lists. Raises VerifyError if it cannot be read."""
     is_json = path.suffix.lower() == ".json"
     try:
         if not is_json:
@@ -271,7 +271,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def json_object(path: Path, text: bytes) -> dict[str, Any]:
-    """The object that a file of JSON holds. Raises VerifyError where it holds anything else."""
+    """The object that a file of JSON holds. Raises VerifyError if it holds anything else."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as problem:

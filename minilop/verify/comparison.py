@@ -1,8 +1,8 @@
 """Is it the same? What an implementation returned against what is expected, number by number.
 
-Numbers may be off by `tolerance` times the largest magnitude that their quantity has in the whole case (or by `tolerance`,
-where that is 0), so that one which happens to be almost 0 is not held to an accuracy that its neighbours do not have. Choices (bool) and counts
-(integers) must be equal.
+A number may be off by `tolerance` times the largest magnitude of its quantity in the whole case (or by `tolerance`
+itself if that is 0), so a number that happens to be almost 0 need not be more exact than its neighbors. Choices (bool)
+and counts (integers) must be equal.
 """
 
 from collections.abc import Mapping

@@ -20,16 +20,16 @@ Outcome = Literal["agrees", "differs", "skipped", "error"]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a case.
+    """The result of a case.
 
     outcome     "agrees", "differs", "skipped" (the adapter does not know the case) or "error" (nothing to compare)
     reason      a sentence for the last two, and for a curve, which has no verdict
-    mistakes    known ones whose whole trace is what was returned
-    resembles   where there is none: known ones whose trace is that up to the step of the first difference
-    tried       how many known mistakes it was compared with
-    unjudged    in the mode resync, what goes from step to step and was not returned: nobody can tell whether it is right
-    to_be_sure  where few quantities were returned: others in which the mistakes would show
-    hints       what else may be the matter
+    mistakes    known mistakes whose whole trace equals what was returned
+    resembles   if there are none: known mistakes whose trace equals it up to the step of the first difference
+    tried       the number of known mistakes that were compared
+    unjudged    in the mode resync, state that was not returned, so that nobody can tell whether it is right
+    to_be_sure  if few quantities were returned: other quantities in which the mistakes would show
+    hints       other possible causes, in sentences
     page        a file of minilop that explains what differs
     """
 
@@ -50,11 +50,11 @@ class Judgement:
 def judge(
     adapter: Callable[[], Any], names: Sequence[str], suites: Sequence[str], mode: Mode, dtype: str
 ) -> Iterator[Judgement]:
-    """Judge an implementation on the named cases and suites, or on all; an error in one stops no other.
+    """Judge an implementation on the named cases and suites, or on all cases. An error in one case stops no other.
 
-    adapter   makes one; each case gets a new one
+    adapter   makes an adapter; each case gets a new one
 
-    Raises VerifyError for a name that does not exist, and for an adapter that cannot be used at all.
+    Raises VerifyError for a name that does not exist, and for an adapter that cannot be judged on any case.
     """
     chosen = choose_cases(names, suites)
     check_methods(make_adapter(adapter), mode)
@@ -76,22 +76,22 @@ def judge_file(case_id: str, path: Path, dtype: str = "float64") -> Judgement:
 
 
 def read_answer(case: Case, path: Path) -> Arrays:
-    """The arrays of a file by full name, in order. Raises VerifyError for a name or a shape that the case does not have."""
+    """The arrays of a file by full name, in order. Raises VerifyError for an unknown name and for a wrong shape."""
     arrays: Arrays = {}
     for written, array in read_arrays(path).items():
         name = full_name(case, written)
         if name in arrays:
             raise VerifyError(f"{path} has {name} twice, with its phase and without; write it once.")
-        is_curve = case.kind == "curve"  # as many runs as the user likes
+        is_curve = case.kind == "curve"  # any number of runs
         arrays[name] = array if is_curve else check_array(case, name, array, str(path), case.steps)
     return {name: arrays[name] for name in case.expected if name in arrays}
 
 
 def exit_status(judgements: Sequence[Judgement], named: Sequence[str] = (), suites: Sequence[str] = ()) -> int:
-    """0 where some case agrees and nothing speaks against it, 1 where one differs, else 2.
+    """0 if a case agrees and nothing speaks against the implementation, 1 if a case differs, else 2.
 
-    2 means that something could not be judged: an error, a case or all of a suite skipped that was asked for by name, or no
-    case that the implementation knows. So a check that has looked at nothing does not pass.
+    2 means that something could not be judged: there was an error, a case or a whole suite that was asked for by name
+    was skipped, or the implementation knows no case. So a check that has compared nothing does not pass.
     """
     outcomes = [each.outcome for each in judgements]
     if "differs" in outcomes:
@@ -103,7 +103,7 @@ def exit_status(judgements: Sequence[Judgement], named: Sequence[str] = (), suit
 
 
 def telling_cases(mistakes: Sequence[Mistake]) -> list[str]:
-    """Cases that are there to catch some of these mistakes, but not all of them."""
+    """Cases whose purpose is to catch some of these mistakes, but not all of them."""
     names = {mistake.name for mistake in mistakes}
     flags = {case_id: names.intersection(load_case(case_id).flags) for case_id in case_ids()}
     return [case_id for case_id, caught in flags.items() if caught and caught != names]
@@ -125,7 +125,7 @@ def _judged(case_id: str, answer: Callable[[Case], Arrays], mode: Mode, dtype: s
         return Judgement(case_id, "skipped", str(sentence), case)
     except VerifyError as sentence:
         return Judgement(case_id, "error", str(sentence), case)
-    except Exception as problem:  # noqa: BLE001 - of the kit itself; the other cases are judged all the same
+    except Exception as problem:  # noqa: BLE001 - a fault of the kit; the other cases are judged all the same
         return Judgement(case_id, "error", f"{case_id} cannot be judged ({type(problem).__name__}: {problem}).", case)
     if verdict.difference is None:
         return Judgement(case_id, "agrees", case=case, verdict=verdict, unjudged=_unjudged(case, actual, mode))
@@ -147,7 +147,7 @@ def _judged(case_id: str, answer: Callable[[Case], Arrays], mode: Mode, dtype: s
 
 
 def _to_be_sure(case: Case, verdict: Verdict, mistakes: Sequence[Mistake], mode: Mode) -> tuple[str, ...]:
-    """Of each mistake the first number that would show it and was not returned; none where half of them were returned."""
+    """The first quantity that was not returned and would show each mistake; nothing if half of them were returned."""
     if 2 * len(verdict.compared) >= len(case.expected):
         return ()
     traces = [mistaken_trace(case, mistake, mode) for mistake in mistakes]
@@ -176,7 +176,7 @@ def _unjudged(case: Case, actual: Arrays, mode: Mode) -> tuple[str, ...]:
 
 
 def _judged_curve(case: Case, actual: Arrays) -> Judgement:
-    """By means over runs. Where these are too uncertain, nothing can be said, which is an error and no agreement."""
+    """Compares means over runs. If they are too uncertain to tell, the outcome is an error, not agreement."""
     if list(actual) != ["curve/error"]:
         raise VerifyError(f"{case.id} is judged by curve/error (runs, bins) alone, not by {', '.join(actual)}.")
     found = judge_curve(case, actual["curve/error"])

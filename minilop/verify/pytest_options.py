@@ -1,7 +1,8 @@
 """The options of `pytest --pyargs minilop.verify`; test_implementation.py has the tests.
 
-pytest loads this small file in every run, because it is an entry point of the package (setup.cfg): the conftest.py of an
-installed package would be read after the command line. It does nothing unless the command line names minilop.verify.
+pytest loads this small file in every run, because it is an entry point of the package (setup.cfg): it would read the
+conftest.py of an installed package after the command line. The file does nothing unless the command line names
+minilop.verify.
 """
 
 from argparse import ArgumentError
@@ -26,7 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> Generator[None, Any, Any]:
     """Add the options after those of every conftest.py, while the command line is being read.
 
-    Raises UsageError for an option that somebody else has added.
+    Raises UsageError for an option that another plugin or conftest.py has added.
     """
     result = yield
     if "--pyargs" in args and any(arg.split("::")[0].startswith(NAME) for arg in args):
@@ -43,13 +44,13 @@ def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Raises UsageError where the options are there, and no adapter is named."""
+    """Raises UsageError if this is a run of the kit and no adapter is named."""
     if config.stash.get(IS_OURS, False) and config.getoption("--adapter") is None:
         raise pytest.UsageError(f"{NAME} has nothing to check: say --adapter FILE:CLASS")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Where every case was skipped, nothing has been checked: pytest's own status for no tests, 5, instead of 0."""
+    """If every case was skipped, nothing has been checked: the exit status is 5, pytest's own for no tests, not 0."""
     config = session.config
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if not config.stash.get(IS_OURS, False) or config.getoption("collectonly") or reporter is None or exitstatus:

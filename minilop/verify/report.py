@@ -12,20 +12,20 @@ from minilop.verify.judging import Judgement, telling_cases
 from minilop.verify.mistakes.mistake import Mistake
 
 WIDTH = 120
-LABEL = 14  # characters that the labels of a report take
-MANY = 3  # more mistakes that look the same are told by name alone
+LABEL = 14  # width of the labels of a report, in characters
+MANY = 3  # of more mistakes that look the same, the report gives only the names
 OUTCOMES = {"agrees": "agree", "differs": "differ", "skipped": "skipped", "error": "with an error"}
 
 
 def line(judgement: Judgement, width: int = 34) -> str:
-    """A case in a line."""
+    """One line for a case."""
     return f"{judgement.outcome:8}  {judgement.case_id:{width}}  {_in_short(judgement)}".rstrip()
 
 
 def details(judgement: Judgement, mode: str | None = None) -> str:
-    """What is to be known of a case that differs, in a paragraph.
+    """A paragraph about a case that differs.
 
-    mode   of the run, for a hint; None where there is no choice
+    mode   of the run, for a hint; None if there is no choice
     """
     assert judgement.case
     title = textwrap.fill(f"{judgement.case_id} differs: {judgement.case.comment}", WIDTH, subsequent_indent="  ")
@@ -51,7 +51,7 @@ def details(judgement: Judgement, mode: str | None = None) -> str:
 
 
 def _row(label: str, text: str) -> list[str]:
-    """A label and its text, whose line feeds stay."""
+    """The lines of a label and its text; line feeds in the text are kept."""
     lines = []
     for index, part in enumerate(text.split("\n")):
         start = f"  {'' if index else label:{LABEL}}"
@@ -62,10 +62,11 @@ def _row(label: str, text: str) -> list[str]:
 
 
 def summary(judgements: Sequence[Judgement]) -> str:
-    """How many of which outcome; the known mistakes that fit all cases that differ; what agreement leaves open."""
+    """The number of cases by outcome; known mistakes that fit all cases that differ; what agreement leaves open."""
     counts = {outcome: sum(each.outcome == outcome for each in judgements) for outcome in OUTCOMES}
-    said = [f"{count} {OUTCOMES[outcome]}" for outcome, count in counts.items() if count or outcome == "agrees"]
-    return f"{len(judgements)} case{'s' * (len(judgements) != 1)}: {', '.join(said)}.{_common_mistake(judgements)}{_gaps(judgements)}"
+    said = ", ".join(f"{count} {OUTCOMES[name]}" for name, count in counts.items() if count or name == "agrees")
+    of_all = f"{len(judgements)} case{'s' * (len(judgements) != 1)}"
+    return f"{of_all}: {said}.{_common_mistake(judgements)}{_gaps(judgements)}"
 
 
 def _common_mistake(judgements: Sequence[Judgement]) -> str:
@@ -87,7 +88,7 @@ def _gaps(judgements: Sequence[Judgement]) -> str:
 
 
 def as_json(judgements: Sequence[Judgement], status: int, **facts: Any) -> dict[str, Any]:
-    """The same facts for programs; `facts` say how the judgement was asked for. Numbers that JSON lacks are texts."""
+    """The same facts for programs; `facts` are the options of the command. NaN and infinity are texts."""
     return {
         "minilop": minilop.__version__,
         "vectors": read_manifest().get("version", ""),
@@ -99,13 +100,13 @@ def as_json(judgements: Sequence[Judgement], status: int, **facts: Any) -> dict[
 
 
 def quantity_and_layer(name: str) -> tuple[str, int | None]:
-    """Of "<phase>/<quantity>/<layer>"; a quantity may have strokes of its own, and not all have a layer."""
+    """Both parts of "<phase>/<quantity>/<layer>"; a quantity may contain slashes, and some have no layer."""
     *parts, last = name.split("/")[1:]
     return ("/".join(parts), int(last)) if last.isdecimal() else ("/".join([*parts, last]), None)
 
 
 def place_in_words(difference: Difference) -> str:
-    """Which entry of a quantity: its unit, and what else it is named by."""
+    """Which entry of a quantity it is: the unit, and the input or the example."""
     place, unit = difference.place, unit_of(difference)
     quantity, _ = quantity_and_layer(difference.name)
     if unit is None:
@@ -118,7 +119,7 @@ def place_in_words(difference: Difference) -> str:
 
 
 def unit_of(difference: Difference) -> int | None:
-    """The unit to which an entry belongs; None where it belongs to none, or has no layer to be a unit of."""
+    """The unit to which an entry belongs; None if the quantity does not belong to units of a layer."""
     quantity, layer = quantity_and_layer(difference.name)
     is_of_units = (layer is not None and quantity != "units_to_replace") or difference.name == "forward/outputs"
     return difference.place[0] if difference.place and is_of_units else None
@@ -156,7 +157,7 @@ def _agreed_before(judgement: Judgement) -> str:
 
 
 def _by_phase(judgement: Judgement, names: Sequence[str]) -> str:
-    """Names, those of a whole phase as this phase."""
+    """The names; where all names of a phase are present, the name of the phase instead."""
     assert judgement.case
     whole = {
         phase
@@ -167,7 +168,7 @@ def _by_phase(judgement: Judgement, names: Sequence[str]) -> str:
 
 
 def _step_word(judgement: Judgement) -> str:
-    """What one entry of the trace is: the call of a function has no step."""
+    """What an entry of the trace is called: a function has instances, not steps."""
     return "instance" if judgement.case and judgement.case.kind == "function" else "step"
 
 
@@ -184,7 +185,8 @@ def _diagnosis(judgement: Judgement, mode: str | None) -> str:
             said.append(f"In this case they look the same; {others} may tell them apart.")
         return "\n".join([*said, more]).rstrip()
     if judgement.resembles:
-        return f"{_known(judgement.resembles)}\nSo it looks up to this step; later steps differ, so there is more than this."
+        more = "So it looks up to this step; later steps differ, so there is more than this."
+        return f"{_known(judgement.resembles)}\n{more}"
     nothing = f"none of the {judgement.tried} known mistakes that this case can show looks like this"
     has_state = bool(judgement.case and judgement.case.initial_state)
     return nothing + ("; --mode resync judges each step by itself" if mode == "free" and has_state else "")

@@ -1,7 +1,7 @@
 """Each case as a test of the adapter that `pytest --pyargs minilop.verify --adapter FILE:CLASS` names.
 
-A case that the adapter does not know is skipped, one in the file that --xfail names is expected to
-differ; its test fails when it agrees, so that the list stays true. An error is a failure, listed or not.
+A case that the adapter does not know is skipped. A case in the file that --xfail names is expected to differ; if it
+agrees, its test fails, so that the list stays true. An error is a failure, whether the case is listed or not.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def read_names(path: Path) -> list[str]:
-    """The cases in a file, one a line. Raises VerifyError where it cannot be read, or for a name that does not exist."""
+    """The cases in a file, one per line. Raises VerifyError if it cannot be read, or for a name that does not exist."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as problem:
