@@ -345,7 +345,7 @@ def test_a_view_is_told_as_shared_memory_and_not_as_a_fault_of_the_optimizer(wri
     adapter = write_adapter(VIEW + "return found | {'optimizer/weight/0': found['replacement/weight/0']}")
     status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
     assert status == 2
-    assert f"{CONTRIBUTION}, step {step}: optimizer/weight/0 shares its memory with replacement/weight/0" in said
+    assert f"{CONTRIBUTION}, step {step}: optimizer/weight/0 and replacement/weight/0 share memory" in said
     assert "return copies." in said
     harmless = write_adapter(VIEW + "return found | {'optimizer/weight/0': found['optimizer/weight/0'][:]}", "harmless")
     assert say("run", "--adapter", harmless, "--case", CONTRIBUTION)[0] == 0
@@ -532,7 +532,7 @@ def test_what_is_wrong_with_an_adapter_in_every_case_is_said_once(text, options,
         (["--case", "sgd/plian"], "There is no case 'sgd/plian'; did you mean sgd/plain?"),
         (["--suite", "xyz"], "There is no suite 'xyz'; `python -m minilop.verify list` names all."),
         (["--case", "paper"], "There is no case 'paper'; did you mean continual_backprop/paper?"),
-        (["--case", "lms"], "There is no case 'lms'; did you mean lms/constant_step_size?"),
+        (["--case", "l2"], "l2 is a suite, not a case; it has l2/plain, l2/single_example."),
         (["--suite", "sgd/plain"], "There is no suite 'sgd/plain'; did you mean sgd?"),
         (["--report", "no/such/folder/report.json"], "--report must name a file in a folder that exists"),
     ],

@@ -170,8 +170,7 @@ def _checked(case: Case, method: str, step: int, found: Any) -> Arrays:
     for name, final in [(name, case.final_name(name)) for name in arrays]:
         is_shared = name != final and final in arrays and np.shares_memory(arrays[name], arrays[final])
         if is_shared and not is_right(case, final, step, case.expected[name]):
-            why = f"{name} shares its memory with {final}, which has other values after a later phase"
-            raise VerifyError(f"{where}: {why}; return copies.")
+            raise VerifyError(f"{where}: {name} and {final} share memory, though they must differ here; return copies.")
     return {name: array.copy() for name, array in arrays.items()}
 
 

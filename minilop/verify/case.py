@@ -332,6 +332,8 @@ def _check_digest(path: Path, found: str, digests: Any, name: str) -> None:
 
 def _no_such(what: str, name: str, names: Iterable[str]) -> VerifyError:
     """A case or a suite that does not exist; the sentence suggests those of which a part was named."""
+    if what == "case" and (of_suite := [each for each in names if each.startswith(f"{name}/")]):
+        return VerifyError(f"{name} is a suite, not a case; it has {', '.join(of_suite)}.")
     near = [each for each in names if name in each.split("/") or each in name.split("/")]
     near = near or difflib.get_close_matches(name, list(names), n=1)
     meant = f"did you mean {' or '.join(near)}?" if near else "`python -m minilop.verify list` names all."

@@ -14,16 +14,14 @@ def gaps(judgements: Sequence[Judgement]) -> dict[str, list[str]]:
     """
     agreed = [each.case for each in judgements if each.outcome == "agrees" and each.verdict and each.case]
     exercised = {trait for case in agreed for trait in traits(case)}
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {name: [] for case in agreed for name, _ in traits(case)}
     for suite in dict.fromkeys(case.suite for case in agreed):
         for name, value in (trait for case in load_cases(suite) for trait in traits(case) if trait not in exercised):
             missing.setdefault(name, []).append(value)
     compared = {last_quantity(name) for each in judgements if each.verdict for name in each.verdict.compared}
-    there = [
-        last_quantity(name) for part in ("initial_state", "expected") for case in agreed for name in getattr(case, part)
-    ]
+    there = [last_quantity(name) for case in agreed for name in (*case.initial_state, *case.expected)]
     return {
-        "not_exercised": [f"{name} ({', '.join(dict.fromkeys(values))})" for name, values in missing.items()],
+        "not_exercised": [f"{name} ({', '.join(dict.fromkeys(found))})" for name, found in missing.items() if found],
         "never_returned": [name for name in dict.fromkeys(there) if name not in compared],
     }
 

@@ -151,11 +151,8 @@ def _to_be_sure(case: Case, verdict: Verdict, mistakes: Sequence[Mistake], mode:
     if 2 * len(verdict.compared) >= len(case.expected):
         return ()
     traces = [mistaken_trace(case, mistake, mode) for mistake in mistakes]
-    shown = [
-        compare(case, {name: trace[name] for name in verdict.not_returned if name in trace}).difference
-        for trace in traces
-    ]
-    return tuple(dict.fromkeys(difference.name for difference in shown if difference))
+    shown = [compare(case, {name: trace[name] for name in verdict.not_returned if name in trace}) for trace in traces]
+    return tuple(dict.fromkeys(each.difference.name for each in shown if each.difference))
 
 
 def _hints(case: Case, actual: Arrays, late: str) -> Iterator[str]:

@@ -78,13 +78,16 @@ def _common_mistake(judgements: Sequence[Judgement]) -> str:
 def _gaps(judgements: Sequence[Judgement]) -> str:
     if any(each.outcome == "differs" for each in judgements):
         return ""
-    said = [
-        f"{name.capitalize().replace('_', ' ')}: {'; '.join(found)}."
-        for name, found in gaps(judgements).items()
-        if found
-    ]
-    short = [textwrap.shorten(sentence, 2 * WIDTH - 4, placeholder=" ...") for sentence in said]
-    return "".join("\n" + textwrap.fill(sentence, WIDTH, subsequent_indent="  ") for sentence in short)
+    lines = []
+    for name, found in gaps(judgements).items():
+        brief = [each.split(" (")[0] for each in found]  # without the values
+        is_long = len("; ".join(found)) > 2 * WIDTH - 30 and brief != found
+        said = f"other values of {', '.join(brief)}" if is_long else "; ".join(found)
+        sentence = textwrap.shorten(
+            f"{name.capitalize().replace('_', ' ')}: {said}.", 2 * WIDTH - 4, placeholder=" ..."
+        )
+        lines += ["\n" + textwrap.fill(sentence, WIDTH, subsequent_indent="  ")] if found else []
+    return "".join(lines)
 
 
 def as_json(judgements: Sequence[Judgement], status: int, **facts: Any) -> dict[str, Any]:
