@@ -1,16 +1,19 @@
 """Reading CIFAR-100: small files in the two official layouts, packed and unpacked, and every way to break one."""
 
 import gzip
+import hashlib
 import io
 import os
 import pickle
 import struct
 import tarfile
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minilop.data import DataError, cifar100, incremental_split, read_cifar100
+from minilop.data import DataError, cifar100, identify_cifar100, incremental_split, read_cifar100, tar_files
 
 pytestmark = pytest.mark.quick
 
@@ -204,13 +207,17 @@ IMAGES = np.zeros((2, 3072), np.uint8)
         ({"data": IMAGES, "labels": [1, 2]}, "holds no dictionary with data and fine_labels"),  # that is CIFAR-10
         ({"data": IMAGES[:, :-1], "fine_labels": [1, 2]}, "N x 3072 bytes but holds 2 x 3071 of type uint8"),
         ({"data": IMAGES.astype(float), "fine_labels": [1, 2]}, "but holds 2 x 3072 of type float64"),
-        ({"data": [[1], [1, 2]], "fine_labels": [1, 2]}, "but holds 0 of type object"),
-        ({"data": 7, "fine_labels": [1, 2]}, "but holds one of type int64"),
+        ({"data": [[1], [1, 2]], "fine_labels": [1, 2]}, "but holds a list of 2; get"),
+        ({"data": 7, "fine_labels": [1, 2]}, "but holds something of type int; get"),
         ({"data": IMAGES[:0], "fine_labels": []}, "but holds 0 x 3072"),
-        ({"data": IMAGES, "fine_labels": [1]}, "should hold 2 fine_labels, one for each image, but holds 1 of"),
-        ({"data": IMAGES, "fine_labels": [1.0, 2.0]}, "but holds 2 of type float64"),
+        (
+            {"data": IMAGES, "fine_labels": [1]},
+            "should hold 2 fine_labels, one whole number for each image, but holds a",
+        ),
+        ({"data": IMAGES, "fine_labels": np.array([1.0, 2.0])}, "but holds 2 of type float64; get"),
         ({"data": IMAGES, "fine_labels": [[1], [1, 2]]}, "should hold 2 fine_labels"),
         ({"data": IMAGES, "fine_labels": [1, 2**70]}, "should hold 2 fine_labels"),
+        ({"data": IMAGES, "fine_labels": ["a" * 60_000, "b"]}, "but holds a list of 2; get"),
         ({"data": IMAGES, "fine_labels": [99, 100]}, "but label 1 (counted from 0) is 100"),
         ({"data": IMAGES, "fine_labels": [-1, 1]}, "but label 0 (counted from 0) is -1"),
         ({"data": IMAGES, "fine_labels": [1, 300]}, "but label 1 (counted from 0) is 300"),
@@ -224,7 +231,8 @@ def test_a_pickle_that_holds_something_else_is_named(tmp_path, way, unpickled, w
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(file)
     sentence = complaint(read_cifar100, tmp_path, "test")
-    assert name in sentence and words in sentence and "download it again" in sentence
+    assert name in sentence and words in sentence
+    assert "get cifar-100-binary.tar.gz instead" in sentence or "download it again" in sentence
 
 
 class Malicious:
@@ -256,7 +264,7 @@ def test_a_truncated_archive_is_named_wherever_it_ends(tmp_path, form, kept):
     path.write_bytes(whole[: int(kept * len(whole)) if kept >= 0 else int(kept)])
     sentence = complaint(read_cifar100, tmp_path, "train")
     assert str(path) in sentence and "download it again" in sentence
-    assert "damaged or truncated" in sentence or kept == 0.0
+    assert "is a damaged gzip file: it ends early" in sentence or kept == 0.0
 
 
 def test_a_wrong_byte_in_an_archive_is_found(tmp_path):
@@ -265,16 +273,24 @@ def test_a_wrong_byte_in_an_archive_is_found(tmp_path):
     whole = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=0))
     whole[len(whole) // 2] ^= 1
     path.write_bytes(whole)
-    assert f"{path} is damaged or truncated (CRC check failed" in complaint(read_cifar100, tmp_path, "train")
+    found = "is a damaged gzip file: its checksum or its size is wrong"
+    assert f"{path} {found}" in complaint(read_cifar100, tmp_path, "train")
 
 
 @pytest.mark.parametrize(
-    "file", [b"<html>not found</html>", gzip.compress(b"no tar" * 1000)], ids=["page", "packed page"]
+    ("file", "words"),
+    [
+        (b"<html>not found</html>", "a web page, which servers send instead of a file; download it again"),
+        (gzip.compress(b"<html>" * 1000), "a web page, which servers send instead of a file; download it again"),
+        (b"PK\x03\x04" + bytes(600), "a zip archive; unpack it"),
+        (gzip.compress(b"no tar" * 1000), "no tar archive; download it again"),
+        (b"", "no tar archive; download it again"),
+    ],
 )
-def test_what_is_no_archive_is_named(tmp_path, file):
+def test_what_is_no_archive_is_named(tmp_path, file, words):
     path = tmp_path / "cifar-100-binary.tar.gz"
     path.write_bytes(file)
-    assert complaint(read_cifar100, tmp_path, "train").startswith(f"{path} is damaged or truncated (")
+    assert complaint(read_cifar100, tmp_path, "train") == f"{path} is {words}."
 
 
 def test_an_archive_without_the_part_is_named(tmp_path):
@@ -282,7 +298,7 @@ def test_an_archive_without_the_part_is_named(tmp_path):
     del files["cifar-100-binary/test.bin"]
     path = packed(tmp_path, "cifar-100-binary", files)
     assert len(read_cifar100(tmp_path, "train")[1]) == PARTS["train"]
-    assert f"{path} does not hold cifar-100-binary/test.bin; download it" in complaint(read_cifar100, tmp_path, "test")
+    assert f"{path} does not hold cifar-100-binary/test.bin; get the off" in complaint(read_cifar100, tmp_path, "test")
 
 
 def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path):
@@ -304,13 +320,126 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path):
 
 
 def test_an_archive_that_unpacks_without_end_is_left(tmp_path, monkeypatch):
-    """The limit is 1 GiB; here it is 100 kB, passed by an entry's announcement, and by zeros behind the last entry."""
+    """The limit is 256 MiB; here it is 100 kB, passed by an entry's announcement and by zeros behind the last entry."""
     monkeypatch.setattr(cifar100, "LARGEST", 100_000)
-    monkeypatch.setattr(cifar100, "PIECE", 1000)
+    monkeypatch.setattr(tar_files, "PIECE", 1000)
     path = packed(tmp_path, "cifar-100-binary", {"cifar-100-binary/train.bin": bytes(99_999)})
     assert f"{path} comes to 101," in complaint(read_cifar100, tmp_path, "train")
     path.write_bytes(gzip.compress(tar(members("cifar-100-binary")) + bytes(10**6)))
     assert f"{path} comes to 100," in complaint(read_cifar100, tmp_path, "train")
+
+
+# --- what gzip has packed, or has not ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("suffix", "is_packed"), [(".tar", False), (".tar.gz", False), (".tar", True)])
+def test_an_archive_that_a_browser_unpacked_is_read_whatever_its_name(tmp_path, form, suffix, is_packed):
+    content_of_file = tar(members(form))
+    (tmp_path / f"{form}{suffix}").write_bytes(gzip.compress(content_of_file) if is_packed else content_of_file)
+    assert np.array_equal(read_cifar100(tmp_path, "test")[0], content("test")[0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_unpacked_archive_that_is_cut_is_named_wherever_it_ends(tmp_path, form):
+    """Without gzip's checksum the archive's own blocks must tell: the last one is of zeros."""
+    whole = tar(members(form))
+    end = len(whole.rstrip(b"\0"))
+    for length in (100, 512, 1000, 512 * 7, end // 2, end):
+        (tmp_path / f"{form}.tar").write_bytes(whole[:length])
+        sentence = complaint(read_cifar100, tmp_path, "train")
+        assert "is a damaged tar archive: it ends" in sentence or "is no tar archive" in sentence
+        assert sentence.endswith("; download it again.")
+
+
+# --- archives that mean harm ------------------------------------------------------------------------------------------
+
+
+def header(name, size, kind=b"0"):
+    """A tar header with this size, 12 bytes, and the right sum."""
+    block = bytearray(512)
+    block[: len(name)], block[124:136], block[156:157], block[257:263] = name, size, kind, b"ustar\0"
+    block[148:156] = b"%06o\0 " % (sum(block) + 8 * 32)
+    return bytes(block)
+
+
+OCTAL = b"%011o\0"
+NAME = b"cifar-100-binary/train.bin"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        ([header(b"a", b"\xff" * 12)], "no tar archive"),  # -1: Python's reader goes back and forth for ever
+        ([header(b"a", OCTAL % 0), header(NAME, b"\xff" * 11 + b"\0")], "a file's header is wrong"),
+        ([header(b"a", b"\x80" + b"\xff" * 11)], "no tar archive"),  # 2^88 bytes
+        ([header(b"a", b"-0000000001\0")], "no tar archive"),
+        ([header(b"a", OCTAL % (8**11 - 1), b"L")], "where at most 268,435,456 are expected"),  # 8 GB of a long name
+        (
+            [header(b"a", OCTAL % 200_000_000, b"x")],
+            "it ends within a file",
+        ),  # 200 MB of attributes
+        ([header(NAME, OCTAL % 200_000_000)], "it ends within cifar-100-binary/train.bin"),
+        ([header(b"a", OCTAL % 0, b"L")] * 20_000, "it ends early"),  # names of names of names
+        ([header(b"a", OCTAL % 0, b"x")] * 20_000, "it ends early"),
+        ([header(b"a", OCTAL % 0, b"g")] * 20_000 + [bytes(1024)], "does not hold cifar-100-binary/train.bin"),
+    ],
+)
+def test_an_archive_that_means_harm_is_refused_at_once(tmp_path, blocks, words):
+    """Sizes below zero, sizes of gigabytes, headers that lead to headers; no size is believed before it is there."""
+    path = tmp_path / "cifar-100-binary.tar.gz"
+    path.write_bytes(gzip.compress(b"".join(blocks)))
+    tracemalloc.start()
+    try:
+        sentence = complaint(read_cifar100, tmp_path, "train")
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+    assert sentence.startswith(str(path)) and words in sentence
+
+
+@pytest.mark.parametrize("dialect", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_archives_of_all_common_dialects_are_read(tmp_path, dialect):
+    """With long names, times and owners of others beside the file, which need extended headers."""
+    out, file = io.BytesIO(), records(*content("train"))
+    with tarfile.open(fileobj=out, mode="w", format=dialect) as archive:
+        for name, data in (("folder/" + 90 * "n", b"other"), ("./cifar-100-binary/train.bin", file)):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.uname = len(data), 1.5, "bj\u00f6rn"
+            archive.addfile(entry, io.BytesIO(data))
+    (tmp_path / "cifar-100-binary.tar").write_bytes(out.getvalue())
+    assert len(read_cifar100(tmp_path, "train")[1]) == PARTS["train"]
+
+
+# --- a set is known by its checksums, never by its file names ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("way", WAYS)
+def test_official_files_are_called_cifar_100_and_others_are_not(tmp_path, monkeypatch, form, way):
+    WAYS[way](tmp_path, form)
+    assert identify_cifar100(tmp_path, "train")[0] == "images that are not the official files of CIFAR-100"
+    member = f"{form}/train" + ".bin" * form.endswith("binary")
+    monkeypatch.setitem(cifar100.MD5, member, hashlib.md5(members(form)[member]).hexdigest())
+    assert identify_cifar100(tmp_path, "train")[0] == "CIFAR-100"
+
+
+def test_the_official_archive_vouches_for_what_it_holds(tmp_path, monkeypatch):
+    checksum = hashlib.md5(packed(tmp_path, "cifar-100-binary").read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar100, "ARCHIVE", cifar100.ARCHIVE._replace(md5=checksum))
+    assert identify_cifar100(tmp_path, "test")[0] == "CIFAR-100"
+
+
+def test_the_other_part_in_the_place_of_one_is_refused_by_name(tmp_path, monkeypatch):
+    """Else the network would be tested on what it was trained on."""
+    unpacked(tmp_path, "cifar-100-binary")
+    train, test = (tmp_path / "cifar-100-binary" / f"{part}.bin" for part in PARTS)
+    monkeypatch.setitem(cifar100.MD5, "cifar-100-binary/train.bin", hashlib.md5(train.read_bytes()).hexdigest())
+    test.write_bytes(train.read_bytes())
+    assert complaint(read_cifar100, tmp_path, "test") == (
+        f"{test} holds the official cifar-100-binary/train.bin where cifar-100-binary/test.bin is expected; move it "
+        f"away and get the official files by python -m minilop.data fetch cifar100 --out {tmp_path}."
+    )
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
@@ -319,7 +448,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
     def forbidden(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(gzip, "open", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     sentence = complaint(read_cifar100, tmp_path, "train")
     assert sentence == f"{path} cannot be read (Permission denied); check that it is a file you may read."
 

@@ -521,8 +521,11 @@ def test_a_server_may_unpack_what_it_sends(server, tmp_path):
     ("content", "words"),
     [
         (gzip.compress(OTHER), "it is not the official file: md5 "),
-        (gzip.compress(CONTENT)[:-4], "it is not the official file: a damaged gzip file: Compressed file ended before"),
-        (gzip.compress(CONTENT)[:-8] + bytes(8), "it is not the official file: a damaged gzip file: CRC check failed"),
+        (gzip.compress(CONTENT)[:-4], "it is not the official file: a damaged gzip file: it ends early"),
+        (
+            gzip.compress(CONTENT)[:-8] + bytes(8),
+            "it is not the official file: a damaged gzip file: its checksum or its size",
+        ),
         (gzip.compress(CONTENT[:-1]), "it is not the official file: 299,999 bytes where it has 300,000"),
         (gzip.compress(bytes(10**7)), "it is not the official file: more bytes where it has 300,000"),
         (bytes(310_000), "it has 310,000 bytes where at most 301,300 are expected"),
@@ -581,7 +584,7 @@ def test_nothing_gets_its_name_before_it_is_on_the_disk(server, tmp_path, monkey
 
 def test_a_folder_that_cannot_be_made_is_named(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file/out cannot be read or written \(Not a directory\); make room or choose"):
+    with pytest.raises(DataError, match=r"file/out cannot be read or written \(Not a directory\); a file is in its"):
         bring(plain(server, "good"), tmp_path / "file" / "out")
     assert server.asked == []
 
@@ -617,10 +620,10 @@ def test_a_file_that_another_command_brings_meanwhile_is_left_alone(server, tmp_
     open_part = transfers.open_part
 
     @contextlib.contextmanager
-    def late(path):
+    def late(path, say):
         if renamed == "before the part is opened":
             os.replace(part_path, final)
-        with open_part(path) as part:
+        with open_part(path, say) as part:
             if renamed == "before it is locked":
                 os.replace(part_path, final)
             yield part

@@ -1,13 +1,15 @@
 """Reading IDX files: hand-made ones to the byte, and every way in which one can be broken."""
 
 import gzip
+import hashlib
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minilop.data import DataError, read_idx, read_training_set
+from minilop.data import DataError, identify_training_set, idx, read_idx, read_training_set
 
 pytestmark = pytest.mark.quick
 
@@ -15,7 +17,7 @@ TWO_BY_THREE = b"\x00\x00\x08\x02" + b"\x00\x00\x00\x02" + b"\x00\x00\x00\x03" +
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
-def idx(array):
+def idx_file(array):
     """The bytes of an IDX file with the given array."""
     array = np.asarray(array, dtype=np.uint8)
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
@@ -31,8 +33,8 @@ def training_set(place, labels, images=None, suffix=""):
     """Write a small set with one constant image for each label, grey level 10 times the label."""
     images = np.multiply.outer(10 * np.array(labels), np.ones((28, 28), int)) if images is None else images
     pack = gzip.compress if suffix == ".gz" else bytes
-    write(place / f"train-images-idx3-ubyte{suffix}", pack(idx(images)))
-    write(place / f"train-labels-idx1-ubyte{suffix}", pack(idx(labels)))
+    write(place / f"train-images-idx3-ubyte{suffix}", pack(idx_file(images)))
+    write(place / f"train-labels-idx1-ubyte{suffix}", pack(idx_file(labels)))
 
 
 def complaint(call, *arguments):
@@ -74,13 +76,16 @@ BROKEN = {
     "trailing byte": (TWO_BY_THREE + b"\x00", "goes on after the 18 bytes"),
     "packed and truncated inside": (gzip.compress(TWO_BY_THREE[:-1]), "announces 18 bytes but it ends after 17"),
     "packed and trailing byte inside": (gzip.compress(TWO_BY_THREE + b"\x00"), "goes on after the 18 bytes"),
-    "gzip truncated in its data": (PACKED[:20], "damaged gzip"),
-    "gzip without its checksum": (PACKED[:-8], "damaged gzip"),
-    "gzip with a wrong checksum": (PACKED[:-8] + bytes(8), "damaged gzip"),
-    "gzip with garbage inside": (PACKED[:10] + b"\xff" * 20, "damaged gzip"),
-    "gzip with garbage behind": (PACKED + b"garbage", "damaged gzip"),
+    "gzip truncated in its data": (PACKED[:20], "damaged gzip file: it ends early"),
+    "gzip without its checksum": (PACKED[:-8], "damaged gzip file: it ends early"),
+    "gzip with a wrong checksum": (PACKED[:-8] + bytes(8), "damaged gzip file: its checksum or its size is wrong"),
+    "gzip with garbage inside": (PACKED[:10] + b"\xff" * 20, "gzip file: its compressed bytes make no sense"),
+    "gzip with garbage behind": (PACKED + b"garbage", "damaged gzip file: it holds bytes that gzip did not write"),
     "header announces 2^128 bytes": (b"\x00\x00\x08\x04" + b"\xff" * 16 + b"\x00", "are believed"),
-    "header announces 2 GiB that are not there": (b"\x00\x00\x08\x01\x80\x00\x00\x00abc", "it ends after 11"),
+    "header announces 2 GiB": (b"\x00\x00\x08\x01\x80\x00\x00\x00abc", "are believed"),
+    "header announces 512 MiB that are not there": (b"\x00\x00\x08\x01\x20\x00\x00\x00abc", "it ends after 11"),
+    "a zip archive": (b"PK\x03\x04 and so on", "is a zip archive, and not an IDX file; unpack it"),
+    "a web page": (b"<!DOCTYPE html>", "is a web page, which servers send instead of a file, and not an IDX file"),
 }
 
 
@@ -89,7 +94,7 @@ def test_a_broken_file_is_named_with_the_finding_and_a_remedy(tmp_path, content,
     path = write(tmp_path / "train-images-idx3-ubyte.gz", content)
     message = complaint(read_idx, path)
     assert str(path) in message and finding in message
-    assert "download it again" in message or "bring the file" in message
+    assert "download it again" in message or "bring the file" in message or "unpack it" in message
     assert [*tmp_path.iterdir()] == [path] and path.read_bytes() == content  # nothing written
 
 
@@ -132,8 +137,8 @@ def test_a_set_is_found_in_its_folder_in_torchvisions_or_right_there(tmp_path, d
 
 
 def test_both_spellings_are_found(tmp_path):
-    write(tmp_path / "train-images.idx3-ubyte", idx(np.zeros((1, 28, 28))))
-    write(tmp_path / "train-labels.idx1-ubyte.gz", gzip.compress(idx([7])))
+    write(tmp_path / "train-images.idx3-ubyte", idx_file(np.zeros((1, 28, 28))))
+    write(tmp_path / "train-labels.idx1-ubyte.gz", gzip.compress(idx_file([7])))
     assert read_training_set(tmp_path, "mnist")[1].tolist() == [7]
 
 
@@ -188,6 +193,84 @@ def test_files_that_do_not_fit_together_are_named(tmp_path, images, labels, name
     message = complaint(read_training_set, tmp_path, "mnist")
     assert message.startswith(str(tmp_path / named)) and finding in message
     assert f"replace it by the file {named} of https://" in message
+
+
+# --- a set is known by its checksums, never by its file names ---------------------------------------------------------
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.fixture
+def small_sets(monkeypatch):
+    """MNIST and Fashion-MNIST of two images each behind their official checksums: {dataset: labels}."""
+    sets = {"mnist": [3, 4], "fashion_mnist": [5, 6]}
+    for dataset, labels in sets.items():
+        images = np.multiply.outer(10 * np.array(labels), np.ones((28, 28), int))
+        source = idx.SOURCES[dataset]
+        changed = source._replace(
+            images=source.images._replace(md5=md5(idx_file(images))),
+            labels=source.labels._replace(md5=md5(idx_file(labels))),
+        )
+        monkeypatch.setitem(idx.SOURCES, dataset, changed)
+        for official in (changed.images, changed.labels):
+            monkeypatch.setitem(idx.KNOWN, official.md5, source.title)
+    return sets
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_official_files_are_called_by_their_title(tmp_path, small_sets, dataset, suffix):
+    training_set(tmp_path, small_sets[dataset], suffix=suffix)
+    title, _, labels = identify_training_set(tmp_path, dataset)
+    assert title == idx.SOURCES[dataset].title and labels.tolist() == small_sets[dataset]
+
+
+def test_other_files_of_the_same_names_are_called_unofficial(tmp_path, small_sets):
+    """A subset, say: it may be used, but no result says that it is MNIST."""
+    training_set(tmp_path, [3])
+    assert identify_training_set(tmp_path, "mnist")[0] == "images that are not the official files of MNIST"
+    training_set(tmp_path, small_sets["mnist"])
+    write(tmp_path / "train-labels-idx1-ubyte", idx_file([4, 3]))  # the official images with other labels
+    assert identify_training_set(tmp_path, "mnist")[0] == "images that are not the official files of MNIST"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("place", ["mnist", "MNIST/raw", "."])
+def test_fashion_mnist_in_the_place_of_mnist_is_refused_by_name(tmp_path, small_sets, suffix, place):
+    training_set(tmp_path / place, small_sets["fashion_mnist"], suffix=suffix)
+    path = tmp_path / place / f"train-images-idx3-ubyte{suffix}"
+    assert complaint(read_training_set, tmp_path, "mnist") == (
+        f"{path} is a file of Fashion-MNIST, by its checksum, where MNIST is expected; move it away and get the "
+        f"official file by python -m minilop.data fetch mnist --out {tmp_path}."
+    )
+
+
+def test_a_set_of_which_only_the_packed_checksum_is_published_is_refused_by_name(tmp_path, small_sets, monkeypatch):
+    """As Kuzushiji-MNIST, EMNIST and QMNIST, whose labels are no bytes."""
+    training_set(tmp_path, [0, 1], suffix=".gz")
+    packed = (tmp_path / "train-images-idx3-ubyte.gz").read_bytes()
+    monkeypatch.setitem(idx.KNOWN, md5(packed), "Kuzushiji-MNIST (KMNIST)")
+    assert "is a file of Kuzushiji-MNIST (KMNIST), by its checksum" in complaint(read_training_set, tmp_path, "mnist")
+    labels = write(tmp_path / "train-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x0c\x02" + bytes(8)))
+    training_set(tmp_path, small_sets["mnist"])
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    monkeypatch.setitem(idx.KNOWN, md5(labels.read_bytes()), "QMNIST")
+    assert f"{labels} is a file of QMNIST" in complaint(read_training_set, tmp_path, "mnist")
+
+
+def test_the_table_of_known_sets_is_well_formed():
+    assert len(idx.KNOWN) == 4 + 8 + 4
+    assert all(re.fullmatch("[0-9a-f]{32}", checksum) for checksum in idx.KNOWN)
+    for source in idx.SOURCES.values():
+        assert idx.KNOWN[source.images.md5] == idx.KNOWN[source.labels.md5] == source.title
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_fashion_mnist_of_debian_is_known_by_its_content(tmp_path):
+    """Debian has packed it again, so the checksums of its .gz files are its own."""
+    assert identify_training_set(tmp_path, "fashion_mnist")[0] == "Fashion-MNIST"
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")

@@ -1,10 +1,13 @@
 """The store of ImageNet 32 x 32: made from small files in the three official layouts, interrupted, and refused."""
 
 import errno
+import gzip
 import hashlib
 import json
+import multiprocessing
 import os
 import pickle
+import re
 import shutil
 import zipfile
 
@@ -97,7 +100,7 @@ def test_a_store_holds_the_first_700_images_of_every_class_in_order(originals, e
         images = store.images(class_number)
         assert images.shape == (700, 3, 32, 32) and images.dtype == np.uint8
         assert np.array_equal(images, expected[class_number])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.npy", "mean.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.npy", "mean.npy", "store.json"]
 
 
 def test_inputs_are_bytes_over_255_less_the_mean_of_the_training_images(originals, expected, tmp_path):
@@ -147,9 +150,9 @@ def test_an_interrupted_conversion_goes_on_and_ends_byte_for_byte_alike(original
     make(originals, out, report=lambda done, total, what: seen.append((done, total, what)))
     assert seen[0][:2] == (stop_at, 10)  # what was done is not done again
     assert seen[-2:] == [(10, 10, "the mean image"), (10, 10, "")]
-    for name in ("images.npy", "mean.npy"):
+    for name in ("images.npy", "mean.npy", "store.json"):
         assert (out / name).read_bytes() == (tmp_path / "in one go" / name).read_bytes()
-    assert len(list(out.iterdir())) == 2
+    assert len(list(out.iterdir())) == 3
 
 
 def test_a_stop_within_a_batch_begins_that_batch_anew(originals, expected, tmp_path, monkeypatch):
@@ -340,17 +343,17 @@ def test_one_wrong_byte_in_an_npz_batch_is_found(batches, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert f"{path} is damaged, truncated or of another kind (Bad CRC-32" in refused(tmp_path, tmp_path / "out")
+    assert f"{path} is damaged or truncated: a checksum in it is wrong; get" in refused(tmp_path, tmp_path / "out")
 
 
 def test_an_npz_batch_of_python_objects_is_not_unpickled(batches, tmp_path):
     for number, (data, labels) in zip(BATCHES, batches, strict=True):
         write_batch(tmp_path, number, data, labels, "npz")
     np.savez(batch(tmp_path, 1), data=batches[0][0], labels=np.array([Malicious(tmp_path)] * 211, dtype=object))
-    assert "Object arrays cannot be loaded" in refused(tmp_path, tmp_path / "out")
+    assert "holds Python objects where numbers are expected, and none was made" in refused(tmp_path, tmp_path / "out")
     with zipfile.ZipFile(batch(tmp_path, 1), "w") as archive:
         archive.writestr("something.npy", b"else")
-    assert "is damaged, truncated or of another kind" in refused(tmp_path, tmp_path / "out")
+    assert "train_data_batch_1.npz does not hold data; get" in refused(tmp_path, tmp_path / "out")
     assert not (tmp_path / "ran").exists()
 
 
@@ -374,7 +377,7 @@ class TestClassFiles:
             (np.zeros((700, 3, 16, 16), np.uint8), "but holds 700 x 3 x 16 x 16 of type uint8"),
             (np.zeros((700, 3, 32, 32), np.int64), "of type int64"),
             (np.zeros((700, 3, 32, 32), np.float32), "holds float32 where the first class holds uint8"),
-            (np.array([None]), "is damaged, truncated or of another kind"),
+            (np.array([None]), "holds Python objects where numbers are expected"),
         ],
     )
     def test_a_file_that_does_not_fit_is_named(self, source, tmp_path, images, words):
@@ -394,7 +397,7 @@ class TestClassFiles:
         content = (source / "2.npy").read_bytes()
         for length in (0, 20, 100_000):
             (source / "2.npy").write_bytes(content[:length])
-            assert f"{source / '2.npy'} is damaged, truncated" in refused(source, tmp_path / "out")
+            assert re.search("2.npy is (no npy array|a damaged npy array|damaged)", refused(source, tmp_path / "out"))
         (source / "2.npy").unlink()
         assert "holds 2 of the 3 files 0.npy ... 2.npy; put the others beside them: 2.npy." in refused(source, tmp_path)
 
@@ -424,7 +427,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_what_can_be_gone_on_with(original
 def test_a_folder_that_cannot_be_made_is_refused(originals, tmp_path):
     (tmp_path / "file").touch()
     sentence = refused(originals, tmp_path / "file" / "out")
-    assert "cannot be written (Not a directory); make room or choose another --out" in sentence
+    assert "cannot be written (Not a directory); a file is in its way: remove that file or" in sentence
 
 
 def test_two_conversions_do_not_write_one_store(originals, tmp_path):
@@ -444,14 +447,15 @@ def test_what_is_no_store_is_not_opened(originals, tmp_path):
     make(originals, tmp_path)
     content = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(content[:-1])
-    with pytest.raises(DataError, match="is damaged .*; delete it and make it by"):
+    with pytest.raises(DataError, match="is damaged: it has .* bytes where .*; delete images.npy and make it by"):
         open_store(tmp_path)
     (tmp_path / "images.npy").write_bytes(content)
+    mean = (tmp_path / "mean.npy").read_bytes()
     (tmp_path / "mean.npy").unlink()
-    with pytest.raises(DataError, match="is damaged .*; delete it and make it by"):
+    with pytest.raises(DataError, match="mean.npy is missing beside .*; delete images.npy and make it by"):
         open_store(tmp_path)
+    (tmp_path / "mean.npy").write_bytes(mean)
     np.save(tmp_path / "images.npy", np.zeros(3))
-    np.save(tmp_path / "mean.npy", np.zeros(3))
     with pytest.raises(DataError, match="holds no ImageNet 32x32"):
         open_store(tmp_path)
 
@@ -543,7 +547,7 @@ def test_what_is_no_whole_pickle_is_said_to_be_damaged(tmp_path, content):
     if content == b"(lp0\n.":
         assert unpickle_arrays(path) == []
         return
-    with pytest.raises(DataError, match="is not a pickle, or is damaged or truncated .*; download it again"):
+    with pytest.raises(DataError, match="is not a pickle, or is damaged or truncated: .*; download it again"):
         unpickle_arrays(path)
 
 
@@ -553,7 +557,7 @@ def test_a_pickle_that_cannot_be_opened_is_named(tmp_path):
 
 
 def test_the_command_makes_a_store(originals, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(convert, "__defaults__", (True, convert.__defaults__[1], CLASSES))
+    monkeypatch.setattr(convert, "__defaults__", (True, convert.__defaults__[1], CLASSES, convert.__defaults__[3]))
     arguments = ["imagenet32", str(originals), "--no-checksums", "--out", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
@@ -565,3 +569,278 @@ def test_the_command_makes_a_store(originals, expected, tmp_path, monkeypatch):
 def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path):
     result = CliRunner().invoke(main, ["imagenet32", str(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1 and result.output.startswith(f"Error: {tmp_path} holds ImageNet 32x32 in no known")
+
+
+# --- what a batch holds decides, not its name -------------------------------------------------------------------------
+
+
+def test_batches_under_names_of_the_other_form_are_read_by_what_they_hold(originals, form, expected, tmp_path):
+    other = ".npz" if form == "pickle" else ""
+    for number in BATCHES:
+        shutil.copy(batch(originals, number), tmp_path / f"train_data_batch_{number}{other}")
+    make(tmp_path, tmp_path / "out")
+    assert np.array_equal(open_store(tmp_path / "out").array, expected)
+
+
+def test_a_pickle_that_gzip_has_packed_is_read(originals, form, expected, tmp_path):
+    if form == "npz":
+        pytest.skip("an npz file is packed already")
+    for number in BATCHES:
+        packed = gzip.compress(batch(originals, number).read_bytes(), 1)
+        (tmp_path / f"train_data_batch_{number}").write_bytes(packed)
+    make(tmp_path, tmp_path / "out")
+    assert np.array_equal(open_store(tmp_path / "out").array, expected)
+
+
+@pytest.mark.quick
+def test_official_batches_under_wrong_names_are_named(originals, form, tmp_path, monkeypatch):
+    if form == "pickle":
+        return  # their checksums are not known
+    sums = [hashlib.md5(batch(originals, number).read_bytes()).hexdigest() for number in BATCHES]
+    monkeypatch.setattr(imagenet32_sources, "MD5", sums[1:] + sums[:1])
+    sentence = refused(originals, tmp_path, checksums=True)
+    assert (
+        "train_data_batch_1.npz is the official train_data_batch_10.npz, by its checksum; give it its own" in sentence
+    )
+    monkeypatch.setattr(imagenet32_sources, "MD5", ["0" * 32] * 10)
+    monkeypatch.setattr(imagenet32_sources, "VALIDATION_MD5", sums[0])
+    sentence = refused(originals, tmp_path, checksums=True)
+    assert "train_data_batch_1.npz is the official val_data.npz, by its checksum; get" in sentence
+
+
+def test_a_store_is_called_imagenet_where_the_checksums_were_compared(originals, form, tmp_path, monkeypatch):
+    make(originals, tmp_path / "unchecked")
+    unchecked = "images in the form of ImageNet 32 x 32, not compared with a published checksum"
+    assert open_store(tmp_path / "unchecked").title == unchecked
+    sums = [hashlib.md5(batch(originals, number).read_bytes()).hexdigest() for number in BATCHES]
+    monkeypatch.setattr(imagenet32_sources, "MD5", sums)
+    make(originals, tmp_path / "checked", checksums=True)
+    assert open_store(tmp_path / "checked").title == ("ImageNet 32 x 32" if form == "npz" else unchecked)
+
+
+def test_a_conversion_without_checksums_is_not_gone_on_with_as_one_with_them(originals, form, tmp_path, monkeypatch):
+    """Else batches that were never compared would be called ImageNet."""
+
+    def stop(done, total, what):
+        if done == 3:
+            raise Stop
+
+    if form == "pickle":
+        return
+    sums = [hashlib.md5(batch(originals, number).read_bytes()).hexdigest() for number in BATCHES]
+    monkeypatch.setattr(imagenet32_sources, "MD5", sums)
+    with pytest.raises(Stop):
+        make(originals, tmp_path, report=stop)
+    seen = []
+    make(originals, tmp_path, checksums=True, report=lambda done, total, what: seen.append(done))
+    assert seen[0] == 0 and open_store(tmp_path).title == "ImageNet 32 x 32"
+
+
+# --- npz batches that mean harm ---------------------------------------------------------------------------------------
+
+
+def npy(header, content=b""):
+    """The bytes of an npy file with this text as its header."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+LABELS = b"{'descr': '<i8', 'fortran_order': False, 'shape': (%d,), }\n"
+DATA = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1, 3072), }\n"
+GOOD = {"data.npy": npy(DATA, bytes(3072)), "labels.npy": npy(LABELS % 1, (1).to_bytes(8, "little"))}
+
+
+def zipped(path, files, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def encrypted(path):
+    """The flag of encryption, one bit, set in both headers of every entry."""
+    zipped(path, GOOD)
+    content = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.find(signature)
+        while start >= 0:
+            content[start + place] |= 1
+            start = content.find(signature, start + 1)
+    path.write_bytes(content)
+
+
+BAD_BATCHES = {
+    "encrypted": (encrypted, "is encrypted or damaged"),
+    "packed by bzip2": (
+        lambda path: zipped(path, GOOD, zipfile.ZIP_BZIP2),
+        "is packed in a way that NumPy does not use",
+    ),
+    "a header without its end": ({"data.npy": npy(b"{'descr': '|u1', 'shape': (1")}, "its header makes no sense"),
+    "a header that is no Python": ({"data.npy": npy(b"{'descr' = $\x00")}, "its header makes no sense"),
+    "a header that would be run": ({"data.npy": npy(b"[__import__('os').system('touch ran')]")}, "makes no sense"),
+    "a header of 64 kB": ({"data.npy": npy(b"(" * 65_535)}, "its header ends early or is far too long"),
+    "a type of objects": ({"data.npy": npy(DATA.replace(b"|u1", b"|O"))}, "holds Python objects"),
+    "another type": ({"data.npy": npy(DATA.replace(b"|u1", b"<f9"))}, "its header makes no sense"),
+    "10^12 labels": ({"labels.npy": npy(LABELS % 10**12)}, "labels in .* comes to 8,000,000,000,000 bytes or more"),
+    "10^6 labels that are not there": ({"labels.npy": npy(LABELS % 10**6)}, "an array ends early"),
+    "10^14 images": (
+        {"data.npy": npy(DATA.replace(b"(1,", b"(100000000000000,"))},
+        "data in .* comes to 307,200,000,0",
+    ),
+    "images that are not there": ({"data.npy": npy(DATA, bytes(3071))}, "an array ends early"),
+    "a byte too much": ({"data.npy": npy(DATA, bytes(3073))}, "an array goes on after its last element"),
+    "a label too much": ({"labels.npy": GOOD["labels.npy"] + b"\0"}, "an array goes on after its last element"),
+    "many dimensions": ({"data.npy": npy(DATA.replace(b"3072", b"3072" + b", 1" * 70))}, "it has 72 dimensions"),
+    "no labels": ({"labels.npy": None}, "does not hold labels"),
+    "not even a header": ({"data.npy": b"\x93NUM"}, "is no npy array: it begins with 93 4e 55 4d"),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("what", "words"), BAD_BATCHES.values(), ids=BAD_BATCHES)
+def test_an_npz_batch_that_makes_no_sense_is_named_in_a_sentence(tmp_path, monkeypatch, what, words):
+    """Each of these was a traceback, or gigabytes of memory for a few bytes."""
+    monkeypatch.chdir(tmp_path)
+    for number in BATCHES:
+        path = tmp_path / f"train_data_batch_{number}.npz"
+        if callable(what):
+            what(path)
+        else:
+            zipped(path, {name: content for name, content in {**GOOD, **what}.items() if content is not None})
+    sentence = refused(tmp_path, tmp_path / "out")
+    assert re.search(words, sentence) and "train_data_batch_1.npz" in sentence
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([[1], [2, 3]], "should hold labels, whole numbers, but holds a list of 2"),
+        ("12", "but holds something of type str"),
+        ([10**12], "holds some from 1000000000000 to 1000000000000"),
+        ([2**70], "should hold labels, whole numbers, but holds a list of 1"),
+        (np.array([2**64 - 1], np.uint64), "holds some from 18446744073709551615"),
+    ],
+)
+def test_labels_of_a_pickle_that_make_no_sense_are_named(tmp_path, labels, words):
+    for number in BATCHES:
+        content = {"data": np.zeros((1, 3072), np.uint8), "labels": labels}
+        (tmp_path / f"train_data_batch_{number}").write_bytes(pickle.dumps(content))
+    assert words in refused(tmp_path, tmp_path / "out")
+
+
+# --- a store is what it was made as -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store of two classes, made once."""
+    folder = tmp_path_factory.mktemp("made")
+    for class_number in range(2):
+        images = np.random.default_rng(class_number).integers(0, 256, (700, 3, 32, 32), dtype=np.uint8)
+        np.save(folder / f"{class_number}.npy", images)
+    convert(folder, folder / "store", num_classes=2)
+    return folder / "store"
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(made, tmp_path / "store")
+
+
+def flip(path, place, bit=0):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(content)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("place", [128, 128 + 599 * 3072, 128 + 699 * 3072, 128 + 700 * 3072, -1])
+def test_one_bit_of_any_image_is_found_when_the_store_is_verified_and_when_the_class_is_read(store, place):
+    """Images to train on, too, for which the mean stood before."""
+    flip(store / "images.npy", place)
+    damaged = 0 if 0 <= place < 128 + 700 * 3072 else 1
+    words = rf"images.npy is damaged: the images of class {damaged} .* are not those that it was made with; delete it"
+    with pytest.raises(DataError, match=words):
+        open_store(store).verify()
+    opened = open_store(store)
+    opened.inputs(1 - damaged)
+    for look in (opened.images, opened.inputs):
+        with pytest.raises(DataError, match=words):
+            look(damaged)
+
+
+@pytest.mark.quick
+def test_the_mean_is_that_with_which_the_store_was_made(store):
+    good = np.load(store / "mean.npy")
+    shifted = good.copy()
+    shifted[1, 2, 3] += 2**-20
+    for mean in (shifted, good.astype(np.float64), good[:1], np.full_like(good, np.nan), good.astype(">f4")):
+        np.save(store / "mean.npy", mean)
+        with pytest.raises(
+            DataError, match=r"mean.npy is not the mean with which .*; delete images.npy and make it by"
+        ):
+            open_store(store)
+
+
+@pytest.mark.quick
+def test_the_fingerprint_covers_every_byte_and_not_the_place(made, tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    images = np.array(open_store(made).array)
+    images[1, 3, 0, 0, 0] ^= 1  # an image to train on
+    for class_number in range(2):
+        np.save(folder / f"{class_number}.npy", images[class_number])
+    convert(folder, folder / "store", num_classes=2)
+    fingerprint = open_store(made).fingerprint
+    assert re.fullmatch("[0-9a-f]{12}", fingerprint)
+    assert open_store(shutil.copytree(made, tmp_path / "copy")).fingerprint == fingerprint
+    assert open_store(folder / "store").fingerprint != fingerprint
+
+
+@pytest.mark.quick
+def test_a_store_is_verified_once_a_command_and_not_by_its_workers(store, monkeypatch):
+    looked = []
+    images = imagenet32.Store.images
+    monkeypatch.setattr(
+        imagenet32.Store, "images", lambda store, number: (looked.append(number), images(store, number))
+    )
+    monkeypatch.setattr(imagenet32, "_verified", set())
+    with monkeypatch.context() as patched:
+        patched.setattr(multiprocessing, "parent_process", lambda: object())
+        open_store(store).verify()
+    assert looked == []
+    open_store(store).verify()
+    open_store(store).verify()
+    assert looked == [0, 1]
+    os.utime(store / "images.npy", ns=(1, 1))  # it may be another file by now
+    open_store(store).verify()
+    assert looked == [0, 1, 0, 1]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[" * 100_000,
+        b"\xff",
+        b"[]",
+        b"7",
+        b'{"is_official": true, "mean": "0", "classes": ["0"]}',
+        b'{"is_official": 1, "mean": 7, "classes": {}}',
+    ],
+)
+def test_a_description_that_makes_no_sense_is_named(store, text):
+    (store / "store.json").write_bytes(text)
+    with pytest.raises(
+        DataError, match=r"store.json (is damaged|does not describe .*); delete images.npy and make it by"
+    ):
+        open_store(store)
+
+
+@pytest.mark.quick
+def test_a_store_of_an_earlier_version_is_named(store):
+    (store / "store.json").unlink()
+    with pytest.raises(DataError, match="store.json is missing beside .*, which is half a store or one of an earlier"):
+        open_store(store)

@@ -5,10 +5,11 @@ official files of MNIST, Fashion-MNIST, CIFAR-100 and ImageNet 32 x 32 where the
 fetched by `python -m minilop.data fetch`. Scaling to floats and the way to the device are a problem's own business.
 """
 
-from minilop.data.cifar100 import incremental_split, read_cifar100
+from minilop.data.cifar100 import identify_cifar100, incremental_split, read_cifar100
 from minilop.data.errors import DataError
+from minilop.data.fingerprints import check_source, fingerprint, title_of
 from minilop.data.handwritten_digits import handwritten_digits
-from minilop.data.idx import read_idx, read_training_set
+from minilop.data.idx import identify_training_set, read_idx, read_training_set
 from minilop.data.imagenet32 import open_store
 from minilop.data.synthetic_digits import halve, synthetic_digits
 from minilop.data.synthetic_objects import synthetic_objects
@@ -16,8 +17,12 @@ from minilop.data.unpickling import unpickle_arrays
 
 __all__ = [
     "DataError",
+    "check_source",
+    "fingerprint",
     "halve",
     "handwritten_digits",
+    "identify_cifar100",
+    "identify_training_set",
     "incremental_split",
     "open_store",
     "read_cifar100",
@@ -25,5 +30,6 @@ __all__ = [
     "read_training_set",
     "synthetic_digits",
     "synthetic_objects",
+    "title_of",
     "unpickle_arrays",
 ]

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from minilop.data import fetching
-from minilop.data.errors import DataError
+from minilop.data.errors import DataError, remedy
 from minilop.data.imagenet32 import convert
 from minilop.data.narration import Narrator, download_progress, file_report
 from minilop.data.synthetic_objects import contact_sheet
@@ -55,8 +55,9 @@ def imagenet32(source: Path, out: Path, checksums: bool) -> None:
     prepared files classes/0.npy ... classes/999.npy. The store needs 2.2 GB (8.6 GB for prepared files of floats).
     Interrupted, the same command goes on where it stopped.
     """
+    narrator = Narrator()
     with _told():
-        convert(source, out, checksums, file_report(Narrator()))
+        convert(source, out, checksums, file_report(narrator), say=narrator.say)
     click.echo(f"ImageNet 32x32 is in {out}.")
 
 
@@ -75,7 +76,7 @@ def objects(out: Path, seed: int) -> None:
             metadata={"Software": ""},
         )
     except OSError as problem:
-        raise click.ClickException(f"{out} cannot be written ({problem.strerror}); choose another --out.") from None
+        raise click.ClickException(f"{out} cannot be written ({problem.strerror}); {remedy(problem)}.") from None
 
 
 @contextmanager

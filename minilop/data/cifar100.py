@@ -8,34 +8,28 @@ images to train on and 100 to test on, and is published in two forms that hold t
     cifar-100-python.tar.gz    cifar-100-python/train, test: pickles of Python 2, dictionaries with `data` (N, 3072),
                                bytes in the same order, and `fine_labels`, N numbers
 
-Both are read, unpacked or straight from the archive, of which nothing is written to the disk. The binary form comes
-first, because reading it takes half the memory, 0.3 GB.
+Both are read, unpacked or straight from the archive, of which nothing is written to the disk. The archive may be
+packed with gzip or not, whatever its name says, since browsers unpack what they fetch.
 """
 
-import gzip
-import io
 import os
-import posixpath
-import tarfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from minilop.data.contents import open_unpacked, read_exactly
 from minilop.data.errors import DataError
-from minilop.data.official_files import OfficialFile, fetch_command
-from minilop.data.unpickling import unpickle_arrays
+from minilop.data.official_files import OfficialFile, fetch_command, md5, md5_of_file, unofficial
+from minilop.data.tar_files import read_member, too_large
+from minilop.data.unpickling import describe, unpickle_arrays, whole_numbers
 
 NUM_CLASSES = 100
 IMAGE_SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
 RECORD = 2 + PIXELS  # bytes: the coarse label, the fine label, the pixels
-LARGEST = 2**30  # bytes; the official files have 154 MB, and one that announces more than 1 GiB is taken for damage
-PIECE = 2**20  # bytes
+LARGEST = 2**28  # bytes; the official archives unpack to 187 MB, and one that comes to more than 256 MiB is damage
 
 ARCHIVE = OfficialFile("cifar-100-binary.tar.gz", 168_513_733, "03b5dce01913d631647c71ecec9e9cb8")
 ADDRESSES = (  # the same bytes; the second, the authors' own, has let through some 50 kB/s since June 2026
@@ -43,6 +37,14 @@ ADDRESSES = (  # the same bytes; the second, the authors' own, has let through s
     "https://www.cs.toronto.edu/~kriz/",
 )
 PLACES = ("cifar100", ".")  # where to look, below the user's folder
+SUFFIXES = (".tar.gz", ".tar")  # of an archive; what it holds decides whether it is packed
+MD5 = {  # of the files in the official archives
+    "cifar-100-binary/train.bin": "6172c7755cfe09b2fe270c85cebc1b15",
+    "cifar-100-binary/test.bin": "4499cfba6c016c1be1438163640a0898",
+    "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
+    "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+}
+TITLE = "CIFAR-100"
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -54,6 +56,11 @@ def read_cifar100(folder: str | os.PathLike[str], part: Literal["train", "test"]
     N = 50,000 and "test" 10,000; a subset is read too. Raises DataError where nothing is found, or what is found is
     damaged or something else.
     """
+    return identify_cifar100(folder, part)[1:]
+
+
+def identify_cifar100(folder: str | os.PathLike[str], part: Literal["train", "test"]) -> tuple[str, Bytes, Bytes]:
+    """As `read_cifar100`, and before the images what to call them: CIFAR-100, or that they are not its official files."""
     if part not in ("train", "test"):
         raise DataError(f"CIFAR-100 has no part {part!r}; choose train or test.")
     folder = Path(folder)
@@ -61,10 +68,14 @@ def read_cifar100(folder: str | os.PathLike[str], part: Literal["train", "test"]
         for place in PLACES:
             unpacked = folder / place / member
             if os.path.isfile(unpacked):  # unlike Path.is_file, False where the folder may not be looked into
-                return read(_read_file(unpacked), str(unpacked))
-            archive = folder / place / f"{Path(member).parent}.tar.gz"
-            if os.path.isfile(archive):
-                return read(_read_member(archive, member), f"{member} in {archive}")
+                content = _read_file(unpacked)
+                return _title(content, member, unpacked, folder), *read(content, str(unpacked))
+            for suffix in SUFFIXES:
+                archive = folder / place / f"{Path(member).parent}{suffix}"
+                if os.path.isfile(archive):
+                    with open_unpacked(archive) as file:
+                        content = read_member(file, member, LARGEST, str(archive))
+                    return _title(content, member, archive, folder), *read(content, f"{member} in {archive}")
     raise DataError(
         f"CIFAR-100 was not found in {folder}: fetch it by {fetch_command('cifar100', folder)}, or get {ARCHIVE.name} "
         f"({ARCHIVE.size:,} bytes, md5 {ARCHIVE.md5}) from {' or '.join(ADDRESSES)}, and put it, packed or unpacked, "
@@ -96,35 +107,57 @@ def incremental_split(
     return by_class[:, num_validation:], by_class[:, :num_validation]
 
 
-def _read_binary(content: Bytes, name: str) -> tuple[Bytes, Bytes]:
+def _read_file(path: Path) -> bytearray:
+    with open_unpacked(path) as file:
+        content = read_exactly(file, LARGEST + 1)
+    if len(content) > LARGEST:
+        raise too_large(str(path), len(content), LARGEST)
+    return content
+
+
+def _title(content: bytearray, member: str, path: Path, folder: Path) -> str:
+    """What to call the content of a file. Raises DataError where it is the official one of another part."""
+    found = md5(content)
+    if found == MD5[member]:
+        return TITLE
+    for name, known in MD5.items():
+        if found == known:
+            raise DataError(
+                f"{path} holds the official {name} where {member} is expected; move it away and get the official "
+                f"files by {fetch_command('cifar100', folder)}."
+            )
+    is_archive = path.name == ARCHIVE.name
+    return TITLE if is_archive and md5_of_file(path) == ARCHIVE.md5 else unofficial(TITLE)
+
+
+def _read_binary(content: bytearray, name: str) -> tuple[Bytes, Bytes]:
     if len(content) % RECORD or len(content) == 0:
         raise DataError(
             f"{name} has {len(content):,} bytes, which is no number of records of {RECORD:,} bytes; download it again."
         )
-    records = content.reshape(-1, RECORD)
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     labels = records[:, 1].copy()  # (N,)
     _check_labels(labels, name)
     return np.ascontiguousarray(records[:, 2:]).reshape(-1, *IMAGE_SHAPE), labels
 
 
-def _read_pickle(content: Bytes, name: str) -> tuple[Bytes, Bytes]:
-    unpickled = unpickle_arrays(io.BytesIO(content.data), name)
+def _read_pickle(content: bytearray, name: str) -> tuple[Bytes, Bytes]:
+    unpickled = unpickle_arrays(content, name)
     if not isinstance(unpickled, dict) or not {"data", "fine_labels"} <= unpickled.keys():
-        raise DataError(f"{name} holds no dictionary with data and fine_labels; download it again.")
-    data = _array(unpickled["data"])
-    labels = _array(unpickled["fine_labels"])
-    if data.shape[1:] != (PIXELS,) or data.dtype != np.uint8 or len(data) == 0:
+        raise DataError(f"{name} holds no dictionary with data and fine_labels; get {ARCHIVE.name} instead.")
+    data, labels = unpickled["data"], whole_numbers(unpickled["fine_labels"])
+    is_array = isinstance(data, np.ndarray) and data.dtype == np.uint8
+    if not is_array or data.shape[1:] != (PIXELS,) or len(data) == 0:
         raise DataError(
-            f"{name} should hold data of N x {PIXELS} bytes but holds {_shape(data)} of type {data.dtype}; "
-            "download it again."
+            f"{name} should hold data of N x {PIXELS} bytes but holds {describe(data)}; get {ARCHIVE.name} instead."
         )
-    if labels.shape != data.shape[:1] or labels.dtype.kind not in "iu":
+    if labels is None or labels.shape != data.shape[:1]:
         raise DataError(
-            f"{name} should hold {len(data):,} fine_labels, one for each image, but holds {_shape(labels)} of type "
-            f"{labels.dtype}; download it again."
+            f"{name} should hold {len(data):,} fine_labels, one whole number for each image, but holds "
+            f"{describe(unpickled['fine_labels'])}; get {ARCHIVE.name} instead."
         )
     _check_labels(labels, name)
-    return data.reshape(-1, *IMAGE_SHAPE), labels.astype(np.uint8)
+    return np.ascontiguousarray(data).reshape(-1, *IMAGE_SHAPE), labels.astype(np.uint8)
 
 
 def _check_labels(labels: np.ndarray, name: str) -> None:
@@ -135,66 +168,3 @@ def _check_labels(labels: np.ndarray, name: str) -> None:
             f"{name} should hold fine labels from 0 to {NUM_CLASSES - 1} but label {first:,} (counted from 0) is "
             f"{labels[first]}; download it again."
         )
-
-
-def _array(values: object) -> np.ndarray:
-    """The values as an array; what is ragged becomes one of Python objects, which the checks then refuse."""
-    try:
-        return np.asarray(values)
-    except ValueError:
-        return np.empty(0, object)
-
-
-def _shape(array: np.ndarray) -> str:
-    return " x ".join(map(str, array.shape)) or "one"
-
-
-def _read_file(path: Path) -> Bytes:
-    with _blaming(path), path.open("rb") as file:
-        return _read_whole(file, os.fstat(file.fileno()).st_size, str(path))
-
-
-def _read_member(archive: Path, member: str) -> Bytes:
-    """The content (bytes,) of one file of a packed archive; nothing is unpacked to the disk, whatever names it holds."""
-    content = None
-    with _blaming(archive), gzip.open(archive, "rb") as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as members:
-        for entry in members:
-            _check_size(entry.offset_data + entry.size, str(archive))
-            if content is None and posixpath.normpath(entry.name) == member and entry.isreg():
-                content = _read_whole(members.extractfile(entry), entry.size, f"{member} in {archive}")
-        while unpacked.read(PIECE):  # to the end, where gzip compares the checksum of the whole
-            _check_size(unpacked.tell(), str(archive))
-    if content is None:
-        raise DataError(f"{archive} does not hold {member}; download it again.")
-    return content
-
-
-def _read_whole(file: IO[bytes] | None, size: int, name: str) -> Bytes:
-    """The announced `size` bytes of a file; raises EOFError where it has fewer."""
-    _check_size(size, name)
-    content = np.empty(size, np.uint8)  # takes memory only as it is filled
-    filled = 0
-    while file and filled < size:
-        piece = file.read(min(PIECE, size - filled))
-        if not piece:
-            raise EOFError(f"it ends after {filled:,} of {size:,} bytes")
-        content[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
-        filled += len(piece)
-    return content
-
-
-def _check_size(size: int, name: str) -> None:
-    if size > LARGEST:
-        raise DataError(f"{name} comes to {size:,} bytes where at most {LARGEST:,} are believed; download it again.")
-
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Turns what the readers of gzip and tar raise into one sentence about this file."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as problem:
-        raise DataError(f"{path} is damaged or truncated ({problem}); download it again.") from None
-    except OSError as problem:
-        reason = problem.strerror or problem
-        raise DataError(f"{path} cannot be read ({reason}); check that it is a file you may read.") from None

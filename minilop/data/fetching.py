@@ -17,7 +17,8 @@ from typing import BinaryIO, NamedTuple
 
 from minilop.data import cifar100
 from minilop.data.atomic_files import sync, sync_folder
-from minilop.data.errors import DataError
+from minilop.data.contents import gzip_finding
+from minilop.data.errors import DataError, remedy
 from minilop.data.idx import SOURCES, spellings
 from minilop.data.official_files import OfficialFile
 from minilop.data.transfers import Interrupted, Part, Unsuitable, open_part, receive
@@ -81,7 +82,7 @@ def _fetch(download: Download, folder: Path, say: Callable[[str], None], progres
     final, part_path = folder / download.name, folder / f"{download.name}.part"
     if _is_there(download, folder, say):
         return
-    with open_part(part_path) as part:
+    with open_part(part_path, say) as part:
         if _is_there(download, folder, say):  # another command has brought it between our look and our lock
             part.remove()
             return
@@ -131,7 +132,7 @@ def finding(file: BinaryIO, download: Download) -> str:
             digest.update(piece)
             size += len(piece)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        return f"a damaged gzip file: {problem}"
+        return f"a damaged gzip file: {gzip_finding(problem)}"
     if size != official.size:
         return f"{'more' if size > official.size else f'{size:,}'} bytes where it has {official.size:,}"
     if digest.hexdigest() != official.md5:
@@ -200,6 +201,6 @@ def _blaming(folder: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         raise DataError(
-            f"{problem.filename or folder} cannot be read or written ({problem.strerror or problem}); make room or "
-            "choose another --out, and the same command goes on where this one stopped."
+            f"{problem.filename or folder} cannot be read or written ({problem.strerror or problem}); "
+            f"{remedy(problem)}, and the same command goes on where this one stopped."
         ) from None

@@ -5,26 +5,25 @@
     the rest         the elements in C order
 
 The format is described by Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits" (1998);
-Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, 2017, arXiv:1708.07747) has the same files with other pictures. Sizes and
-checksums below are those of the unpacked files: packing again changes a .gz and its checksum, not what it holds.
+Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, 2017, arXiv:1708.07747) has the same files with other pictures, and so
+have Kuzushiji-MNIST, EMNIST and QMNIST. So a set is known by its checksum alone. Sizes and checksums below are those of
+the unpacked files: packing again changes a .gz and its checksum, not what it holds.
 """
 
-import gzip
 import math
 import os
-import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from minilop.data.contents import open_unpacked, read_exactly, stranger
 from minilop.data.errors import DataError
-from minilop.data.official_files import OfficialFile, fetch_command
+from minilop.data.official_files import OfficialFile, fetch_command, md5, md5_of_file, unofficial
 
-LARGEST = 2**31  # bytes; a header that announces more than 2 GiB is taken for damage, not for data
+LARGEST = 2**29  # bytes; a header that announces more than 512 MiB is taken for damage, not for data
 MOST_DIMENSIONS = 8  # likewise; pictures have three, and NumPy stops at 32 or 64
-PIECE = 2**20  # bytes read at a time, so that a header cannot make us ask for memory that the file does not fill
 
 
 class Source(NamedTuple):
@@ -57,6 +56,26 @@ SOURCES = {
 }
 
 
+# Of the sets that have MNIST's file names, or are given them: the training images and labels, by the md5 of what they
+# hold or, where only that is published, of the .gz.
+KNOWN = {
+    **{official.md5: source.title for source in SOURCES.values() for official in (source.images, source.labels)},
+    "bdb82020997e1d708af4cf47b453dcf7": "Kuzushiji-MNIST (KMNIST)",
+    "e144d726b3acfaa3e44228e80efcd344": "Kuzushiji-MNIST (KMNIST)",
+    "d2662ecdc47895a6bbfce25de9e9a677": "EMNIST Digits",
+    "2223fcfee618ac9c89ef20b6e48bcf9e": "EMNIST Digits",
+    "3663598a39195d030895b6304abb5065": "EMNIST MNIST",
+    "6c092f03c9bb63e678f80f8bc605fe37": "EMNIST MNIST",
+    "ed72d4157d28c017586c42bc6afe6370": "QMNIST",
+    "0058f8dd561b90ffdd0f734c6a30e5e4": "QMNIST",
+    # The test files of the two sets that can be chosen, unpacked.
+    "2646ac647ad5339dbf082846283269ea": "the test part of MNIST",
+    "27ae3e4e09519cfbb04c329615203637": "the test part of MNIST",
+    "8181f5470baa50b63fa0f6fddb340f0a": "the test part of Fashion-MNIST",
+    "15d484375f8d13e6eb1aabb0c3f46965": "the test part of Fashion-MNIST",
+}
+
+
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """The array in an IDX file of unsigned bytes, packed with gzip or not (the content decides, not the name).
 
@@ -64,19 +83,8 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     its header announces. Never reads further than one byte beyond that announcement.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not packed:
-                return _read(file, path)
-            with gzip.open(file, "rb") as unpacked:
-                return _read(unpacked, path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        raise DataError(f"{path} is a damaged gzip file ({problem}); download it again.") from None
-    except OSError as problem:
-        reason = problem.strerror or problem
-        raise DataError(f"{path} cannot be read ({reason}); check that it is a file you may read.") from None
+    with open_unpacked(path) as file:
+        return _read(file, path)
 
 
 def read_training_set(
@@ -86,14 +94,29 @@ def read_training_set(
 
     Looks for both files, packed or not, in FOLDER/mnist, torchvision's FOLDER/MNIST/raw and FOLDER (for Fashion-MNIST
     in FOLDER/fashion_mnist, FOLDER/FashionMNIST/raw, FOLDER and where Debian's dataset-fashion-mnist puts it). The
-    official set has N = 60,000; a subset is read too. Raises DataError where files are missing or do not fit together.
+    official set has N = 60,000; a subset is read too. Raises DataError where files are missing, do not fit together,
+    or are those of another known set.
     """
+    return identify_training_set(folder, dataset)[1:]
+
+
+def identify_training_set(
+    folder: str | os.PathLike[str], dataset: str
+) -> tuple[str, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """As `read_training_set`, and before the images what to call them: the title of the official set, or that they are
+    not its official files."""
     if dataset not in SOURCES:
         raise DataError(f"There is no IDX data set {dataset!r}; choose {' or '.join(SOURCES)}.")
     source = SOURCES[dataset]
     images_path, labels_path = _find(Path(folder), dataset, source)
-    images, labels = read_idx(images_path), read_idx(labels_path)
     again = f"replace it by the file {{}} of {source.addresses[0]}."
+    official = []
+    arrays = []
+    for path, file in ((images_path, source.images), (labels_path, source.labels)):
+        array, is_official = _read_checked(path, file, dataset, Path(folder))
+        arrays.append(array)
+        official.append(is_official)
+    images, labels = arrays
     if images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
         shape = " x ".join(map(str, images.shape))
         raise DataError(
@@ -112,11 +135,41 @@ def read_training_set(
             f"{labels_path} should hold labels from 0 to 9 but label {first:,} (counted from 0) is {labels[first]}; "
             + again.format(source.labels.name)
         )
-    return images, labels
+    return source.title if all(official) else unofficial(source.title), images, labels
 
 
-def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> npt.NDArray[np.uint8]:
+def _read_checked(path: Path, official: OfficialFile, dataset: str, folder: Path) -> tuple[npt.NDArray[np.uint8], bool]:
+    """The array in a file, and whether it is the official one. Raises DataError where another known set has it."""
+    try:
+        array = read_idx(path)
+        found = md5(_header(array.shape), array.reshape(-1).data)
+    except DataError:
+        _refuse_known(md5_of_file(path), path, dataset, folder)  # QMNIST's labels are no bytes
+        raise
+    if found != official.md5:
+        _refuse_known(found, path, dataset, folder)
+        _refuse_known(md5_of_file(path), path, dataset, folder)
+    return array, found == official.md5
+
+
+def _refuse_known(found: str, path: Path, dataset: str, folder: Path) -> None:
+    if KNOWN.get(found, SOURCES[dataset].title) != SOURCES[dataset].title:
+        raise DataError(
+            f"{path} is a file of {KNOWN[found]}, by its checksum, where {SOURCES[dataset].title} is expected; move it "
+            f"away and get the official file by {fetch_command(dataset, folder)}."
+        )
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """That of an IDX file of unsigned bytes."""
+    return bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+
+
+def _read(file: IO[bytes], path: Path) -> npt.NDArray[np.uint8]:
     magic = file.read(4)
+    kind, what_to_do = stranger(magic)
+    if kind:
+        raise DataError(f"{path} is {kind}, and not an IDX file; {what_to_do}.")
     if len(magic) < 4 or magic[:2] != b"\0\0" or not 1 <= magic[3] <= MOST_DIMENSIONS:
         raise DataError(
             f"{path} is not an IDX file: it should begin with the bytes 00 00 08 and a number of dimensions "
@@ -139,9 +192,7 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> npt.NDArray[np.uint8]:
             f"{path} announces {' x '.join(map(str, shape))} bytes where at most {LARGEST:,} are believed; "
             "download it again."
         )
-    content = bytearray()
-    while len(content) <= expected and (piece := file.read(min(PIECE, expected + 1 - len(content)))):
-        content += piece
+    content = read_exactly(file, expected + 1)
     if len(content) < expected:
         raise DataError(
             f"{path} is truncated: its header announces {header + expected:,} bytes but it ends after "

@@ -6,14 +6,12 @@
 
 A batch holds `data` (N, 3072), bytes: the red, the green and the blue plane of every image, each row by row; and
 `labels`, N numbers from 1 to 1000. A class file holds images (N, 3, 32, 32), bytes, or floats: bytes / 255 from which
-the mean image is already taken away.
+the mean image is already taken away. What a batch holds, not its name, decides whether it is read as npz or pickle.
 """
 
-import hashlib
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +20,12 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minilop.data.contents import read_exactly, unreadable
 from minilop.data.errors import DataError
-from minilop.data.unpickling import unpickle_arrays
+from minilop.data.npy_files import Header, map_array, read_header
+from minilop.data.official_files import md5_of_file
+from minilop.data.tar_files import too_large
+from minilop.data.unpickling import describe, unpickle_arrays, whole_numbers
 
 ADDRESS = "https://image-net.org/data/downsample/Imagenet32_train_npz.zip (or Imagenet32_train.zip; sign in first)"
 IMAGE_SHAPE = (3, 32, 32)
@@ -38,6 +40,9 @@ MD5 = (  # of train_data_batch_1.npz ... train_data_batch_10.npz
     "9731f469aac1622477813c132c5a847a", "60aed934b9d26b7ee83a1a83bdcfbe0f", "b96328e6affd718660c2561a6fe8c14c",
     "1dc618d544c554220dd118f72975470c",
 )  # fmt: skip
+VALIDATION_MD5 = "a8c04a389f2649841fb7a01720da9dd9"  # of val_data.npz
+MOST_BYTES = 2**29  # of the images of a batch; the official ones have 394 MB
+MOST_LABEL_BYTES = 2**24
 
 Piece = tuple[np.ndarray, npt.NDArray[np.intp]]  # images (n, 3, 32, 32), bytes or floats, and their classes (n,) from 0
 
@@ -73,6 +78,15 @@ def find_source(folder: Path, num_classes: int) -> Source:
     )
 
 
+def is_npz(path: Path) -> bool:
+    """Whether the file holds what an npz file holds. Raises DataError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError as problem:
+        raise unreadable(path, problem) from None
+
+
 def pixel_type(source: Source) -> np.dtype:
     """What the source's pixels should be stored as: bytes, or for class files of floats single precision."""
     if source.form != "classes" or _class_images(source.files[0]).dtype == np.uint8:
@@ -88,48 +102,86 @@ def read_pieces(source: Source, number: int, num_classes: int, checksums: bool) 
     Raises DataError where the file is not what it should be.
     """
     path = source.files[number]
-    if source.form == "npz":
-        yield from _npz_pieces(path, num_classes, MD5[number] if checksums else None)
-        return
     if source.form == "classes":
         images = _class_images(path)  # (N, 3, 32, 32)
         classes = np.full(len(images), number)
+    elif is_npz(path):
+        yield from _npz_pieces(path, num_classes, MD5[number] if checksums else None)
+        return
     else:
-        content = unpickle_arrays(path)
-        if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
-            raise DataError(f"{path} holds no dictionary with data and labels; {_again(path)}")
-        data = np.asarray(content["data"])
-        _check_data(path, data.shape, data.dtype)
-        images, classes = data.reshape(-1, *IMAGE_SHAPE), _classes(path, content["labels"], len(data), num_classes)
+        images, classes = _unpickled(path, num_classes)
     for start in range(0, len(images), PIECE):
         yield images[start : start + PIECE], classes[start : start + PIECE]
 
 
+def _unpickled(path: Path, num_classes: int) -> Piece:
+    content = unpickle_arrays(path)
+    if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
+        raise DataError(f"{path} holds no dictionary with data and labels; {_again(path)}")
+    data, labels = content["data"], whole_numbers(content["labels"])
+    if not isinstance(data, np.ndarray):
+        raise DataError(f"{path} should hold data of N x {PIXELS} bytes but holds {describe(data)}; {_again(path)}")
+    _check_data(path, data.shape, data.dtype)
+    if labels is None:
+        found = describe(content["labels"])
+        raise DataError(f"{path} should hold labels, whole numbers, but holds {found}; {_again(path)}")
+    return data.reshape(-1, *IMAGE_SHAPE), _classes(path, labels, len(data), num_classes)
+
+
 def _npz_pieces(path: Path, num_classes: int, md5: str | None) -> Iterator[Piece]:
     """Without ever holding a batch, 400 MB, in memory."""
-    with _blaming(path), zipfile.ZipFile(path) as archive, archive.open("data.npy") as data:
-        shape, fortran_order, dtype = _header(data)
-        _check_data(path, shape, dtype)
-        if fortran_order:
+    with _blaming(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        header, data = _open_entry(archive, "data", path, MOST_BYTES)
+        _check_data(path, header.shape, header.dtype)
+        if header.fortran_order:
             raise DataError(f"{path} holds data column by column, not image by image; {_again(path)}")
         if md5:
             _check_md5(path, md5)
-        with archive.open("labels.npy") as labels:
-            classes = _classes(path, np.lib.format.read_array(labels, allow_pickle=False), shape[0], num_classes)
-        for start in range(0, shape[0], PIECE):
-            num_images = min(PIECE, shape[0] - start)
-            content = data.read(num_images * PIXELS)
-            if len(content) < num_images * PIXELS:
-                raise EOFError("data ends early")
+        label_header, entry = _open_entry(archive, "labels", path, MOST_LABEL_BYTES)
+        labels = np.frombuffer(_read_entry(entry, label_header.num_bytes, path), label_header.dtype)
+        classes = _classes(path, labels.reshape(label_header.shape), header.shape[0], num_classes)
+        _check_end(entry, path)
+        for start in range(0, header.shape[0], PIECE):
+            num_images = min(PIECE, header.shape[0] - start)
+            content = _read_entry(data, num_images * PIXELS, path)
             images = np.frombuffer(content, np.uint8).reshape(num_images, *IMAGE_SHAPE)
             yield images, classes[start : start + num_images]
-        if data.read(1):  # also makes zipfile compare the entry's checksum
-            raise EOFError("data goes on after its last image")
+        _check_end(data, path)
+
+
+def _open_entry(archive: zipfile.ZipFile, name: str, path: Path, most_bytes: int) -> tuple[Header, IO[bytes]]:
+    """The header of an array in an npz file, and the opened entry, which goes on with its elements."""
+    if f"{name}.npy" not in archive.NameToInfo:
+        raise DataError(f"{path} does not hold {name}; {_again(path)}")
+    info = archive.getinfo(f"{name}.npy")
+    if info.flag_bits & 1:
+        raise DataError(f"{path} is encrypted or damaged; {_again(path)}")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{path} is packed in a way that NumPy does not use, or damaged; {_again(path)}")
+    entry = archive.open(info)
+    header = read_header(entry, f"{name} in {path}")
+    if header.num_bytes > most_bytes:
+        raise too_large(f"{name} in {path}", header.num_bytes, most_bytes)
+    return header, entry
+
+
+def _read_entry(entry: IO[bytes], size: int, path: Path) -> bytearray:
+    content = read_exactly(entry, size)
+    if len(content) < size:
+        raise DataError(f"{path} is damaged or truncated: an array ends early; {_again(path)}")
+    return content
+
+
+def _check_end(entry: IO[bytes], path: Path) -> None:
+    if entry.read(1):  # this also makes zipfile compare the entry's checksum
+        raise DataError(f"{path} is damaged: an array goes on after its last element; {_again(path)}")
 
 
 def _class_images(path: Path) -> np.ndarray:
-    with _blaming(path):
-        images = np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    try:
+        images = map_array(path)  # never unpickles
+    except OSError as problem:
+        raise unreadable(path, problem) from None
     if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE or images.dtype not in (np.uint8, np.float32, np.float64):
         shape = " x ".join(map(str, images.shape))
         raise DataError(
@@ -137,12 +189,6 @@ def _class_images(path: Path) -> np.ndarray:
             "bring the prepared file."
         )
     return images
-
-
-def _header(entry: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(entry)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(entry)
 
 
 def _check_data(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -159,8 +205,12 @@ def _check_data(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def _check_md5(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
+    found = md5_of_file(path)
+    if found in MD5 and found != expected:
+        number = MD5.index(found) + 1
+        raise DataError(f"{path} is the official train_data_batch_{number}.npz, by its checksum; give it its own name.")
+    if found == VALIDATION_MD5:
+        raise DataError(f"{path} is the official val_data.npz, by its checksum; {_again(path)}")
     if found != expected:
         raise DataError(
             f"{path} has the md5 checksum {found} where the official file has {expected}; download it again, "
@@ -168,9 +218,8 @@ def _check_md5(path: Path, expected: str) -> None:
         )
 
 
-def _classes(path: Path, labels: npt.ArrayLike, num_images: int, num_classes: int) -> npt.NDArray[np.intp]:
+def _classes(path: Path, labels: np.ndarray, num_images: int, num_classes: int) -> npt.NDArray[np.intp]:
     """Classes (N,) from 0, of labels from 1."""
-    labels = np.asarray(labels)
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"{path} should hold {num_images:,} labels, one for each image, but holds "
@@ -190,13 +239,14 @@ def _again(path: Path) -> str:
 
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
-    """Turns what the readers of zip and npy files raise into one sentence about this file."""
+    """Turns what the reader of zip files raises into one sentence about this file."""
     try:
         yield
     except DataError:
         raise
     except OSError as problem:
-        reason = problem.strerror or problem
-        raise DataError(f"{path} cannot be read ({reason}); check that it is a file you may read.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, NotImplementedError) as problem:
-        raise DataError(f"{path} is damaged, truncated or of another kind ({problem}); get it again.") from None
+        raise unreadable(path, problem) from None
+    except Exception as problem:  # noqa: BLE001 - damage surfaces as almost any error of zipfile
+        is_checksum = isinstance(problem, zipfile.BadZipFile) and "CRC" in str(problem)
+        finding = "a checksum in it is wrong" if is_checksum else "it is no whole npz file"
+        raise DataError(f"{path} is damaged or truncated: {finding}; {_again(path)}") from None

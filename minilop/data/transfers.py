@@ -5,13 +5,12 @@ of the whole. A server is asked for the bytes that are lacking (Range, RFC 9110)
 with those of another version or size, the part begins anew.
 """
 
-import errno
+import glob
 import http
 import http.client
 import json
 import os
 import re
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from minilop import __version__
-from minilop.data.atomic_files import atomic_write
+from minilop.data.atomic_files import atomic_write, check_room, remove_unfinished
 from minilop.data.locking import lock
 
 PIECE = 2**16  # bytes
@@ -62,7 +61,7 @@ class Part:
         try:
             address, version, total = json.loads(self.origin_path.read_text())
             self.origin = Origin(str(address), str(version), int(total))
-        except (FileNotFoundError, ValueError, TypeError):  # bytes of unknown origin are of no use
+        except (FileNotFoundError, ValueError, TypeError, OverflowError, RecursionError):  # unknown origin: of no use
             pass
 
     def begin(self, origin: Origin | None = None) -> None:
@@ -84,11 +83,16 @@ class Part:
 
 
 @contextmanager
-def open_part(path: Path) -> Iterator[Part]:
-    """The part at `path`, as it was left or empty, for this command alone. Raises DataError where another has it."""
+def open_part(path: Path, say: Callable[[str], None]) -> Iterator[Part]:
+    """The part at `path`, as it was left or empty, for this command alone where the file system has locks.
+
+    Raises DataError where another command has it.
+    """
     with path.open("a+b") as file:
-        lock(file, path)
-        yield Part(path, file)
+        is_locked = lock(file, path, say)
+        part = Part(path, file)
+        remove_unfinished(path.parent, glob.escape(part.origin_path.name), is_locked)
+        yield part
 
 
 def receive(address: str, part: Part, sizes: range, patience: float, progress: Progress) -> bool:
@@ -109,8 +113,8 @@ def receive(address: str, part: Part, sizes: range, patience: float, progress: P
             raise Unsuitable(f"it has {origin.total:,} bytes where {expected} are expected")
         if first_byte == 0:
             part.begin(origin)
-        if shutil.disk_usage(part.path.parent).free < origin.total - part.held:
-            raise OSError(errno.ENOSPC, f"{(origin.total - part.held) / 1e6:.1f} MB more are needed")
+        lacking = origin.total - part.held
+        check_room(part.path.parent, lacking, f"{lacking / 1e6:.1f} MB more are needed")
         for piece in _pieces(response, patience):
             part.add(piece)
             progress(part.held, origin.total)

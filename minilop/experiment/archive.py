@@ -4,9 +4,7 @@ Results and checkpoints are both such files. A file that is damaged, or that is 
 under another name, never deleted.
 """
 
-import glob
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minilop.data.atomic_files import HOST, atomic_write
+from minilop.data import atomic_files
+from minilop.data.atomic_files import atomic_write
 
 METADATA = "metadata"  # the entry that holds the JSON text
 
@@ -43,25 +42,8 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, A
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes of this machine left that were killed while writing; those that live still need theirs."""
-    for path in folder.glob(f"*.npz.{glob.escape(HOST)}.*.tmp"):
-        process = path.suffixes[-2].removeprefix(".")
-        if process.isdecimal() and not _is_another_process(int(process)):
-            path.unlink(missing_ok=True)
-
-
-def _is_another_process(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    if os.name != "posix":  # elsewhere asking is not so simple, and a wrong answer would cost another command its work
-        return True
-    try:
-        os.kill(process, 0)  # sends nothing
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
+    """Remove what processes left that were killed while writing a result or a checkpoint, a day after they did."""
+    atomic_files.remove_unfinished(folder, "*.npz")
 
 
 def read(

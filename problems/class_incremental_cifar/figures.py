@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import ttest_1samp
 
+from minilop.data import title_of
 from minilop.experiment.figures import Axes, Figure, add_caption, new_figure
 from minilop.experiment.results import LearnerResults, ResultSet
 from problems.appearance import describe_runs, draw_curves
@@ -18,7 +19,7 @@ _STOPPED = "of the network that early stopping keeps by validation accuracy"
 def figures(results: ResultSet) -> dict[str, Figure]:
     """Accuracy relative to the retrained network, if there are results of it, accuracy itself, and diagnostics."""
     settings, learners = results.settings, list(results.learners)
-    images, size = "CIFAR-100", 32
+    images, size = title_of(results[learners[0]].metadata[0].get("data_source", "CIFAR-100")), 32
     if settings.images != "cifar100":
         images, size = f"generated classes ({settings.images})", 32 // 2**settings.halvings
     about = (

@@ -1,6 +1,5 @@
 """The images of class-incremental CIFAR-100: the official ones, or generated classes of the same form."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,22 @@ def read_images(settings: Settings, data_folder: Path | None) -> np.ndarray:
 
     Raises DataError where the files are missing, damaged, or have not what the settings want.
     """
+    return _identify_images(settings, data_folder)[1]
+
+
+def _identify_images(settings: "Settings", data_folder: Path | None) -> tuple[str, np.ndarray]:
+    """As `read_images`, and before the images what they are called."""
     numbers = (settings.num_training_images, settings.num_validation_images, settings.num_test_images)
     if settings.images != "cifar100":
-        return np.stack(
+        return f"generated images, {settings.images}", np.stack(
             [
                 generated_class(number, sum(numbers), settings.images, settings.halvings)
                 for number in range(settings.num_classes)
             ]
         )
     folder = data_folder or Path("data")
-    images, labels = data.read_cifar100(folder, "train")
-    test_images, test_labels = data.read_cifar100(folder, "test")
+    title, images, labels = data.identify_cifar100(folder, "train")
+    test_title, test_images, test_labels = data.identify_cifar100(folder, "test")
     places = (
         *data.incremental_split(labels, settings.num_validation_images),
         data.incremental_split(test_labels, 0)[0],  # by class, none of them set aside
@@ -42,13 +46,13 @@ def read_images(settings: Settings, data_folder: Path | None) -> np.ndarray:
                 f"CIFAR-100 has {found.shape[0]} classes of {found.shape[1]}; bring the complete files or set less."
             )
     chosen = [found[: settings.num_classes, :number] for found, number in zip(places, numbers)]
-    return np.concatenate([images[chosen[0]], images[chosen[1]], test_images[chosen[2]]], axis=1)
+    together = np.concatenate([images[chosen[0]], images[chosen[1]], test_images[chosen[2]]], axis=1)
+    return (test_title if title == "CIFAR-100" else title), together  # of two, the one that is not official
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
     """What the images are, the official ones with a digest. Raises DataError where files are missing or damaged."""
     if settings.images != "cifar100":
         return f"generated images, {settings.images}"
-    images = read_images(settings, data_folder)
-    digest = hashlib.sha256(images.tobytes()).hexdigest()[:12]
-    return f"CIFAR-100: {images.shape[0]} classes of {images.shape[1]} images, sha256 {digest}"
+    title, images = _identify_images(settings, data_folder)
+    return f"{title}: {images.shape[0]} classes of {images.shape[1]} images, sha256 {data.fingerprint(images)}"

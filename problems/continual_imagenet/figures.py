@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minilop.data import title_of
 from minilop.experiment.figures import Axes, Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
 from problems.appearance import describe_runs, draw_curves
@@ -15,8 +16,10 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     """All methods; backprop at several step sizes with its first ten tasks; and what became of both's networks."""
     settings = results.settings
     size = 32 // 2**settings.halvings
-    images = "ImageNet" if settings.images == "imagenet32" else f"generated classes ({settings.images})"
     sizes = "-".join(map(str, (*settings.num_channels, *settings.dense_units)))
+    images = f"generated classes ({settings.images})"
+    if settings.images == "imagenet32":
+        images = title_of(next(iter(results.learners.values())).metadata[0].get("data_source", "ImageNet"))
     about = (
         f"Continual ImageNet on {images}, {size} x {size} pixels; {settings.num_training_images} training and "
         f"{settings.num_test_images} test images of a class, {settings.num_epochs} epochs a task, layers {sizes}. "

@@ -1,6 +1,5 @@
 """The images of Continual ImageNet: those of the store, or generated classes of the same form."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +40,5 @@ def data_source(settings: Settings, data_folder: Path | None) -> str:
     if settings.images != "imagenet32":
         return f"generated images, {settings.images}"
     store = data.open_store(data_folder or Path("data"))
-    digest = hashlib.sha256(store.mean.tobytes())  # which stands for the training images of all classes
-    for class_number in range(store.num_classes):
-        digest.update(store.images(class_number)[-settings.num_test_images :].tobytes())
-    return f"ImageNet 32 x 32: {store.num_classes} classes, sha256 of mean and test images {digest.hexdigest()[:12]}"
+    store.verify()
+    return f"{store.title}: {store.num_classes} classes, sha256 {store.fingerprint}"

@@ -1,6 +1,5 @@
 """The digits of Online Permuted MNIST: real or generated, with the package or from official files."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +15,29 @@ DIGITS = {
 }
 
 
-def read_digits(settings: Settings, data_folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, Y, X) and labels (N,) as bytes. Raises DataError where files are missing, broken or too few."""
+def read_digits(settings: Settings, data_folder: Path | None) -> tuple[str, np.ndarray, np.ndarray]:
+    """The title of the digits, the images (N, Y, X), and the labels (N,) as bytes.
+
+    Raises DataError if files are missing, damaged, too few, or those of another known set.
+    """
+    title = DIGITS[settings.digits]
     if settings.digits == "handwritten":
         images, labels = data.handwritten_digits()
     elif settings.digits == "synthetic":
         images, labels = data.synthetic_digits(np.arange(settings.task_length))
     else:
-        images, labels = data.read_training_set(data_folder or Path("data"), settings.digits)
+        title, images, labels = data.identify_training_set(data_folder or Path("data"), settings.digits)
     if settings.task_length > len(images):
         raise data.DataError(
             f"task_length is {settings.task_length}, but there are only {len(images)} {settings.digits} digits; "
             "set it to at most that."
         )
-    return images, labels
+    return title, images, labels
 
 
 def load_digits(settings: Settings, data_folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, pixels) from 0 to 1 and labels (N,). Raises DataError as `read_digits`."""
-    images, labels = read_digits(settings, data_folder)
+    _, images, labels = read_digits(settings, data_folder)
     for _ in range(settings.halvings):
         images = data.halve(images)
     largest = 16 if settings.digits == "handwritten" else 255
@@ -43,6 +46,5 @@ def load_digits(settings: Settings, data_folder: Path | None) -> tuple[np.ndarra
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
     """What the examples are, with a digest. Raises DataError where a data file is missing or broken."""
-    images, labels = read_digits(settings, data_folder)
-    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()[:12]
-    return f"{DIGITS[settings.digits]}: {len(labels):,} images, sha256 {digest}"
+    title, images, labels = read_digits(settings, data_folder)
+    return f"{title}: {len(labels):,} images, sha256 {data.fingerprint(images, labels)}"

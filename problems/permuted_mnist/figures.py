@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minilop.data import title_of
 from minilop.experiment.figures import Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
 from problems.appearance import describe_runs, draw_curves
@@ -18,8 +19,9 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     tasks = np.arange(settings.num_tasks) + 1
     halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
     layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
+    source = next(iter(results.learners.values())).metadata[0].get("data_source", DIGITS[settings.digits])
     about = (
-        f"Online Permuted MNIST on {DIGITS[settings.digits]}{halved}, {settings.task_length:,} a task, hidden layers "
+        f"Online Permuted MNIST on {title_of(source)}{halved}, {settings.task_length:,} a task, hidden layers "
         f"{layers}; each example is seen once and predicted before the update."
     )
     x_label = f"Task number (each {settings.task_length:,} examples)"
