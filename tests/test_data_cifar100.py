@@ -380,9 +380,9 @@ NAME = b"cifar-100-binary/train.bin"
             "it ends within a file",
         ),  # 200 MB of attributes
         ([header(NAME, OCTAL % 200_000_000)], "it ends within cifar-100-binary/train.bin"),
-        ([header(b"a", OCTAL % 0, b"L")] * 20_000, "it ends early"),  # names of names of names
-        ([header(b"a", OCTAL % 0, b"x")] * 20_000, "it ends early"),
-        ([header(b"a", OCTAL % 0, b"g")] * 20_000 + [bytes(1024)], "does not hold cifar-100-binary/train.bin"),
+        ([header(b"a", OCTAL % 0, b"L")] * 2000, "it ends early"),  # names of names of names
+        ([header(b"a", OCTAL % 0, b"x")] * 2000, "it ends early"),
+        ([header(b"a", OCTAL % 0, b"g")] * 2000 + [bytes(1024)], "does not hold cifar-100-binary/train.bin"),
     ],
 )
 def test_an_archive_that_means_harm_is_refused_at_once(tmp_path, blocks, words):

@@ -84,6 +84,7 @@ BROKEN = {
     "header announces 2^128 bytes": (b"\x00\x00\x08\x04" + b"\xff" * 16 + b"\x00", "are believed"),
     "header announces 2 GiB": (b"\x00\x00\x08\x01\x80\x00\x00\x00abc", "are believed"),
     "header announces 512 MiB that are not there": (b"\x00\x00\x08\x01\x20\x00\x00\x00abc", "it ends after 11"),
+    "packed twice": (gzip.compress(PACKED), "is a file that gzip has packed, and not an IDX file; unpack it"),
     "a zip archive": (b"PK\x03\x04 and so on", "is a zip archive, and not an IDX file; unpack it"),
     "a web page": (b"<!DOCTYPE html>", "is a web page, which servers send instead of a file, and not an IDX file"),
 }

@@ -387,6 +387,10 @@ class TestClassFiles:
         np.save(source / "1.npy", np.ones((700, 3, 32, 32), np.uint8))
         make(source, tmp_path / "out")
 
+    def test_a_packed_file_is_named_as_such(self, source, tmp_path):
+        (source / "0.npy").write_bytes(gzip.compress((source / "0.npy").read_bytes()))
+        assert f"{source / '0.npy'} is a file that gzip has packed; unpack it." == refused(source, tmp_path / "out")
+
     @pytest.mark.parametrize("value", [1.5, np.nan, -np.inf])
     def test_floats_that_are_not_centred_pixels_are_refused(self, source, tmp_path, value):
         for class_number in range(CLASSES):

@@ -16,6 +16,7 @@ from minilop.data.errors import DataError
 PIECE = 2**20  # bytes read at a time, so that memory is taken only for bytes that are there
 _GZIP = b"\x1f\x8b"
 _STRANGERS = {  # by the first bytes: what a file is, and what to do about it
+    _GZIP: ("a file that gzip has packed", "unpack it"),  # again, or where only unpacked files are read
     b"PK": ("a zip archive", "unpack it"),
     b"BZh": ("a file packed with bzip2", "unpack it"),
     b"\xfd7zXZ": ("a file packed with xz", "unpack it"),

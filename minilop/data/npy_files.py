@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from minilop.data.contents import stranger
 from minilop.data.errors import DataError
 
 MOST_HEADER_BYTES = 10_000
@@ -43,7 +44,9 @@ def read_header(file: IO[bytes], name: str) -> Header:
     """The header with which `file` begins. Raises DataError where it is none, or of an array of Python objects."""
     magic = file.read(8)
     if magic[:6] != b"\x93NUMPY" or len(magic) < 8 or magic[6] not in (1, 2, 3):
-        raise DataError(f"{name} is no npy array: it begins with {magic.hex(' ') or 'nothing'}; get it again.")
+        kind, what_to_do = stranger(magic)
+        kind = kind or f"no npy array: it begins with {magic.hex(' ') or 'nothing'}"
+        raise DataError(f"{name} is {kind}; {what_to_do or 'get it again'}.")
     prefix = file.read(2 if magic[6] == 1 else 4)
     length = int.from_bytes(prefix, "little")
     text = file.read(min(length, MOST_HEADER_BYTES))
