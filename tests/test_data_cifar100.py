@@ -286,6 +286,7 @@ def test_a_wrong_byte_in_an_archive_is_found(tmp_path):
         (gzip.compress(b"no tar" * 1000), "no tar archive; download it again"),
         (b"", "no tar archive; download it again"),
     ],
+    ids=["page", "packed page", "zip", "packed text", "nothing"],
 )
 def test_what_is_no_archive_is_named(tmp_path, file, words):
     path = tmp_path / "cifar-100-binary.tar.gz"
