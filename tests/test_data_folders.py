@@ -181,6 +181,7 @@ REMEDIES = {
     errno.EDQUOT: "make room or choose another --out",
     errno.EROFS: "choose another --out, a folder that you may write",
     errno.EACCES: "choose another --out, a folder that you may write",
+    errno.ENOENT: "make its folder or choose another --out",
     errno.ENOTDIR: "a file is in its way: remove that file or choose another --out",
     errno.EFBIG: "choose another --out, on a file system that holds files of several gigabytes",
     errno.EIO: "check the disk and its connection, or choose another --out",

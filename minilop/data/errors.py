@@ -13,6 +13,7 @@ _REMEDIES = {
     errno.EROFS: _FORBIDDEN,
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
+    errno.ENOENT: f"make its folder or {_CHOOSE}",
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,
     errno.EISDIR: f"a folder is in its way: remove that folder or {_CHOOSE}",

@@ -151,7 +151,7 @@ def _npz_pieces(path: Path, num_classes: int, md5: str | None) -> Iterator[Piece
 
 def _open_entry(archive: zipfile.ZipFile, name: str, path: Path, most_bytes: int) -> tuple[Header, IO[bytes]]:
     """The header of an array in an npz file, and the opened entry, which goes on with its elements."""
-    if f"{name}.npy" not in archive.NameToInfo:
+    if f"{name}.npy" not in archive.namelist():
         raise DataError(f"{path} does not hold {name}; {_again(path)}")
     info = archive.getinfo(f"{name}.npy")
     if info.flag_bits & 1:
