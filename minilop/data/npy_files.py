@@ -22,7 +22,7 @@ from minilop.data.errors import DataError
 MOST_HEADER_BYTES = 10_000
 MOST_DIMENSIONS = 8
 _ENTRIES = {
-    "descr": rb"'descr': *'([<>|=]?[biufSU][0-9]{1,4})'",
+    "descr": rb"'descr': *'([<>|=]?[biuf][0-9]{1,2})'",
     "fortran_order": rb"'fortran_order': *(True|False)",
     "shape": rb"'shape': *\(([0-9]{1,15}L?(?:, *[0-9]{1,15}L?)*)?,? *\)",
 }

@@ -401,11 +401,11 @@ def _call(word: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def _dtype(code: Any) -> np.dtype:
-    """A type of numbers or text; one of Python objects, or with fields, is no picture's."""
+    """A type of numbers; one of Python objects, of text, or with fields, is no picture's."""
     code = str(code, "latin1") if isinstance(code, bytes) else code
-    if not isinstance(code, str) or not re.fullmatch("[biufSU][0-9]{1,4}", code):
+    if not isinstance(code, str) or not re.fullmatch("[biuf][0-9]{1,2}", code):
         is_object = isinstance(code, str) and code.startswith("O")
-        raise _Refused(f"an array of type {'object' if is_object else 'other than numbers and text'}")
+        raise _Refused(f"an array of type {'object' if is_object else 'other than numbers'}")
     return np.dtype(code)
 
 
@@ -436,7 +436,7 @@ def _array(shape: Any, dtype: Any, is_fortran: bool, content: Any) -> np.ndarray
     is_shape = isinstance(shape, tuple) and len(shape) <= MOST_DIMENSIONS
     if not is_shape or not all(type(size) is int and 0 <= size <= MOST_BYTES for size in shape):
         raise _Damaged("an array's shape makes no sense")
-    if not isinstance(dtype, np.dtype) or content is None or dtype.itemsize == 0:
+    if not isinstance(dtype, np.dtype) or content is None:
         raise _Damaged("an array lacks its type or its bytes")
     expected = math.prod(shape) * dtype.itemsize
     if len(content) != expected:
