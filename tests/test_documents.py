@@ -68,3 +68,20 @@ def test_the_first_loop_prints_what_the_paper_says(capsys):
     assert late < early - 10
     _, early, late = map(float, continual.split()[-3:])
     assert late > early - 3
+
+
+@pytest.mark.quick
+def test_the_route_has_ten_stops_that_can_be_read_in_an_afternoon():
+    """At most 2,500 lines in all; a folder counts with all its files."""
+    text = TEXT[ROOT / "docs" / "reading_order.md"].split("## Side trips")[0]
+    stops = re.split(r"^ ?\d+\. ", text, flags=re.MULTILINE)[1:]
+    assert len(stops) == 10
+    files = [ROOT / "docs" / link for stop in stops for link in re.findall(r"\*\*\[`[^`]+`\]\(([^)]+)\)", stop)]
+    files = [each for file in files for each in (file.parent.glob("*.py") if file.name == "__init__.py" else [file])]
+    assert 1500 < sum(len(file.read_text().splitlines()) for file in files) <= 2500
+
+
+@pytest.mark.quick
+def test_the_route_names_files_that_exist():
+    for name in re.findall(r"`((?:minilop|problems|tests|docs)/[\w/.]+)`", TEXT[ROOT / "docs" / "reading_order.md"]):
+        assert (ROOT / name).exists(), name
