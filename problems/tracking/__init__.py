@@ -26,7 +26,7 @@ Sutton (1992), "Adapting bias by gradient descent"; Mahmood et al. (2012) for Au
 initial step sizes of 0.05 are the paper's, as are lengths and numbers of inputs; the ranges that are compared are ours.
 """
 
-from problems.tracking.best_rate import best_rate, error_at_rate
+from problems.tracking.closed_form import best_rate, error_at_rate
 from problems.tracking.figures import figures
 from problems.tracking.learners import LEARNERS, TrackingLearner
 from problems.tracking.problem import data_source, start

@@ -19,7 +19,7 @@ from problems.shared.sweep_figures import (
     mean_in_words,
     swept,
 )
-from problems.tracking.best_rate import best_rate, error_at_rate
+from problems.tracking.closed_form import best_rate, error_at_rate
 
 # Sutton (1992), experiment 1: a level, its name, and whether that stands below the line
 PUBLISHED_ERRORS = ((3.5, "LMS at its best, published", True), (1.5, "IDBD, published", False))
