@@ -29,8 +29,7 @@ def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
         f"{title}: {body}; {change}; policy and value network of {hidden} units, {settings.num_environments} "
         f"environment{'s' if settings.num_environments > 1 else ''} a run, episodes of at most {settings.time_limit} "
         f"steps; reward: speed + {settings.healthy_reward:g} - {settings.control_cost:g} times the squares of the "
-        f"actions"
-        f"{', clipped' if settings.control_cost_of == 'clipped_action' else ''}."
+        f"actions{', clipped' if settings.control_cost_of == 'clipped_action' else ''}."
     )
     num_observations = min(settings.num_diagnostic_observations, settings.num_samples)
     name = results.problem
