@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from conftest import device, host, on_both_array_modules
 from numpy.testing import assert_allclose, assert_array_equal
-from reference_continual_backprop import ReferenceRun
 
 from minilop import draws
 from minilop.backend import xp
@@ -25,6 +24,9 @@ from minilop.plasticity.num_to_replace import accumulate, chance, replacement_dr
 from minilop.plasticity.units import least_useful, update_average
 from minilop.plasticity.utility import incoming_magnitude, outgoing_magnitude
 from minilop.recipes import convnet, mlp
+from minilop.verify.catalogue.gradient_descent import learner as description
+from minilop.verify.catalogue.learners import make_inputs
+from minilop.verify.reference.learners import LearnerReference
 
 SEEDS = (7, 20)
 STEP = SGD(step_size=0.05)
@@ -573,29 +575,40 @@ VARIANTS = {
 }
 
 
+def reference_of(optimizer, rule, sizes, batch, num_steps, seed):
+    """The reference of the verification kit, one run unit by unit, and its case, which has the random numbers."""
+    network = {"loss": "squared_error", "activation": "relu", "optimizer": optimizer.name}
+    settings = {**network, **vars(optimizer), **vars(rule)}
+    case = description(
+        "a/case", "", settings, {"network": "mlp", "layers": sizes, "batch": batch}, seed, num_steps
+    ).case({})
+    case = replace(case, inputs=make_inputs(case))
+    reference = LearnerReference()
+    reference.load(case, case.parameters)
+    return reference, case
+
+
 def compare_with_reference(optimizer, rule, sizes, batch, num_steps):
     """Both trajectories step by step; returns how many units were replaced."""
-    network = mlp(sizes, "relu", SEEDS, "float64")
-    initial = [[host(getattr(layer, name)).copy() for layer in network.dense_layers] for name in ("weight", "bias")]
-    references = [
-        ReferenceRun([w[run] for w in initial[0]], [b[run, :, 0] for b in initial[1]], optimizer, rule, seed)
-        for run, seed in enumerate(SEEDS)
-    ]
-    learner = Learner(network, squared_error, optimizer, [rule])
+    references = [reference_of(optimizer, rule, sizes, batch, num_steps, seed) for seed in SEEDS]
+    learner = Learner(mlp(sizes, "relu", SEEDS, "float64"), squared_error, optimizer, [rule])
+    num_replaced = np.zeros(len(SEEDS))
     for step in range(num_steps):
         inputs, targets = mini_batch(step, sizes, batch)
         with np.errstate(divide="ignore"):  # a unit all of whose inputs were replaced has an infinite utility
             learner.step(device(inputs), device(targets))
-        parameters = host(network.parameters)
-        for run, reference in enumerate(references):
+        parameters = host(learner.network.parameters)
+        for run, (reference, case) in enumerate(references):
             with np.errstate(divide="ignore"):
-                reference.step(inputs[run], targets[run])
+                reference.step(inputs[run], targets[run], case.example(step)[2])
+            layers = reference.rules[0].layers
             ages = [host(units["age"])[run].tolist() for units in learner.rules[0].units]
-            assert ages == reference.age, step  # the very same units, in the very same step
+            assert ages == [units.age.tolist() for units in layers], step  # the very same units, in the very same step
+            num_replaced[run] += sum(units.replaced.sum() for units in layers)
             # Two orders of summation in float64 differ by 1e-16 a step; 120 steps of a stable learner do not amplify
             # that a million times.
-            assert_allclose(parameters[run], reference.flat(), rtol=1e-9, atol=1e-10)
-    return min(len(reference.replaced) for reference in references)
+            assert_allclose(parameters[run], host(reference.network.parameters)[0], rtol=1e-9, atol=1e-10)
+    return num_replaced.min()
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -1,56 +1,60 @@
-"""Learners of the verification kit a second time, unit by unit and weight by weight, fed with what the vectors give.
+"""Learners of the verification kit a second time, weight by weight, fed with what the vectors give.
 
-They extend the loops of reference_continual_backprop.py and take every random number from the case's file.
+Networks of dense layers, their gradients and optimizers in float64. Rules that replace units are not here: the kit's
+own reference (minilop/verify/reference/) is unit by unit; the library and PyTorch are what it is compared with.
 """
 
 import math
 
 import numpy as np
-from reference_continual_backprop import ReferenceRun
 
 from minilop.verify.case import Case
-from minilop.verify.reference.settings import learner_settings, optimizer_of
-
-GAINS = {"relu": math.sqrt(2), "tanh": 5 / 3}
+from minilop.verify.reference.settings import learner_settings
 
 
-class LoopRun(ReferenceRun):
-    """SGD, momentum, Adam, L2, Shrink & Perturb and Continual Backprop, on a case of dense layers."""
+class LoopRun:
+    """SGD, momentum, Adam, L2 and Shrink & Perturb.
+
+    weights[l]  (n_{l+1}, n_l)   the incoming weights of hidden layer l; weights[l + 1] are its outgoing ones
+    biases[l]   (n_{l+1},)
+    """
 
     def __init__(self, case: Case):
         layers = range(len(case.sizes["layers"]) - 1)
-        self.settings = learner_settings(case)
-        super().__init__(
-            [case.parameters[f"weight/{layer}"] for layer in layers],
-            [case.parameters[f"bias/{layer}"] for layer in layers],
-            optimizer_of(self.settings),
-            self.settings,
-            case.seed,
-        )
-        self.case = case
+        self.case, self.settings = case, learner_settings(case)
+        self.weights = [np.array(case.parameters[f"weight/{layer}"], float) for layer in layers]
+        self.biases = [np.array(case.parameters[f"bias/{layer}"], float) for layer in layers]
         self.activation = case.settings["activation"]
-        self.gain = GAINS[self.activation]
+        self.num_hidden = len(self.weights) - 1
+        self.num_steps = 0
+        shapes = [array.shape for array in self.weights + self.biases]
+        names = ("velocity", "first", "second", "count")
+        self.moments = {name: [np.zeros(shape) for shape in shapes] for name in names}
 
     def learn(self):
         """All steps; returns what `quantities` are after each."""
         found = []
         for step in range(self.case.steps):
             x, y, self.draws = self.case.example(step)
-            self.replaced = []
-            self.step(x, y)
+            self.activations = self.forward(x)
+            self.update(self.backward(self.activations, y))
+            self.num_steps += 1
             found.append(self.quantities())
         return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
+    def flat(self):
+        """All parameters as one vector: layer after layer, the weight before its bias."""
+        return np.concatenate([part.ravel() for pair in zip(self.weights, self.biases) for part in pair])
+
     def forward(self, inputs):
-        activations = super().forward(inputs) if self.activation == "relu" else [inputs]
-        if self.activation == "tanh":
-            for layer, (weight, bias) in enumerate(zip(self.weights, self.biases)):
-                before = weight @ activations[-1] + bias[:, None]
-                activations.append(np.tanh(before) if layer < self.num_hidden else before)
-        self.activations = activations
+        activations, activate = [inputs], np.tanh if self.activation == "tanh" else lambda z: np.maximum(z, 0)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases)):
+            before = weight @ activations[-1] + bias[:, None]
+            activations.append(activate(before) if layer < self.num_hidden else before)
         return activations
 
     def backward(self, activations, targets):
+        """Gradients of the mean loss over examples."""
         outputs, batch = activations[-1], activations[-1].shape[-1]
         if self.case.settings["loss"] == "cross_entropy":
             probabilities = np.exp(outputs) / np.exp(outputs).sum(axis=0)
@@ -68,18 +72,24 @@ class LoopRun(ReferenceRun):
         return of_weights + of_biases
 
     def update(self, gradients):
-        super().update(gradients)
-        for layer in range(len(self.weights)) if self.settings.perturb_scale else ():
-            self.weights[layer] += self.settings.perturb_scale * self.draws[f"noise/weight/{layer}"]
-            self.biases[layer] += self.settings.perturb_scale * self.draws[f"noise/bias/{layer}"]
-
-    def draw(self, purpose, layer, length, unit=0, distribution=None):
-        if purpose == "random utility":
-            return self.draws[f"random_utility/{layer}"]
-        return self.draws[f"fresh_weight/{layer}"][unit]
-
-    def uniform_number(self, layer):
-        return self.draws[f"replacement_coin/{layer}"]
+        of = self.settings
+        for index, (parameter, gradient) in enumerate(zip(self.weights + self.biases, gradients)):
+            gradient = gradient + of.weight_decay * parameter
+            if of.optimizer == "adam":
+                first, second, count = (self.moments[name][index] for name in ("first", "second", "count"))
+                first[...] = of.beta_1 * first + (1 - of.beta_1) * gradient
+                second[...] = of.beta_2 * second + (1 - of.beta_2) * gradient**2
+                count += 1
+                unbiased_first = first / (1 - of.beta_1**count)
+                unbiased_second = second / (1 - of.beta_2**count)
+                parameter -= of.step_size * unbiased_first / (np.sqrt(unbiased_second) + of.epsilon)
+            else:
+                velocity = self.moments["velocity"][index]
+                velocity[...] = of.momentum * velocity + gradient
+                parameter -= of.step_size * velocity
+        for layer in range(len(self.weights)) if of.perturb_scale else ():
+            self.weights[layer] += of.perturb_scale * self.draws[f"noise/weight/{layer}"]
+            self.biases[layer] += of.perturb_scale * self.draws[f"noise/bias/{layer}"]
 
     def quantities(self):
         """By the names of the vectors, without the phase."""
@@ -90,38 +100,7 @@ class LoopRun(ReferenceRun):
             if self.settings.optimizer == "adam":
                 found[f"first_moment_weight/{layer}"] = self.moments["first"][layer].copy()
                 found[f"second_moment_weight/{layer}"] = self.moments["second"][layer].copy()
-        for layer in range(self.num_hidden) if self.settings.replacement_rate else ():
-            found[f"age/{layer}"] = np.array(self.age[layer])
-            if self.settings.utility != "random":
-                found[f"utility/{layer}"] = np.array(self.utility[layer])
-            found[f"mean_feature/{layer}"] = np.array(self.mean_feature[layer])
-            found[f"units_to_replace/{layer}"] = np.array([self.due[layer]])
-        for layer in range(self.num_hidden):
-            units = [unit for _, where, unit in self.replaced if where == layer]
-            found[f"replaced/{layer}"] = np.isin(np.arange(len(self.biases[layer])), units)
         return found
-
-
-class ReDoRun(LoopRun):
-    """ReDo in place of Continual Backprop."""
-
-    def __init__(self, case):
-        super().__init__(case)
-        self.activity = [[0.0] * len(bias) for bias in self.biases[:-1]]
-
-    def generate_and_test(self, activations):
-        settings = self.settings
-        for layer in range(self.num_hidden):
-            for unit, h in enumerate(activations[layer + 1]):
-                before = self.activity[layer][unit] if settings.redo_scores == "period" else 0.0
-                self.activity[layer][unit] = before + sum(abs(h)) / len(h)
-        if (self.num_steps + 1) % settings.redo_period == 0:
-            for layer, activity in enumerate(self.activity):
-                mean = sum(activity) / len(activity)
-                for unit in range(len(activity)):
-                    if mean > 0 and activity[unit] / mean <= settings.redo_threshold:
-                        self.replace(layer, unit)
-                self.activity[layer] = [0.0] * len(activity)
 
 
 class WeightByWeight(LoopRun):
@@ -142,19 +121,6 @@ class WeightByWeight(LoopRun):
                 for place in np.ndindex(array.shape):
                     array[place] += next(changes)
 
-    def reset_places(self, layer, unit):
-        """Numbers of the weights that enter or leave a unit."""
-        marks = [np.zeros(array.shape) for pair in zip(self.weights, self.biases) for array in pair]
-        marks[2 * layer][unit] = marks[2 * layer + 1][unit] = 1
-        marks[2 * layer + 2][:, unit] = 1
-        return np.flatnonzero(np.concatenate([mark.ravel() for mark in marks]))
-
-    def replace(self, layer, unit):
-        super().replace(layer, unit)
-        if self.settings.reset_optimizer_state:
-            for k in self.reset_places(layer, unit):
-                self.forget(k)
-
 
 class NetworkIDBDRun(WeightByWeight):
     """Network IDBD, lines 0 to 6 of its docstring."""
@@ -162,9 +128,6 @@ class NetworkIDBDRun(WeightByWeight):
     def __init__(self, case):
         super().__init__(case)
         self.beta, self.v = [0.0] * self.num_weights, [0.0] * self.num_weights
-
-    def forget(self, k):
-        self.beta[k] = self.v[k] = self.traces[k] = 0.0
 
     def changes(self, gradients):
         of, h = self.settings, self.traces

@@ -29,17 +29,17 @@ def diagnose(case: Case, actual: Arrays, mode: Mode = "free") -> tuple[list[Mist
 
 
 def similar_mistakes(case: Case, actual: Arrays, mode: Mode = "free") -> list[Mistake]:
-    """Those with which the reference returns what `actual` is up to the step at which it first differs, that included."""
+    """Those with which the reference returns what `actual` is up to the step at which it first differs, that included.
+
+    What differs first must be among what it returns: else nothing would speak for the mistake.
+    """
     difference = compare(case, actual).difference
     if difference is None:
         return []
     begun = first_steps(case, difference.step + 1)
     actual = _sliced(actual, begun.steps)
-    return [
-        mistake
-        for mistake in possible_mistakes(case)
-        if compare(begun, actual, run_adapter(mistake.make(), begun, mode)).agrees
-    ]
+    traces = [(mistake, run_adapter(mistake.make(), begun, mode)) for mistake in possible_mistakes(case)]
+    return [mistake for mistake, trace in traces if difference.name in trace and compare(begun, actual, trace).agrees]
 
 
 def possible_mistakes(case: Case) -> list[Mistake]:

@@ -1,5 +1,6 @@
 """Mistakes of learners of networks."""
 
-from minilop.verify.mistakes import list_of_replacement, list_of_updates
+from minilop.verify.mistakes import judging, list_of_updates, redo, replacement, selection
 
-MISTAKES = [*list_of_replacement.MISTAKES, *list_of_updates.MISTAKES]
+FAMILIES = (judging, selection, replacement, redo, list_of_updates)
+MISTAKES = [mistake for family in FAMILIES for mistake in family.MISTAKES]

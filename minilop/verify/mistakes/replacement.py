@@ -1,168 +1,198 @@
 """Mistakes of rules that replace units, in replacing: what is kept, and what is fresh."""
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import partial
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
-from minilop.backend import Array, to_host, xp
-from minilop.networks import HiddenLayer
-from minilop.plasticity.units import reset_optimizer_state
-from minilop.verify.reference.learners import LearnerReference
-from minilop.verify.reference.rules import RecordedContinualBackprop, RecordedReDo
+from minilop.verify.mistakes.conditions import (
+    Family,
+    both,
+    follows_mean,
+    has,
+    has_normalization,
+    has_several_hidden_layers,
+    idbd,
+    is_random,
+    keeps_state,
+    leaves_moments,
+    replaces,
+    replaces_or_redoes,
+    uses,
+)
+from minilop.verify.reference.continual_backprop import ContinualBackprop
+from minilop.verify.reference.replacement import Replacer, Units
+
+CONTINUAL_BACKPROP = "minilop/plasticity/continual_backprop.py"
+REFERENCE = "minilop/verify/reference/continual_backprop.py"  # what only the kit has
+UNITS = "minilop/plasticity/units.py"
+INITIALIZATION = "minilop/initialization.py"
+ADAM = "minilop/optimizers/adam.py"
+NETWORK_IDBD = "minilop/optimizers/network_idbd.py"
+
+MISTAKES = Family()
+
 
 # --- what is kept of a replaced unit ----------------------------------------------------------------------------------
 
 
-class Replacing:
-    """Part of a rule, of Continual Backprop's as of ReDo's: what it does other than `replace` does."""
+@MISTAKES.made_by("outgoing_weights_kept", UNITS, replaces_or_redoes)
+class OutgoingWeightsKept(Replacer):
+    """A replaced unit keeps its outgoing weights; they must be set to 0, so that the new unit is not heard yet."""
 
-    network: Any
-    optimizer: Any
-
-    def replace(self, layer: HiddenLayer, *args: Any) -> None:
-        """args are, last, the runs, the units and the step; before them the state of units, if the rule has one."""
-        kept = [(array, array.copy()) for array in self.kept(layer)]
-        super().replace(layer, *args)  # type: ignore[misc]
-        for array, copy in kept:
-            array[...] = copy
-        self.after(layer, args[-3], args[-2])
-
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        """Arrays that stay as they are."""
-        return []
-
-    def after(self, layer: HiddenLayer, runs: Array, units: Array) -> None:
-        """What is done once more."""
-
-    def touched(self, layer: HiddenLayer, runs: Array, units: Array) -> Array:
-        """The weights that enter or leave the units, (1, P) of bool."""
-        marks = xp.ones_like(self.network.parameters)
-        marking: Any = SimpleNamespace(state={"marks": marks})
-        reset_optimizer_state(marking, self.network, layer, runs, units)
-        return marks == 0
+    def cut_off(self, units: Units, unit: int) -> None:
+        pass
 
 
-def replacing(part: type[Replacing]) -> Callable[[], LearnerReference]:
-    """A maker of references whose rules have this part."""
-    rule: Any = type(part.__name__, (part, RecordedContinualBackprop), {})
-    redo_rule: Any = type(part.__name__, (part, RecordedReDo), {})
-    return partial(LearnerReference, rule=rule, redo_rule=redo_rule)
+@MISTAKES.made_by("incoming_bias_kept", UNITS, replaces_or_redoes)
+class IncomingBiasKept(Replacer):
+    """A replaced unit keeps its bias; it must be set to 0."""
+
+    def reset_bias(self, units: Units, unit: int) -> None:
+        pass
 
 
-class OutgoingWeightsKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        return [consumer.weight for consumer in (layer.outgoing, *layer.shortcut_consumers)]
+@MISTAKES.made_by("normalization_kept", UNITS, both(replaces, has_normalization))
+class NormalizationKept(Replacer):
+    """A replaced unit keeps scale, bias and running statistics of its normalization; they must become 1, 0, 0 and 1."""
+
+    def reset_normalization(self, units: Units, unit: int) -> None:
+        pass
 
 
-class IncomingBiasKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        return [layer.bias.bias]
+@MISTAKES.made_by("consumers_bias_kept", REFERENCE, both(replaces, uses("transfer_bias")))
+class ConsumersBiasKept(ContinualBackprop):
+    """Consumers of a replaced unit keep their biases; its mean feature times its weight must be added to each."""
+
+    def transfer_bias(self, units: Units, unit: int) -> None:
+        pass
 
 
-class NormalizationKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        norm = layer.normalization
-        return [norm.scale, norm.bias, norm.running_mean, norm.running_variance] if norm else []
+@MISTAKES.made_by("age_kept", CONTINUAL_BACKPROP, replaces)
+class AgeKept(ContinualBackprop):
+    """A replaced unit keeps its age; it must become 0, or nothing protects the new unit."""
+
+    def started_afresh(self) -> tuple[str, ...]:
+        return tuple(name for name in super().started_afresh() if name != "age")
 
 
-class ConsumersBiasKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        return [layer.outgoing_bias.bias]
+@MISTAKES.made_by(
+    "utility_kept", CONTINUAL_BACKPROP, both(replaces, has(average="utility"), lambda case: not is_random(case))
+)
+class UtilityKept(ContinualBackprop):
+    """A replaced unit keeps the running average of its utility; it must become 0."""
+
+    def started_afresh(self) -> tuple[str, ...]:
+        return ("age", "mean_feature")
 
 
-class OptimizerStateKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        return list(self.optimizer.state.values()) if self.optimizer else []
+@MISTAKES.made_by("lifetime_activity_reset", CONTINUAL_BACKPROP, both(replaces, has(average="lifetime_activity")))
+class UtilityReset(ContinualBackprop):
+    """A replaced unit's lifetime activity becomes 0; this convention, as published, keeps it."""
+
+    def started_afresh(self) -> tuple[str, ...]:
+        return ("age", "mean_feature", "utility")
 
 
-class AdamStepKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        return [self.optimizer.state[name] for name in ("first_correction", "second_correction")]
+@MISTAKES.made_by("mean_feature_kept", CONTINUAL_BACKPROP, follows_mean)
+class MeanFeatureKept(ContinualBackprop):
+    """A replaced unit keeps its mean feature; it must become 0."""
+
+    def started_afresh(self) -> tuple[str, ...]:
+        return tuple(name for name in super().started_afresh() if name != "mean_feature")
 
 
-class OutgoingStateKept(Replacing):
-    def kept(self, layer: HiddenLayer) -> list[Array]:
-        views = [self.network.views(array)[layer.outgoing.index] for array in self.optimizer.state.values()]
-        return [view["weight"] for view in views]
+@MISTAKES.made_by("moments_kept", UNITS, keeps_state)
+class OptimizerStateKept(Replacer):
+    """The optimizer's state of a replaced unit's weights is kept (momentum, moments or step sizes); this case asks for
+    it to be reset."""
+
+    def reset_optimizer_state(self, units: Units, unit: int) -> None:
+        pass
 
 
-class StepSizesResetToZero(Replacing):
-    def after(self, layer: HiddenLayer, runs: Array, units: Array) -> None:
-        xp.copyto(self.optimizer.state["log_step_sizes"], -xp.inf, where=self.touched(layer, runs, units))
+@MISTAKES.made_by("moments_reset", UNITS, leaves_moments)
+class OptimizerStateReset(Replacer):
+    """Momentum or moments of a replaced unit's weights are set to 0; this case asks for them to be left as they are."""
+
+    def replace(self, units: Units, unit: int) -> None:
+        super().replace(units, unit)
+        self.reset_optimizer_state(units, unit)
 
 
-class StepSizesResetToOne(Replacing):
-    def after(self, layer: HiddenLayer, runs: Array, units: Array) -> None:
-        ratio = -xp.log(self.optimizer.step_size)  # of 1 to alpha_0
-        beta = self.optimizer.state["log_step_sizes"]
-        beta[...] = xp.where(self.touched(layer, runs, units), ratio, beta)
+@MISTAKES.made_by("outgoing_moments_kept", UNITS, keeps_state)
+class OutgoingStateKept(Replacer):
+    """The optimizer's state is reset for the weights that enter a replaced unit alone; it must be for those that leave
+    it, too."""
+
+    def forget_outgoing(self, views: list[dict[str, np.ndarray]], units: Units, unit: int, value: float) -> None:
+        pass
 
 
-class StateOfUnitsKept(RecordedContinualBackprop):
-    names: tuple[str, ...]
+@MISTAKES.made_by("adam_step_kept", ADAM, both(keeps_state, has(optimizer="adam")))
+class AdamStepKept(Replacer):
+    """Moments of a replaced unit's weights are reset but not Adam's count of their steps; the bias correction must
+    begin anew, too."""
 
-    def replace(self, layer: HiddenLayer, state: dict[str, Array], runs: np.ndarray, units: Array, step: int) -> None:
-        kept = {name: state[name].copy() for name in self.names}
-        super().replace(layer, state, runs, units, step)
-        for name, array in kept.items():
-            state[name][...] = array
-
-
-class AgeKept(StateOfUnitsKept):
-    """So the unit stays mature, and counts among those that may be replaced."""
-
-    names = ("age", "correction")
-
-    def step(self, values: list[Array], step: int) -> None:
-        """Who is eligible follows from the ages; the budget's own count would have a replaced unit protected."""
-        for state, budget in zip(self.state, self.budgets):
-            budget.restore(budget.units_to_replace, to_host(state["age"]), step)
-        super().step(values, step)
+    def states_of_weights(self) -> list[str]:
+        return ["first_moment", "second_moment"]
 
 
-class UtilityKept(StateOfUnitsKept):
-    names = ("utility",)
+@MISTAKES.made_by("step_sizes_reset_to_zero", NETWORK_IDBD, both(keeps_state, idbd))
+class StepSizesResetToZero(Replacer):
+    """The step sizes of a replaced unit's weights become 0; they must become the initial one, or the new unit never
+    learns."""
+
+    def fresh_state(self, name: str) -> float:
+        return -math.inf if name == "log_step_sizes" else 0
 
 
-class MeanFeatureKept(StateOfUnitsKept):
-    names = ("mean_feature",)
+@MISTAKES.made_by("step_sizes_reset_to_one", NETWORK_IDBD, both(keeps_state, idbd))
+class StepSizesResetToOne(Replacer):
+    """The logarithms of a replaced unit's step sizes become 0, and its step sizes 1; they must become the initial one."""
 
-
-class UtilityReset(RecordedContinualBackprop):
-    def replace(self, layer: HiddenLayer, state: dict[str, Array], runs: np.ndarray, units: Array, step: int) -> None:
-        super().replace(layer, state, runs, units, step)
-        state["utility"][xp.asarray(runs), units] = 0
+    def fresh_state(self, name: str) -> float:
+        return -math.log(self.settings.step_size) if name == "log_step_sizes" else 0
 
 
 # --- fresh weights ----------------------------------------------------------------------------------------------------
 
 
-class FreshWeightsScaled(Replacing, ABC):
-    """The unscaled draws are the same; only their scale is another."""
-
-    def after(self, layer: HiddenLayer, runs: Array, units: Array) -> None:
-        layer.incoming.weight[xp.asarray(runs), units] *= self.factor(layer)
-
-    @abstractmethod
-    def factor(self, layer: HiddenLayer) -> float:
-        """That they are multiplied by, once they are right."""
+MISTAKES.changed(
+    "fresh_weights_by_default_law",
+    INITIALIZATION,
+    {"initialization": "default"},
+    both(replaces_or_redoes, has(initialization="kaiming", fresh_weights="initial")),
+    "Fresh weights are drawn up to sqrt(1 / fan_in), PyTorch's default; the bound must be that of the initial law.",
+)
 
 
-class FreshWeightsByDefaultLaw(FreshWeightsScaled):
-    def factor(self, layer: HiddenLayer) -> float:
-        return math.sqrt(1 / layer.incoming.num_inputs) / layer.incoming.weight_bound
+@MISTAKES.made_by("fresh_weights_by_fan_out", INITIALIZATION, both(replaces_or_redoes, has(initialization="kaiming")))
+class FreshWeightsByFanOut(Replacer):
+    """Fresh weights are scaled by the number of units of the layer; it must be by the number of inputs of a unit."""
+
+    def fan_in(self, units: Units) -> int:
+        return units.num_units
 
 
-class FreshWeightsByFanOut(FreshWeightsScaled):
-    def factor(self, layer: HiddenLayer) -> float:
-        return math.sqrt(layer.incoming.num_inputs / layer.incoming.num_outputs)
+@MISTAKES.made_by(
+    "fresh_weights_without_gain",
+    INITIALIZATION,
+    both(replaces_or_redoes, has(initialization="kaiming", fresh_weights="initial")),
+)
+class FreshWeightsWithoutGain(Replacer):
+    """The bound of fresh weights lacks the gain of the activation; it must be gain sqrt(3 / fan_in)."""
+
+    def gain(self) -> float:
+        return 1
 
 
-class FreshWeightsWithoutGain(FreshWeightsScaled):
-    def factor(self, layer: HiddenLayer) -> float:
-        return math.sqrt(3 / layer.incoming.num_inputs) / layer.incoming.weight_bound
+@MISTAKES.made_by(
+    "fresh_weights_by_first_layer",
+    INITIALIZATION,
+    both(replaces_or_redoes, has_several_hidden_layers, has(initialization="kaiming")),
+)
+class FreshWeightsByFirstLayer(Replacer):
+    """Fresh weights of all layers have the bound of the first one; it must be that of their own number of inputs."""
+
+    def fan_in(self, units: Units) -> int:
+        return super().fan_in(self.layers[0])

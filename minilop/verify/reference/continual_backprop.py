@@ -1,7 +1,10 @@
-"""Continual Backprop with every convention that a case of the kit has; the library imports nothing from here.
+"""Continual Backprop with every convention that a case of the kit has: one run, unit by unit, apart from the library.
 
 `minilop/plasticity/continual_backprop.py` explains the algorithm (Dohare et al., Nature 632, 2024, Algorithm 1) and has
-the conventions that our learners use. The kit alone has these, for users who compare code that follows them:
+the conventions that our learners use. Nothing of it is used here, so that each can be checked against the other. In a
+step, the units of all layers are judged and chosen; then the chosen ones are replaced, layer by layer.
+
+The kit alone has these conventions, for users who compare code that follows them:
 
     option           value                        where it comes from
     utility          four more, see below         the published code, gnt.py
@@ -35,273 +38,223 @@ price: what other units add to that channel, before it or after it, is cut off w
 again. Units inside a block, and those of the last block, are replaced alike either way.
 """
 
-from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from minilop import draws
-from minilop.backend import Array, to_host, xp
-from minilop.layers.weighted import Weighted
-from minilop.networks import HiddenLayer, Network
-from minilop.optimizers.optimizer import Optimizer
-from minilop.plasticity.units import batch_mean, repeat, replace_units, reset_optimizer_state, unit_mean, update_average
-from minilop.verify.reference.settings import ReferenceSettings
+from minilop.backend import Array
+from minilop.verify.reference.replacement import Replacer, Units
 
 CENTRED = ("zero_contribution", "adaptable_contribution", "feature_by_input")
-DRAWS_PER_BLOCK = 1024
+
+# Of a feature on this mini-batch alone, from |h|, |h - f|, I and O.
+UTILITIES: dict[str, Callable[..., Any]] = {
+    "contribution": lambda activity, variation, incoming, outgoing: outgoing * activity,
+    "weight": lambda activity, variation, incoming, outgoing: outgoing,
+    "adaptation": lambda activity, variation, incoming, outgoing: 1 / incoming,
+    "zero_contribution": lambda activity, variation, incoming, outgoing: outgoing * variation,
+    "adaptable_contribution": lambda activity, variation, incoming, outgoing: outgoing * variation / incoming,
+    "feature_by_input": lambda activity, variation, incoming, outgoing: variation / incoming,
+}
 
 
-# --- formulas ---------------------------------------------------------------------------------------------------------
+class ContinualBackprop(Replacer):
+    """Generate-and-test on all hidden layers of a network."""
 
+    def step(self, values: list[Array], step: int, draws: Mapping[str, Any]) -> None:
+        """Judge the units by their features in `values` and their present weights, and replace as many as are due."""
+        self.begin(values, step, draws)
+        self.generate_and_test()
+        self.end()
+        self.record_step()
 
-def instantaneous_utility(utility: str, features: Array, centre: Array, incoming: Array, outgoing: Array) -> Array:
-    """The utility of the units on this mini-batch alone, by the table above.
+    def generate_and_test(self) -> None:
+        chosen = [self.judge_and_choose(units) for units in self.layers]
+        for units, which in zip(self.layers, chosen):
+            self.replace_all(units, which)
 
-    features             (R, H, B)
-    centre               (R, H)     the running mean feature f; may be None where the utility does not use it
-    incoming, outgoing   (R, H)     magnitudes of the weights; the same
-    returns              (R, H)
-    """
-    if utility == "weight":
-        return outgoing
-    if utility == "adaptation":
-        return 1 / incoming
-    if utility == "contribution":
-        return outgoing * batch_mean(abs(features))
-    variation = batch_mean(abs(features - centre[..., None]))
-    if utility == "zero_contribution":
-        return outgoing * variation
-    if utility == "feature_by_input":
-        return variation / incoming
-    return outgoing * variation / incoming
+    def judge_and_choose(self, units: Units) -> list[int]:
+        self.judge(units)
+        return self.choose(units)
 
+    def replace_all(self, units: Units, which: list[int]) -> None:
+        for unit in which:
+            self.replace(units, unit)
 
-def weight_magnitudes(weight: Array) -> tuple[Array, Array]:
-    """Sums of the absolute weights (R, O, I, ...): by row, (R, O), and by column, (R, I)."""
-    magnitude = abs(weight)
-    if weight.ndim > 3:  # kernels
-        magnitude = magnitude.sum(axis=(-1, -2))
-    return magnitude.sum(axis=-1), magnitude.sum(axis=-2)
+    # --- who is worth how much ----------------------------------------------------------------------------------------
 
+    def judge(self, units: Units) -> None:
+        """Age the units, bring their averages up to date, and find what they are ranked by."""
+        for unit in range(units.num_units):
+            units.age[unit] += 1
+            self.update_utility(units, unit, self.update_mean_feature(units, unit))
+            units.worth[unit] = self.rank(units, unit)
+        self.record_judgement(units)
 
-def least_useful(utility: Array, age: Array, maturity_threshold: int, number: np.ndarray) -> tuple[np.ndarray, Array]:
-    """The eligible units of least utility, `number` (R,) in each run: their runs and units, (K,) each."""
-    chosen = np.flatnonzero(number)  # (C,) runs with something to replace
-    utility, age = utility[xp.asarray(chosen)], age[xp.asarray(chosen)]  # (C, H)
-    largest = xp.finfo(utility.dtype).max  # an eligible unit comes before a protected one, however useful
-    utility = xp.where(xp.isnan(utility), 0, xp.minimum(utility, largest))  # 0 / 0: it neither varies nor has inputs
-    order = xp.argsort(xp.where(age > maturity_threshold, utility, xp.inf), kind="stable")
-    number = number[chosen]
-    place = np.repeat(np.arange(len(chosen)), number)  # (K,)
-    rank = np.arange(len(place)) - np.repeat(np.cumsum(number) - number, number)  # 0, 1, ... within each run
-    return chosen[place], order[xp.asarray(place), xp.asarray(rank)]
+    def correction(self, units: Units, unit: int) -> float:
+        """1 - eta^age: what the running average of ones would be."""
+        return 1 - self.settings.decay_rate ** units.age[unit]
 
+    def update_mean_feature(self, units: Units, unit: int) -> float:
+        """Let f go on by a step; returns the mean that features are centred on, which `centre` chooses."""
+        eta, before = self.settings.decay_rate, units.mean_feature[unit]
+        units.mean_feature[unit] = eta * before + (1 - eta) * units.features[unit].mean()
+        centre = before if self.settings.centre == "previous" else units.mean_feature[unit]
+        return self.corrected_centre(units, unit, centre)
 
-# --- how many units to replace ----------------------------------------------------------------------------------------
+    def corrected_centre(self, units: Units, unit: int, centre: float) -> float:
+        return centre / self.correction(units, unit)
 
+    def update_utility(self, units: Units, unit: int, centre: float) -> None:
+        eta, features = self.settings.decay_rate, units.features[unit]
+        if self.settings.average == "lifetime_activity":
+            units.utility[unit] += (1 - eta) * np.mean([self.activity(h) for h in features])
+        elif self.settings.utility != "random":
+            units.utility[unit] = eta * units.utility[unit] + (1 - eta) * self.present_utility(units, unit, centre)
 
-class ReplacementBudget:
-    """Counts, for one hidden layer, the eligible units and the replacements to be made in each run, on the host.
+    def present_utility(self, units: Units, unit: int, centre: float) -> float:
+        """On this mini-batch alone: the mean of the utilities of a unit's features."""
+        incoming, utility = self.incoming(units, unit), UTILITIES[self.settings.utility]
+        each = [
+            utility(self.activity(h), abs(h - centre).mean(), incoming, outgoing)
+            for h, outgoing in zip(units.features[unit], self.outgoing(units, unit))
+        ]
+        return float(np.mean(each))
 
-    rate_counts   replacement_rate times the "eligible" units, or "all" as soon as one is eligible, is added in a step
-    rounding      "accumulate"  whole parts of the running total c are replaced; c keeps its fraction
-                  "single"      one unit whenever c exceeds 1 (the paper's)
-                  "chance"      one unit with the probability of what a step adds, or its whole part from 1 on
-    """
+    def incoming(self, units: Units, unit: int) -> np.floating:
+        """I of a unit."""
+        return abs(self.views[units.layer.incoming.index]["weight"][unit]).mean()
 
-    def __init__(self, seeds: np.ndarray, layer: int, num_units: int, settings: ReferenceSettings):
-        self.seeds = seeds
-        self.layer = layer
-        self.num_units = num_units
-        self.settings = settings
-        self.replacement_rate = np.ravel(settings.replacement_rate)  # (1,) or (R,)
-        self.units_to_replace = np.zeros(len(seeds))  # the paper's c
-        self.eligible = np.zeros(len(seeds), int)
-        self.maturing = deque([(settings.maturity_threshold, np.full(len(seeds), num_units))])  # (step, newly eligible)
-        self.added_per_step = np.zeros(len(seeds))
-        self.uniform_block = np.empty((0, 0))
-        self.block: int | None = None
+    def outgoing(self, units: Units, unit: int) -> np.ndarray:
+        """O of each feature of a unit, (F,)."""
+        by_feature = [
+            weight[:, unit].reshape(len(weight), units.features.shape[1], -1).swapaxes(1, 2)
+            for weight in self.leaving(self.views, units)
+        ]
+        sizes = self.size(np.concatenate([weight.reshape(-1, weight.shape[-1]) for weight in by_feature]))
+        return sizes.mean(axis=0) if self.settings.outgoing == "mean" else sizes.sum(axis=0)
 
-    def num_to_replace(self, step: int) -> np.ndarray | None:
-        """How many units of each run to replace at this step, (R,), or None where no run replaces any.
+    def size(self, outgoing_weights: np.ndarray) -> np.ndarray:
+        return abs(outgoing_weights)
 
-        Never more than are eligible; with "accumulate" and "single" the rest stays in c.
+    def rank(self, units: Units, unit: int) -> float:
+        """What a unit is ranked by."""
+        settings, utility = self.settings, units.utility[unit]
+        if settings.utility == "random":
+            return self.draws[f"random_utility/{units.number}"][unit]
+        if settings.average == "lifetime_activity":
+            return self.outgoing(units, unit).mean() * (1 if settings.utility == "weight" else utility)
+        return utility / self.divisor(units, unit)
+
+    def divisor(self, units: Units, unit: int) -> float:
+        """Of the running average of the utility."""
+        return self.correction(units, unit) if self.settings.bias_correction else 1
+
+    # --- how many, and which ------------------------------------------------------------------------------------------
+
+    def choose(self, units: Units) -> list[int]:
+        """The units to replace, never more than are eligible."""
+        eligible = [unit for unit in range(units.num_units) if self.is_eligible(units, unit)]
+        wanted = self.how_many(units, self.settings.replacement_rate * self.number_counted(units, len(eligible)))
+        number = min(wanted, len(eligible))
+        if self.settings.rounding != "chance":
+            units.due[0] -= self.taken_off(units, wanted, number)
+        return sorted(self.candidates(units, eligible), key=lambda unit: self.place(units, unit))[:number]
+
+    def is_eligible(self, units: Units, unit: int) -> bool:
+        return units.age[unit] > self.settings.maturity_threshold
+
+    def number_counted(self, units: Units, num_eligible: int) -> int:
+        """Of how many units the replacement rate is a fraction."""
+        return units.num_units if num_eligible and self.settings.rate_counts == "all" else num_eligible
+
+    def how_many(self, units: Units, due: float) -> int:
+        """How many units to replace where `due` of a unit come due in this step.
+
+        accumulate   whole parts of the running total c; c keeps its fraction
+        single       one unit where c exceeds 1 (the paper's)
+        chance       one unit with the probability `due`, or its whole part from 1 on
         """
-        while self.maturing and self.maturing[0][0] <= step:
-            self.count(self.maturing.popleft()[1])
-        rounding = self.settings.rounding
-        if rounding == "chance":
-            whole = np.floor(self.added_per_step)
-            number = np.where(whole > 0, whole, self.uniform_number(step) < self.added_per_step)
-        else:
-            self.units_to_replace += self.added_per_step
-            number = self.units_to_replace > 1 if rounding == "single" else np.floor(self.units_to_replace)
-        if not number.any():
-            return None
-        number = np.minimum(number.astype(int), self.eligible)
-        if rounding != "chance":
-            self.units_to_replace -= number
-        self.count(-number)
-        self.maturing.append((step + self.settings.maturity_threshold + 1, number))
+        if self.settings.rounding == "chance":
+            return int(due) or int(float(self.draws[f"replacement_coin/{units.number}"]) < due)
+        units.due[0] += due
+        return int(self.exceeds(units)) if self.settings.rounding == "single" else int(units.due[0])
+
+    def exceeds(self, units: Units) -> bool:
+        return units.due[0] > 1
+
+    def taken_off(self, units: Units, wanted: int, number: int) -> float:
+        """What c is less by, where `number` of `wanted` units are replaced."""
         return number
 
-    def uniform_number(self, step: int) -> np.ndarray:
-        """One for each run, (R,): number t mod 1024 of the draw at step t div 1024, for step t."""
-        block, place = divmod(step, DRAWS_PER_BLOCK)
-        if block != self.block:
-            self.block = block
-            uniform = draws.uniform(
-                self.seeds, "replacement coin", DRAWS_PER_BLOCK, layer=self.layer, step=block, dtype="float64"
-            )  # (R, 1024)
-            self.uniform_block = np.ascontiguousarray(to_host(uniform).T)
-        return self.uniform_block[place]
+    def candidates(self, units: Units, eligible: list[int]) -> list[int]:
+        return eligible
 
-    def count(self, newly_eligible: np.ndarray) -> None:
-        """Take up, or for negative numbers remove, eligible units (R,)."""
-        self.eligible = self.eligible + newly_eligible
-        count_all = self.settings.rate_counts == "all"
-        counted = np.where(self.eligible > 0, self.num_units, 0) if count_all else self.eligible
-        self.added_per_step = self.replacement_rate * counted
+    def place(self, units: Units, unit: int) -> tuple[float, int]:
+        """The least goes first, of equals the lowest index. 0 / 0 (no variation, no inputs) counts as 0."""
+        return (0.0 if np.isnan(units.worth[unit]) else units.worth[unit]), unit
 
-    def restore(self, units_to_replace: np.ndarray, age: np.ndarray, step: int) -> None:
-        """Continue before step number `step`, with units of the given ages (R, H) on the host."""
-        self.units_to_replace = units_to_replace
-        threshold = self.settings.maturity_threshold
-        self.maturing = deque(
-            (step + threshold - young, (age == young).sum(axis=-1))
-            for young in sorted(set(age[age <= threshold].tolist()), reverse=True)
-        )
-        self.eligible = np.zeros_like(self.eligible)
-        self.count((age > threshold).sum(axis=-1))
+    # --- replacement --------------------------------------------------------------------------------------------------
 
-
-# --- the rule ---------------------------------------------------------------------------------------------------------
-
-
-class ContinualBackprop:
-    """Generate-and-test on all hidden layers of a network.
-
-    state, one dictionary per hidden layer, each array (R, H):
-
-        age             steps since the unit was made
-        utility         running average u, or with average="lifetime_activity" the sum of (1 - eta) |h|
-        mean_feature    running average f
-        correction      1 - eta^age, as the running average of ones: u / correction has no bias towards 0
-    """
-
-    def __init__(self, network: Network, settings: ReferenceSettings, optimizer: Optimizer):
-        self.network = network
-        self.settings = settings
-        self.optimizer = optimizer if settings.reset_optimizer_state else None
-        if self.optimizer:
-            self.optimizer.use_per_weight_bias_correction()
-        self.follows_mean = settings.utility in CENTRED or settings.transfer_bias
-        self.state = []
-        self.budgets = []
-        for layer in network.hidden:
-            num_units = layer.incoming.num_outputs
-            names = ("age", "utility", "mean_feature", "correction")
-            self.state.append({name: network.zeros(num_units) for name in names})
-            self.budgets.append(ReplacementBudget(network.seeds, layer.incoming.number, num_units, settings))
-
-    def step(self, values: list[Array], step: int) -> None:
-        """Rank the units by their features in `values` and their present weights, and replace as many as are due."""
-        chosen: list[tuple[np.ndarray, Array] | None] = []
-        for layer, state, budget, (incoming, outgoing) in zip(
-            self.network.hidden, self.state, self.budgets, self.weight_magnitudes()
-        ):
-            utility = self.update_utility(state, layer.flat_features(values), incoming, outgoing)
-            number = budget.num_to_replace(step)
-            if number is None:
-                chosen.append(None)
-                continue
-            if self.settings.utility == "random":
-                utility = self.random_utility(layer, step)
-            elif self.settings.bias_correction and self.settings.average == "utility":
-                utility = utility / state["correction"]
-            chosen.append(least_useful(utility, state["age"], self.settings.maturity_threshold, number))
-        for layer, state, replaced in zip(self.network.hidden, self.state, chosen):
-            if replaced is not None:
-                self.replace(layer, state, *replaced, step)
-
-    def consumers(self, layer: HiddenLayer) -> tuple[Weighted, ...]:
-        """The layers that consume the features of a hidden layer, as far as the convention counts them."""
-        return (layer.outgoing, *(layer.shortcut_consumers if self.settings.shortcuts == "cut" else ()))
-
-    def num_consumers(self, layer: HiddenLayer) -> int:
-        """How many weights leave a feature."""
-        return sum(each.num_outputs * int(np.prod(each.row_shape[1:])) for each in self.consumers(layer))
-
-    def weight_magnitudes(self) -> list[tuple[Array, Array]]:
-        """Mean incoming and mean or summed outgoing magnitude of the units of each hidden layer, (R, H) and (R, F)."""
-        magnitudes = []
-        for layer in self.network.hidden:
-            incoming = weight_magnitudes(layer.incoming.weight)[0] / layer.incoming.num_inputs
-            outgoing = sum(weight_magnitudes(consumer.weight)[1] for consumer in self.consumers(layer))
-            if self.settings.outgoing == "mean":
-                outgoing = outgoing / self.num_consumers(layer)
-            magnitudes.append((incoming, outgoing))
-        return magnitudes
-
-    def update_utility(self, state: dict[str, Array], features: Array, incoming: Array, outgoing: Array) -> Array:
-        """Age the units and update their averages; returns their utility, not yet bias-corrected, (R, H).
-
-        features   (R, F, B)   with outgoing (R, F) and incoming (R, H); the utility of a unit with several features is
-                               their mean
-        """
-        settings, num_units = self.settings, state["age"].shape[-1]
-        state["age"] += 1
-        update_average(state["correction"], 1, settings.decay_rate)
-        centre = self.update_mean_feature(state, features) if self.follows_mean else None
-        if settings.utility == "random":  # `step` draws it where something is replaced
-            return state["utility"]
-        if settings.average == "lifetime_activity":
-            state["utility"] += (1 - settings.decay_rate) * unit_mean(batch_mean(abs(features)), num_units)
-            outgoing = unit_mean(outgoing, num_units)
-            return outgoing if settings.utility == "weight" else outgoing * state["utility"]
-        incoming = repeat(incoming, features.shape[-2])
-        utility = instantaneous_utility(settings.utility, features, centre, incoming, outgoing)
-        update_average(state["utility"], unit_mean(utility, num_units), settings.decay_rate)
-        return state["utility"]
-
-    def update_mean_feature(self, state: dict[str, Array], features: Array) -> Array:
-        """Update the running mean feature of each unit; returns the mean that features are centred on, (R, F)."""
-        num_features = features.shape[-2]
-        mean_feature = unit_mean(batch_mean(features), state["mean_feature"].shape[-1])
-        previous = state["mean_feature"] / state["correction"] if self.settings.centre == "previous" else None
-        update_average(state["mean_feature"], mean_feature, self.settings.decay_rate)
-        return repeat(state["mean_feature"] / state["correction"] if previous is None else previous, num_features)
-
-    def random_utility(self, layer: HiddenLayer, step: int) -> Array:
-        """A fresh uniform number for each unit, (R, H)."""
-        network, incoming = self.network, layer.incoming
-        return draws.uniform(
-            network.seeds, "random utility", incoming.num_outputs, layer=incoming.number, step=step, dtype=network.dtype
-        )
-
-    def replace(self, layer: HiddenLayer, state: dict[str, Array], runs: np.ndarray, units: Array, step: int) -> None:
-        """Replace units, named by `runs` and `units` (K,), and reset their statistics."""
-        network, seeds = self.network, self.network.seeds[runs]
-        runs = xp.asarray(runs)
+    def replace(self, units: Units, unit: int) -> None:
         if self.settings.transfer_bias:
-            removed = xp.zeros_like(state["age"])  # (R, H)
-            removed[runs, units] = (state["mean_feature"] / state["correction"])[runs, units]
-            by_unit = layer.outgoing_weight(layer.outgoing.weight).sum(axis=-1)  # (R, O, H)
-            bias = layer.outgoing_bias.bias
-            bias += (by_unit @ removed[..., None]).reshape(bias.shape)
-        replace_units(layer, runs, units, seeds, step, self.settings.fresh_weights)
-        if self.optimizer:
-            reset_optimizer_state(self.optimizer, network, layer, runs, units)
-        for consumer in self.consumers(layer)[1:]:
-            for array in (network.parameters, *self.optimizer_arrays()):
-                weight = network.views(array)[consumer.index]["weight"]
-                layer.outgoing_weight(weight)[runs, :, units] = 0
-        kept = ("utility",) if self.settings.average == "lifetime_activity" else ()  # as published: never reset
-        for name, array in state.items():
-            if name not in kept:
-                array[runs, units] = 0
+            self.transfer_bias(units, unit)
+        super().replace(units, unit)
+        for name in self.started_afresh():
+            getattr(units, name)[unit] = 0
 
-    def optimizer_arrays(self) -> list[Array]:
-        """Where `reset_optimizer_state` is set, what the optimizer keeps for each parameter."""
-        arrays = self.optimizer.state.values() if self.optimizer else ()
-        return [array for array in arrays if array.shape == self.network.parameters.shape]
+    def transfer_bias(self, units: Units, unit: int) -> None:
+        """The biases of the consumers take over the unit's mean output."""
+        mean = units.mean_feature[unit] / self.correction(units, unit)
+        weight = next(self.leaving(self.views, units))
+        bias = self.views[units.layer.outgoing_bias.index]["bias"]
+        bias += (weight[:, unit].sum(axis=-1) * mean).reshape(bias.shape)
+
+    def started_afresh(self) -> tuple[str, ...]:
+        """What becomes 0 of a unit; its lifetime activity, as published, does not."""
+        return ("age", "mean_feature", *(() if self.settings.average == "lifetime_activity" else ("utility",)))
+
+    # --- recording ----------------------------------------------------------------------------------------------------
+
+    def statistics(self) -> tuple[str, ...]:
+        """What is recorded of units, and goes from step to step."""
+        utility = () if self.settings.utility == "random" else ("utility",)
+        follows_mean = self.settings.utility in CENTRED or self.settings.transfer_bias
+        return ("age", *utility, *(("mean_feature",) if follows_mean else ()))
+
+    def record_judgement(self, units: Units) -> None:
+        for name in self.statistics():
+            self.note("age_and_utility", name, units)
+        if self.settings.bias_correction and self.settings.average == "utility" and self.settings.utility != "random":
+            self.record.note(f"age_and_utility/bias_corrected_utility/{units.number}", units.worth)
+        units.is_mature = units.age > self.settings.maturity_threshold
+
+    def record_step(self) -> None:
+        for units in self.layers:
+            self.note("selection", "replaced", units)
+        for units in self.layers:
+            if self.settings.rounding != "chance":
+                self.record.note(f"selection/units_to_replace/{units.number}", units.due)
+            self.note_margins(units)
+        self.record.write_parameters("replacement")
+        for units in self.layers:
+            for name in self.statistics():
+                self.note("replacement", name, units)
+
+    def note_margins(self, units: Units) -> None:
+        """How far the choices of this step were from others: of how many units, and of which."""
+        rate, replaced, mature = self.settings.replacement_rate, units.replaced, units.is_mature
+        if self.settings.rounding == "chance":
+            due = rate * self.number_counted(units, int(mature.sum()))
+            if mature.any():
+                coin = float(self.draws[f"replacement_coin/{units.number}"])
+                self.record.note_margin("how_many", abs(coin - due))
+        elif rate * 1024 % 1:  # or every arithmetic forms the total without rounding
+            left = float(units.due[0])
+            self.record.note_margin("how_many", min(abs(1 - left), left if replaced.any() else 1.0))
+        others = mature & ~replaced
+        least = units.worth[others].min(initial=np.inf)
+        if replaced.any() and 0 < least < np.inf:  # what is 0 or infinite, is so in every arithmetic
+            size = units.worth[np.isfinite(units.worth)].max()
+            self.record.note_margin("which_unit", float((least - units.worth[replaced].max()) / size))

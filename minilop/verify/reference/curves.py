@@ -4,11 +4,10 @@ import numpy as np
 
 from minilop import losses
 from minilop.backend import to_host, xp
-from minilop.learner import Learner
+from minilop.learner_settings import make_learner
 from minilop.recipes import mlp
 from minilop.verify.case import Arrays, Case
-from minilop.verify.reference.continual_backprop import ContinualBackprop
-from minilop.verify.reference.settings import learner_settings, optimizer_of
+from minilop.verify.reference.settings import learner_settings, library_settings
 
 
 class CurveReference:
@@ -26,19 +25,14 @@ class CurveReference:
         seeds = range(self.first_seed, self.first_seed + runs)
         network = mlp(case.sizes["layers"], settings.activation, seeds, settings.dtype)
         loss = getattr(losses, case.settings["loss"])
-        learner = Learner(network, loss, optimizer_of(settings))
-        rule = ContinualBackprop(network, settings, learner.optimizer) if settings.replacement_rate else None
+        learner = make_learner(network, loss, library_settings(settings))
         inputs = xp.asarray(case.inputs["x"].astype(case.dtype))
         targets = xp.asarray(case.inputs["y"])
         errors = xp.empty((case.steps, runs))
         for step in range(case.steps):
             x = xp.repeat(inputs[step][None, :, None], runs, axis=0)  # (R, 20, 1)
             y = xp.repeat(targets[step][None, None, None], runs, axis=0)  # (R, 1, 1)
-            values = learner.forward(x)
-            each_loss, output_gradient = loss(values[-1], y)
-            learner.learn(values, output_gradient)
-            if rule:
-                rule.step(values, step)
+            _, each_loss = learner.step(x, y)
             errors[step] = each_loss[:, 0]
         return to_host(errors).reshape(-1, bin_size, runs).mean(axis=1).T
 

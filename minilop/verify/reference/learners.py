@@ -1,7 +1,7 @@
 """Learners of networks, played phase by phase and recorded in between.
 
-Forward, backward, optimizers and Shrink & Perturb are the library's. The rules that replace units are played here, with
-the conventions of `continual_backprop.py` beside this file.
+Forward, backward, optimizers and Shrink & Perturb are the library's. The rules that replace units are not: see
+`continual_backprop.py` and `redo.py` beside this file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,10 +18,17 @@ from minilop.optimizers import MetaOptimize
 from minilop.optimizers.metaoptimize import RATES
 from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
 from minilop.verify.case import Arrays, Case
-from minilop.verify.reference.continual_backprop import ReplacementBudget
-from minilop.verify.reference.networks import make_network, named, of_one_run, running_statistics
-from minilop.verify.reference.rules import RecordedContinualBackprop, RecordedReDo
-from minilop.verify.reference.settings import learner_settings, optimizer_of, part_of
+from minilop.verify.reference.continual_backprop import ContinualBackprop
+from minilop.verify.reference.networks import (
+    make_network,
+    named,
+    of_one_run,
+    optimizer_arrays,
+    running_statistics,
+    state_arrays,
+)
+from minilop.verify.reference.redo import ReDo
+from minilop.verify.reference.settings import learner_settings, optimizer_of
 
 
 class LearnerReference:
@@ -30,15 +37,14 @@ class LearnerReference:
     def __init__(
         self,
         changes: Mapping[str, Any] | None = None,
-        rule: type[RecordedContinualBackprop] = RecordedContinualBackprop,
-        redo_rule: type[RecordedReDo] = RecordedReDo,
+        rule: type[ContinualBackprop] = ContinualBackprop,
+        redo_rule: type[ReDo] = ReDo,
     ):
         self.changes = changes or {}
         self.rule_class = rule
         self.redo_class = redo_rule
         self.closest: dict[str, float] = {}  # margins so far
         self.signs: dict[str, list[np.ndarray]] = {}  # numbers of which the sign was taken, by what they are
-        self.replaced: dict[int, np.ndarray] = {}  # in this step, (1, H) of bool by layer
 
     def load(self, case: Case, parameters: Arrays) -> None:
         self.case = case
@@ -55,20 +61,18 @@ class LearnerReference:
         }
         optimizer = self.learner.optimizer
         self.shrink_and_perturb: ShrinkAndPerturb | None = None
-        self.rule: RecordedContinualBackprop | None = None
-        self.redo: RecordedReDo | None = None
+        self.rules: list[ContinualBackprop | ReDo] = []
         if settings.perturb_scale:
             self.shrink_and_perturb = ShrinkAndPerturb(settings.perturb_scale).bind(self.network, optimizer)
         if settings.replacement_rate:
-            self.rule = self.rule_class(self.network, settings, optimizer)
-            self.rule.record = self
+            self.rules.append(self.rule_class(self.network, settings, optimizer, self))
         if settings.redo_period:
-            self.redo = part_of(settings, self.redo_class).bind(self.network, optimizer)
-            self.redo.record = self
+            self.rules.append(self.redo_class(self.network, settings, optimizer, self))
 
     def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
-        """The phases of `Learner.step` and the rules. minilop makes the draws itself, from the case's seed."""
+        """The phases of `Learner.step` and the rules. The noise of Shrink & Perturb is drawn from the case's seed."""
         self.written: Arrays = {}
+        self.draws = draws
         learner, network = self.learner, self.network
         values = learner.forward(xp.asarray(x)[None])
         for layer in network.hidden:
@@ -79,7 +83,7 @@ class LearnerReference:
         each_loss, output_gradient = self.loss(values[-1], xp.asarray(y)[None])
         self.write("loss/losses", each_loss)
         output_gradients = learner.backward(values, output_gradient)
-        if not (self.rule or self.redo):  # large files, where the optimizer's phase shows them
+        if not self.rules:  # large files, where the optimizer's phase shows them
             self.write_gradients()
         if self.settings.when == "before_update":
             self.generate_and_test(values)
@@ -103,10 +107,8 @@ class LearnerReference:
 
     def generate_and_test(self, values: list[Array]) -> None:
         """Update the utilities and replace units by the features of this step and the present weights."""
-        if self.rule:
-            self.rule.step(values, self.learner.num_steps)
-        if self.redo:
-            self.redo.after_update(values, self.network.gradients, self.learner.num_steps)
+        for rule in self.rules:
+            rule.step(values, self.learner.num_steps, self.draws)
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
@@ -115,6 +117,11 @@ class LearnerReference:
         if self.case.expected and name not in self.case.expected:  # with a mistake there may be more to write down
             return
         self.written[name] = of_one_run(name, array) if flat else to_host(array)[0].copy()
+
+    def note(self, name: str, values: np.ndarray) -> None:
+        """Note a quantity of units, as it is."""
+        if not self.case.expected or name in self.case.expected:
+            self.written[name] = values.copy()
 
     def write_gradients(self) -> None:
         """Note those of the mean loss."""
@@ -127,21 +134,10 @@ class LearnerReference:
         """Note parameters and the state of the optimizer; after replacement running statistics too."""
         for name, view in named(self.network, self.network.parameters):
             self.write(f"{phase}/{name}", view)
-        for name, array in self.optimizer_arrays() if optimizer else ():
+        for name, array in optimizer_arrays(self.learner) if optimizer else ():
             self.write(f"{phase}/{name}", array)
         for name, array in running_statistics(self.network) if phase == "replacement" else ():
             self.write(f"{phase}/{name}", array)
-
-    def begin_selection(self) -> None:
-        """Nothing is replaced yet in this step."""
-        self.replaced = {
-            layer.incoming.number: np.zeros((1, layer.incoming.num_outputs), bool) for layer in self.network.hidden
-        }
-
-    def write_selection(self) -> None:
-        """Note which units have been replaced in this step."""
-        for number, replaced in self.replaced.items():
-            self.written[f"selection/replaced/{number}"] = replaced[0].copy()
 
     # --- margins ------------------------------------------------------------------------------------------------------
 
@@ -186,43 +182,21 @@ class LearnerReference:
 
     def state(self) -> Arrays:
         """All that goes from step to step, as `set_state` wants it."""
-        return {name: of_one_run(name, array) for name, array in self.state_arrays()} | {
-            f"units_to_replace/{budget.layer}": budget.units_to_replace.copy() for budget in self.budgets()
+        return {name: of_one_run(name, array) for name, array in state_arrays(self.learner)} | {
+            name: array.copy() for name, array in self.state_of_units()
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        for name, array in self.state_arrays():
+        for name, array in state_arrays(self.learner):
             array[...] = xp.asarray(state[name].reshape(array.shape))
+        for name, values in self.state_of_units():
+            values[...] = state[name]
         self.learner.num_steps = state["step"]
-        if not self.rule:
-            return
-        for layer, units, budget in zip(self.network.hidden, self.rule.state, self.rule.budgets):
-            units["correction"][...] = 1 - self.rule.settings.decay_rate ** units["age"]
-            units_to_replace = state.get(f"units_to_replace/{layer.incoming.number}", np.zeros(1))
-            budget.restore(units_to_replace.copy(), to_host(units["age"]), state["step"])
 
-    def state_arrays(self) -> Iterator[tuple[str, Array]]:
-        """Arrays (1, ...) of the learner by name, as views."""
-        yield from named(self.network, self.network.parameters)
-        yield from running_statistics(self.network)
-        yield from self.optimizer_arrays()
-        if self.rule:
-            for layer, units in zip(self.network.hidden, self.rule.state):
-                yield from (
-                    (f"{name}/{layer.incoming.number}", units[name]) for name in self.rule.recorded_statistics()
-                )
-        if self.redo and self.redo.redo_scores == "period":
-            for layer, activity in zip(self.network.hidden, self.redo.activity):
-                yield f"activity/{layer.incoming.number}", activity
-
-    def optimizer_arrays(self) -> Iterator[tuple[str, Array]]:
-        """The optimizer's state: what weights have by "<name>_<parameter>/<layer>", what they share by its name."""
-        for state, array in self.learner.optimizer.state.items():
-            if array.shape == self.network.parameters.shape:
-                yield from named(self.network, array, f"{state}_")
-            else:
-                yield state, array
-
-    def budgets(self) -> list[ReplacementBudget]:
-        """Those of the layers, if a fraction of a unit is carried over from step to step."""
-        return self.rule.budgets if self.rule and self.rule.settings.rounding != "chance" else []
+    def state_of_units(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What rules remember of units by name, as it is."""
+        for rule in self.rules:
+            for units in rule.layers:
+                yield from ((f"{name}/{units.number}", getattr(units, name)) for name in rule.statistics())
+            if isinstance(rule, ContinualBackprop) and self.settings.rounding != "chance":
+                yield from ((f"units_to_replace/{units.number}", units.due) for units in rule.layers)

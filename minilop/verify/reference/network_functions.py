@@ -12,17 +12,8 @@ from minilop import diagnostics, initialization, losses
 from minilop.plasticity.redo import dormant_units
 from minilop.statistics import mean_and_error
 from minilop.verify.case import Arrays
-from minilop.verify.reference.continual_backprop import instantaneous_utility, weight_magnitudes
+from minilop.verify.reference.continual_backprop import UTILITIES
 from minilop.verify.reference.one_run import alone, host
-
-UTILITIES = (
-    "contribution",
-    "weight",
-    "adaptation",
-    "zero_contribution",
-    "adaptable_contribution",
-    "feature_by_input",
-)
 
 
 def cross_entropy(outputs: np.ndarray, labels: np.ndarray) -> Arrays:
@@ -58,12 +49,14 @@ def utilities(
     outgoing_weight: np.ndarray,
     outgoing: str,
 ) -> Arrays:
-    incoming_sum, _ = weight_magnitudes(alone(incoming_weight))
-    _, outgoing_sum = weight_magnitudes(alone(outgoing_weight))
-    incoming_mean = incoming_sum / incoming_weight.shape[-1]
-    outgoing_magnitude = outgoing_sum / (len(outgoing_weight) if outgoing == "mean" else 1)
-    given = alone(features), alone(mean_feature), incoming_mean, outgoing_magnitude
-    return {f"utility/{name}": host(instantaneous_utility(name, *given)) for name in UTILITIES}
+    total = abs(outgoing_weight).sum(axis=0)
+    given = [
+        abs(features).mean(axis=-1),
+        abs(features - mean_feature[:, None]).mean(axis=-1),
+        abs(incoming_weight).mean(axis=-1),
+        total / len(outgoing_weight) if outgoing == "mean" else total,
+    ]
+    return {f"utility/{name}": utility(*given) for name, utility in UTILITIES.items()}
 
 
 def ranks(features: np.ndarray) -> Arrays:

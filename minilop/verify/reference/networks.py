@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minilop.backend import Array, to_host
+from minilop.learner import Learner
 from minilop.networks import Network
 from minilop.recipes import convnet, linear, mlp
 from minilop.residual_networks import resnet
@@ -66,6 +67,22 @@ def running_statistics(network: Network) -> Iterator[tuple[str, Array]]:
     for layer in network.layers:
         for name, array in layer.buffers().items():
             yield f"{name}/{layer.number}", array
+
+
+def optimizer_arrays(learner: Learner) -> Iterator[tuple[str, Array]]:
+    """The optimizer's state: what weights have by "<name>_<parameter>/<layer>", what they share by its name."""
+    for state, array in learner.optimizer.state.items():
+        if array.shape == learner.network.parameters.shape:
+            yield from named(learner.network, array, f"{state}_")
+        else:
+            yield state, array
+
+
+def state_arrays(learner: Learner) -> Iterator[tuple[str, Array]]:
+    """Arrays (1, ...) of a network and its optimizer by name, as views."""
+    yield from named(learner.network, learner.network.parameters)
+    yield from running_statistics(learner.network)
+    yield from optimizer_arrays(learner)
 
 
 def of_one_run(name: str, array: Array) -> np.ndarray:

@@ -60,6 +60,7 @@ class ReferenceSettings:
     bias_correction: bool = True
     rate_counts: Literal["eligible", "all"] = "eligible"
     rounding: Literal["accumulate", "chance", "single"] = "accumulate"
+    initialization: Literal["kaiming", "kaiming_normal", "default"] = "kaiming"  # the law of fresh weights
     fresh_weights: Literal["initial", "normal"] = "initial"
     transfer_bias: bool = False  # hand the mean output of a removed unit to its consumers' biases
     reset_optimizer_state: bool = False
