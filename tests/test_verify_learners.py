@@ -3,6 +3,7 @@
 import ast
 import functools
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.testing import assert_allclose
 from verify_loops import LoopRun, MetaOptimizeRun, NetworkIDBDRun
 
 import minilop
-from minilop.verify import diagnosis, reference
+from minilop.verify import diagnosis, generate, reference
 from minilop.verify.adapter import run_adapter
 from minilop.verify.case import below, last_quantity, load_case
 from minilop.verify.catalogue.learners import DESCRIPTIONS, make_inputs
@@ -20,6 +21,7 @@ from minilop.verify.comparison import compare
 from minilop.verify.diagnosis import diagnose, mistaken_trace
 from minilop.verify.generate import make_case
 from minilop.verify.mistakes import MISTAKES
+from minilop.verify.mistakes.mistake import Mistake
 from minilop.verify.reference.learners import LearnerReference
 
 CASES = [description.id for description in DESCRIPTIONS]
@@ -282,6 +284,90 @@ def test_there_is_a_case_for_every_mistake():
     for mistake in OF_LEARNERS.values():
         assert mistake.says.endswith(".")
         assert (Path(minilop.__file__).parent.parent / mistake.page).is_file()
+
+
+EVERYWHERE = (
+    "age_at_least",
+    "maturity_ignored",
+    "immature_replaced",
+    "budget_counts_immature",
+    "budget_counts_all_units",
+    "one_budget_for_all_layers",
+    "layers_in_reverse",
+    "fresh_weights_by_first_layer",
+)
+ADAPTABLE = (
+    "layers_in_sequence",
+)  # a contribution does not know the weights that enter a unit: there it is no mistake
+TWO_LAYERS = {
+    "immature_units": EVERYWHERE,
+    "paper_two_layers": (*EVERYWHERE, "due_at_one"),
+    "single_two_layers": (*EVERYWHERE, *ADAPTABLE, "due_at_one"),
+    "before_update_two_layers": EVERYWHERE,
+    "momentum_two_layers": (*EVERYWHERE, *ADAPTABLE, "moments_reset"),
+    "momentum_reset_two_layers": (*EVERYWHERE, "moments_kept", "outgoing_moments_kept"),
+    "adam_reset_two_layers": (*EVERYWHERE, "moments_kept", "outgoing_moments_kept", "adam_step_kept"),
+}
+
+
+@pytest.mark.parametrize("name", TWO_LAYERS)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_two_hidden_layers_catch_what_one_cannot(name):
+    """Who is protected, who is counted, what comes before what: in the paper's own convention, and in others."""
+    case = case_of(f"continual_backprop/{name}")
+    for mistake in TWO_LAYERS[name]:
+        assert not compare(case, mistaken_trace(case, MISTAKES[mistake])).agrees, mistake
+
+
+def test_young_units_stand_beside_several_that_are_replaced():
+    """In the case that is about it, immature units are the least useful ones, and different units go."""
+    case = case_of("continual_backprop/immature_units")
+    for layer in (0, 1):
+        age, worth = (case.expected[f"age_and_utility/{name}/{layer}"] for name in ("age", "bias_corrected_utility"))
+        replaced = case.expected[f"selection/replaced/{layer}"]
+        is_young = age <= case.settings["maturity_threshold"]
+        least = np.take_along_axis(is_young, worth.argmin(axis=1)[:, None], axis=1)[:, 0]
+        assert (least & replaced.any(axis=1)).sum() >= 3 and replaced.any(axis=0).sum() >= 3
+
+
+def test_units_of_equal_utility_and_several_at_once_are_among_the_cases():
+    case = case_of("continual_backprop/ties")
+    tied = 0
+    for layer in (0, 1):
+        age, worth = (case.expected[f"age_and_utility/{name}/{layer}"] for name in ("age", "utility"))
+        is_tied = (age > case.settings["maturity_threshold"]) & (worth == 0)
+        tied += (is_tied.sum(axis=1) > case.expected[f"selection/replaced/{layer}"].sum(axis=1)).sum()
+    assert tied >= 3
+    several = case_of("continual_backprop/several_due").expected["selection/replaced/0"].sum(axis=1)
+    assert several.max() >= 2
+
+
+def test_a_mistake_that_lacks_what_differs_first_is_not_named(monkeypatch):
+    """Its trace agrees with what is returned wherever it has something to say; on the first difference it is silent."""
+    case = case_of("continual_backprop/contribution")
+    silent = partial(LearnerReference, {"bias_correction": False})
+    mistake = Mistake("silent", "It does not correct.", "docs/verify.md", "learner", silent)
+    monkeypatch.setattr(diagnosis, "possible_mistakes", lambda case: [mistake])
+    trace = run_adapter(silent(), case)
+    assert diagnose(case, trace) == ([mistake], [])
+    name = "age_and_utility/bias_corrected_utility/0"
+    assert name not in trace
+    assert diagnose(case, {**trace, name: 1 + case.expected[name]}) == ([], [])
+
+
+def test_a_case_that_is_there_keeps_its_arrays_and_may_not_get_others(monkeypatch, tmp_path):
+    case = case_of("sgd/plain")
+    monkeypatch.setattr(generate, "make_cases", lambda: [case])
+    generate.write_vectors(tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    rounded = {name: array * (1 + 1e-15) for name, array in case.expected.items()}
+    monkeypatch.setattr(generate, "make_cases", lambda: [replace(case, expected=rounded)])
+    generate.write_vectors(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    changed = {name: array * 1.01 for name, array in case.expected.items()}
+    monkeypatch.setattr(generate, "make_cases", lambda: [replace(case, expected=changed)])
+    with pytest.raises(ValueError, match="sgd/plain: its numbers are no longer those of the files"):
+        generate.write_vectors(tmp_path)
 
 
 @pytest.mark.campaign

@@ -6,8 +6,16 @@ from typing import Any
 from minilop.backend import Array, xp
 from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
 from minilop.verify.case import Arrays, Case
+from minilop.verify.mistakes.conditions import Family, both, decays, has, has_mini_batch, several_outputs, squared, uses
 from minilop.verify.reference.learners import LearnerReference
 from minilop.verify.reference.networks import named
+
+LOSSES = "minilop/losses.py"
+SGD = "minilop/optimizers/sgd.py"
+ADAM = "minilop/optimizers/adam.py"
+NOISE = "minilop/plasticity/shrink_and_perturb.py"
+
+MISTAKES = Family()
 
 
 class Mistaken(LearnerReference):
@@ -48,22 +56,36 @@ class OtherLoss(Mistaken, ABC):
         """Of losses and gradient, for outputs (1, O, B)."""
 
 
+@MISTAKES.made_by("loss_summed_over_mini_batch", LOSSES, has_mini_batch)
 class LossSummedOverMiniBatch(OtherLoss):
+    """The gradient is that of the sum of the losses over the mini-batch; it must be of their mean."""
+
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 1, outputs.shape[-1]
 
 
+@MISTAKES.made_by("squared_error_halved", LOSSES, squared)
 class SquaredErrorHalved(OtherLoss):
+    """The squared error has a factor 1/2; this case asks for it without, so gradients are twice as large."""
+
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 1 / 2, 1 / 2
 
 
+@MISTAKES.made_by("half_squared_error_doubled", LOSSES, has(loss="half_squared_error"))
 class SquaredErrorDoubled(OtherLoss):
+    """The squared error lacks its factor 1/2, which this case asks for."""
+
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 2, 2
 
 
+@MISTAKES.made_by(
+    "loss_averaged_over_outputs", LOSSES, both(several_outputs, has(loss=("squared_error", "half_squared_error")))
+)
 class LossAveragedOverOutputs(OtherLoss):
+    """The squared error is averaged over outputs, as torch.nn.MSELoss does; it must be summed over them."""
+
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 1 / outputs.shape[-2], 1 / outputs.shape[-2]
 
@@ -71,7 +93,10 @@ class LossAveragedOverOutputs(OtherLoss):
 # --- weight decay and momentum ----------------------------------------------------------------------------------------
 
 
+@MISTAKES.made_by("decay_skips_biases", SGD, decays)
 class OtherDecay(Mistaken):
+    """Weight decay leaves out the biases; it must act on them as well."""
+
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
         self.optimizer.regularized = self.regularized
@@ -80,12 +105,23 @@ class OtherDecay(Mistaken):
         return gradients + self.optimizer.weight_decay * self.of_weights * parameters
 
 
+@MISTAKES.made_by("decay_doubled", SGD, decays)
 class DecayDoubled(OtherDecay):
+    """Twice weight_decay times the parameter is added to the gradient; it must be once, that of half the squared
+    length."""
+
     def regularized(self, parameters: Array, gradients: Array) -> Array:
         return gradients + 2 * self.optimizer.weight_decay * parameters
 
 
+@MISTAKES.made_by(
+    "decay_decoupled",
+    SGD,
+    both(decays, lambda case: bool(case.settings["optimizer"] == "adam" or case.settings.get("momentum"))),
+)
 class DecayDecoupled(Mistaken):
+    """Weight decay acts on the parameters apart from the gradient, as in AdamW; it must be added to the gradient."""
+
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
         self.optimizer.regularized = lambda parameters, gradients: gradients
@@ -95,7 +131,11 @@ class DecayDecoupled(Mistaken):
         super().update(values, output_gradients)
 
 
+@MISTAKES.made_by("decay_not_scaled_by_step_size", SGD, decays)
 class DecayNotScaledByStepSize(DecayDecoupled):
+    """Parameters shrink by weight_decay at each step; it must be added to the gradient, and so be scaled by the step
+    size."""
+
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         self.network.parameters *= 1 - self.optimizer.weight_decay
         LearnerReference.update(self, values, output_gradients)
@@ -112,14 +152,20 @@ class OtherMomentum(Mistaken, ABC):
         """What parameters move by, of `velocity`, which goes on by one step."""
 
 
+@MISTAKES.made_by("momentum_dampened", SGD, uses("momentum"))
 class MomentumDampened(OtherMomentum):
+    """The gradient enters the velocity times 1 - momentum; it must enter it whole."""
+
     def velocity(self, velocity: Array, gradients: Array) -> Array:
         velocity *= self.optimizer.momentum
         velocity += (1 - self.optimizer.momentum) * gradients
         return velocity
 
 
+@MISTAKES.made_by("nesterov", SGD, uses("momentum"))
 class Nesterov(OtherMomentum):
+    """The step is Nesterov's, gradient + momentum velocity; it must be the velocity."""
+
     def velocity(self, velocity: Array, gradients: Array) -> Array:
         velocity *= self.optimizer.momentum
         velocity += gradients
@@ -129,8 +175,9 @@ class Nesterov(OtherMomentum):
 # --- Adam -------------------------------------------------------------------------------------------------------------
 
 
+@MISTAKES.made_by("adam_epsilon_before_correction", ADAM, has(optimizer="adam"))
 class OtherAdam(Mistaken):
-    """The moments are right, what is made of them is not."""
+    """Epsilon is added to the root of the second moment before its bias is corrected; it must be added after that."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         parameters, before = self.network.parameters, self.network.parameters.copy()
@@ -143,17 +190,26 @@ class OtherAdam(Mistaken):
         return first / of_first / (xp.sqrt(second) + self.optimizer.epsilon) * xp.sqrt(of_second)
 
 
+@MISTAKES.made_by("adam_epsilon_inside_root", ADAM, has(optimizer="adam"))
 class AdamEpsilonInsideRoot(OtherAdam):
+    """Epsilon is added to the corrected second moment under the root; it must be added to the root."""
+
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
         return first / of_first / xp.sqrt(second / of_second + self.optimizer.epsilon)
 
 
+@MISTAKES.made_by("adam_published_correction", ADAM, has(optimizer="adam"))
 class AdamPublishedCorrection(OtherAdam):
+    """The step is multiplied by 1 - beta_2^t; it must be by sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
+
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
         return first * of_second / (xp.sqrt(second) + self.optimizer.epsilon)
 
 
+@MISTAKES.made_by("adam_uncorrected", ADAM, has(optimizer="adam"))
 class AdamUncorrected(OtherAdam):
+    """Adam's moments are used as they are; each must be divided by its bias correction."""
+
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
         return first / (xp.sqrt(second) + self.optimizer.epsilon)
 
@@ -161,7 +217,10 @@ class AdamUncorrected(OtherAdam):
 # --- noise ------------------------------------------------------------------------------------------------------------
 
 
+@MISTAKES.made_by("noise_skips_biases", NOISE, uses("perturb_scale"))
 class OtherNoise(Mistaken):
+    """Noise leaves out the biases; it must be added to them as well."""
+
     def perturb(self, rule: ShrinkAndPerturb) -> None:
         self.network.parameters += self.scaled(rule.perturb_scale, rule.noise(self.learner.num_steps))
 
@@ -170,17 +229,26 @@ class OtherNoise(Mistaken):
         return scale * noise * self.of_weights
 
 
+@MISTAKES.made_by("noise_scaled_by_step_size", NOISE, uses("perturb_scale"))
 class NoiseScaledByStepSize(OtherNoise):
+    """Noise is multiplied by the step size; it must be by perturb_scale alone."""
+
     def scaled(self, scale: float, noise: Array) -> Array:
         return self.optimizer.step_size * scale * noise
 
 
+@MISTAKES.made_by("noise_as_variance", NOISE, uses("perturb_scale"))
 class NoiseAsVariance(OtherNoise):
+    """perturb_scale is taken for the variance of the noise; it is its standard deviation."""
+
     def scaled(self, scale: float, noise: Array) -> Array:
         return scale**0.5 * noise
 
 
+@MISTAKES.made_by("noise_before_update", NOISE, uses("perturb_scale"))
 class NoiseBeforeUpdate(Mistaken):
+    """Noise is added before the optimizer's step; it must be added after it."""
+
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         if self.shrink_and_perturb:
             super().perturb(self.shrink_and_perturb)

@@ -63,7 +63,8 @@ class ContinualBackprop:
 
 # --- The adapter: what the kit calls ----------------------------------------------------------------------------------
 
-KNOWN = ("sgd/plain", "continual_backprop/contribution")  # add the cases that your implementation is meant for
+# Add the cases that your implementation is meant for.
+KNOWN = ("sgd/plain", "continual_backprop/contribution", "continual_backprop/immature_units")
 
 
 class Adapter:
