@@ -133,7 +133,7 @@ def inputs(case_id: str) -> None:
 @click.argument("framework", type=click.Choice(["torch", "jax", "numpy"]))
 @click.option("--out", type=click.Path(path_type=Path), help="File; - prints.  [default: FRAMEWORK_adapter.py]")
 def new_adapter(framework: str, out: Path | None) -> None:
-    """Write an adapter to begin with: it works for two cases, and says where your own code goes."""
+    """Write an adapter to begin with: it works for three cases, and says where your own code goes."""
     with _errors_told():
         template = (TEMPLATES / f"{framework}_adapter.py").read_text()
         if out == Path("-"):

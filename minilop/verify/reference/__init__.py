@@ -1,4 +1,6 @@
-"""The reference: minilop's own code as an adapter, which makes the vectors and is judged by them as any other is.
+"""The reference as an adapter, which makes the vectors and is judged by them as any other is.
+
+Rules that replace units are written a second time here; all else is the library's own code.
 
 Each kind of case has its own player, `REFERENCES`; mistakes/ has players that make one of the known mistakes.
 """
