@@ -5,9 +5,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from minilop import backend
-from minilop.backend import xp
-
 
 def check_range(settings: Any, names: str, low: float, high: float = math.inf, below_high: bool = False) -> None:
     """Raises ValueError unless each of the named fields is finite and from `low` to `high` (or below it).
@@ -34,16 +31,6 @@ def check_sizes(*sizes: int) -> None:
     for size in sizes:
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"the sizes of a layer must be whole numbers, at least 1, not {size!r}")
-
-
-def check_floating(name: str, array: Any) -> None:
-    """Raises ValueError unless `array` is a floating-point array (..., n) of the array module in use."""
-    if not isinstance(array, xp.ndarray) or array.dtype.kind != "f" or not array.ndim:
-        found = f"{type(array).__module__}.{type(array).__name__}".removeprefix("builtins.")
-        if hasattr(array, "dtype"):
-            found += f" of {array.dtype} and shape {array.shape}"
-        such_as = f"{backend.name()}.zeros(n)"
-        raise ValueError(f"{name} must be an array (..., n) of floating-point numbers, such as {such_as}, not {found}")
 
 
 def check_choice(name: str, value: Any, choices: Any) -> None:

@@ -8,9 +8,11 @@ hyperparameters side by side that share the inputs (R, 1, n) of their run.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
+from minilop import backend
 from minilop.backend import Array, like, xp
-from minilop.checks import check_floating, check_number
+from minilop.checks import check_number
 
 SMALLEST = 1e-30  # the smallest initial step size of methods that learn its logarithm; float32 underflows at 1e-38
 
@@ -59,6 +61,16 @@ class LinearLearner(ABC):
     @abstractmethod
     def update(self, error: Array, inputs: Array) -> None:
         """Update the weights and the state, given the errors (R, 1) and the inputs (R, n) of one example."""
+
+
+def check_floating(name: str, array: Any) -> None:
+    """Raises ValueError unless `array` is a floating-point array (..., n) of the array module in use."""
+    if not isinstance(array, xp.ndarray) or array.dtype.kind != "f" or not array.ndim:
+        found = f"{type(array).__module__}.{type(array).__name__}".removeprefix("builtins.")
+        if hasattr(array, "dtype"):
+            found += f" of {array.dtype} and shape {array.shape}"
+        such_as = f"{backend.name()}.zeros(n)"
+        raise ValueError(f"{name} must be an array (..., n) of floating-point numbers, such as {such_as}, not {found}")
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], last: int = 0) -> None:

@@ -27,8 +27,8 @@ discount of 0. The target of the old episode then does not include the value of 
 from abc import ABC, abstractmethod
 
 from minilop.backend import Array, like, xp
-from minilop.checks import check_floating, check_number
-from minilop.optimizers.linear_learner import check_shape, dot, filled
+from minilop.checks import check_number
+from minilop.optimizers.linear_learner import check_floating, check_shape, dot, filled
 
 
 class LinearPredictor(ABC):

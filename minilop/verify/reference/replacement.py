@@ -59,7 +59,7 @@ class Replacer:
     def __init__(self, network: Network, settings: ReferenceSettings, optimizer: Optimizer, record: Any):
         self.network, self.settings, self.optimizer, self.record = network, settings, optimizer, record
         if settings.reset_optimizer_state:
-            optimizer.keep_state_of_each_weight()
+            optimizer.use_per_weight_bias_correction()
         self.layers = [Units(layer) for layer in network.hidden]
 
     def begin(self, values: list[Array], step: int, draws: Mapping[str, Any]) -> None:
