@@ -41,7 +41,7 @@ def test_sources_of_digits_that_come_with_minilop_are_as_they_were():
     """They are part of result names: finished runs stay finished."""
     settings = permuted_mnist.Settings(digits="handwritten", task_length=10)
     source = permuted_mnist.data_source(settings, None)
-    assert title_of(source) == permuted_mnist.DIGITS["handwritten"]
+    assert title_of(source) == permuted_mnist.digits.DIGITS["handwritten"]
     images, labels = handwritten_digits()
     digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     assert source.endswith(f": 1,797 images, sha256 {digest[:12]}") and digest.startswith("87ff0c9e40dc")

@@ -19,7 +19,7 @@ _STOPPED = "of the network that early stopping keeps by validation accuracy"
 def figures(results: ResultSet) -> dict[str, Figure]:
     """Accuracy relative to the retrained network, if there are results of it, accuracy itself, and diagnostics."""
     settings, learners = results.settings, list(results.learners)
-    images, size = title_of(results[learners[0]].metadata[0].get("data_source", "CIFAR-100")), 32
+    images, size = title_of(results[learners[0]].metadata[0].get("data_source") or "CIFAR-100"), 32
     if settings.images != "cifar100":
         images, size = f"generated classes ({settings.images})", 32 // 2**settings.halvings
     about = (

@@ -19,7 +19,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     sizes = "-".join(map(str, (*settings.num_channels, *settings.dense_units)))
     images = f"generated classes ({settings.images})"
     if settings.images == "imagenet32":
-        images = title_of(next(iter(results.learners.values())).metadata[0].get("data_source", "ImageNet"))
+        images = title_of(next(iter(results.learners.values())).metadata[0].get("data_source") or "ImageNet")
     about = (
         f"Continual ImageNet on {images}, {size} x {size} pixels; {settings.num_training_images} training and "
         f"{settings.num_test_images} test images of a class, {settings.num_epochs} epochs a task, layers {sizes}. "

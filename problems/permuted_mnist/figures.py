@@ -19,7 +19,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     tasks = np.arange(settings.num_tasks) + 1
     halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
     layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
-    source = next(iter(results.learners.values())).metadata[0].get("data_source", DIGITS[settings.digits])
+    source = next(iter(results.learners.values())).metadata[0].get("data_source") or DIGITS[settings.digits]
     about = (
         f"Online Permuted MNIST on {title_of(source)}{halved}, {settings.task_length:,} a task, hidden layers "
         f"{layers}; each example is seen once and predicted before the update."
