@@ -168,6 +168,37 @@ def test_a_pickle_is_not_read_beyond_the_largest_size(tmp_path, monkeypatch):
             unpickle_arrays(source)
 
 
+def test_bytes_that_are_made_into_arrays_again_and_again_are_counted():
+    """Sixty thousand bytes, remembered, and an array of them for every three bytes more: 64 GB for 3 MB."""
+    content = b"B" + struct.pack("<I", 60_000) + bytes(60_000)
+    arguments = b"(" + content + dtype() + b"(" + number(60_000) + b"tU\x01Ctq\x00"
+    again = b"cnumpy.core.numeric\n_frombuffer\nq\x01h\x00R"
+    tracemalloc.start()
+    try:
+        assert "it makes more bytes than it has" in complaint(b"(" + arguments + again + b"h\x01h\x00R" * 1000 + b"t.")
+        text_again = (
+            b"X"
+            + struct.pack("<I", 60_000)
+            + b"a" * 60_000
+            + b"U\x06latin1\x86q\x00"
+            + b"c_codecs\nencode\nq\x01h\x00R"
+        )
+        assert "it makes more bytes than it has" in complaint(b"(" + text_again + b"h\x01h\x00R" * 1000 + b"t.")
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_text_of_wide_characters_is_no_array():
+    """One such character makes every other take four bytes."""
+    wide = "a" * LONGEST_TEXT + "\u20ac"
+    for protocol in (0, 1, 4):
+        assert "a text is too long" in complaint(pickle.dumps(wide, protocol))
+        assert unpickle_arrays(pickle.dumps(wide[-9:], protocol)) == wide[-9:]
+        latin = "a" * LONGEST_TEXT + "\u00ff"
+        assert unpickle_arrays(pickle.dumps(latin, protocol)) == latin
+
+
 def test_keys_that_collide_and_numbers_of_the_memory_cost_nothing():
     """All multiples of 2^61 - 1 have the hash 0; a dictionary of a million such keys would take hours."""
     colliding = b"".join(number(i * (2**61 - 1)) + b"K\x01" for i in range(5))

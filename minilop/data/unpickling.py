@@ -2,16 +2,16 @@
 
 A pickle is a program for a small stack machine: it may name any function of any module and call it. Python's reader can
 be told to find few names only, but what it finds is called with arguments of the pickle's own, and NumPy's constructors
-trust theirs: 138 bytes are enough to end the process. So this is a reader of our own. It knows the instructions for
+trust theirs: 47 bytes are enough to end the process. So this is a reader of our own. It knows the instructions for
 numbers, texts, bytes, lists, tuples and dictionaries, and of the names those by which NumPy rebuilds arrays. A name is
 a word here, never a function, and an array is made of bytes, a type and a shape that fit together exactly.
 
     GLOBAL            pushes a name: `_reconstruct`, `ndarray`, `dtype`, `scalar`, `_frombuffer` or `_codecs.encode`
     REDUCE            takes a name and its arguments, and makes what the name stands for (`_call`)
-    BUILD             gives a `dtype` its byte order and an array its shape, type and bytes (`_build`)
+    BUILD             gives a `dtype` its byte order and an array its shape, type and bytes (`_array`)
 
 The instructions are those of the protocols 0 to 5 (Python's `pickletools` describes each); texts of Python 2 are read
-as latin1. Instructions, nesting and the length of a text are bounded, so time and memory are, too.
+as latin1. Instructions, nesting and all that is made of remembered bytes are bounded, so time and memory are, too.
 """
 
 import codecs
@@ -156,6 +156,7 @@ class _Machine:
         self.content, self.view, self.place = content, memoryview(content), 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.used = 0  # bytes and characters that were made into something, each as often as it was
 
     def run(self) -> Any:
         for _ in range(MOST_INSTRUCTIONS):
@@ -232,7 +233,16 @@ class _Machine:
         self.push(bytes(raw) if len(raw) <= LONGEST_TEXT else raw)
 
     def unicode(self, raw: memoryview) -> None:
+        # A long text is the content of an array, of characters up to 255; a wider one makes all take four bytes.
+        if len(raw) > LONGEST_TEXT and np.frombuffer(raw, np.uint8).max() > 0xC3:
+            raise _Damaged("a text is too long")
         self.push(str(raw, "utf-8", "surrogatepass"))
+
+    def unicode_line(self) -> None:
+        line = self.line()
+        if len(line) > LONGEST_TEXT and re.search(rb"\\(u(?!00)|U)", line):
+            raise _Damaged("a text is too long")
+        self.push(line.decode("raw-unicode-escape"))
 
     def string_line(self) -> None:
         line = self.line().strip()
@@ -294,10 +304,17 @@ class _Machine:
         name = self.pop()
         self.name(self.pop(), name)
 
+    def use(self, values: tuple[Any, ...]) -> None:
+        """Count what something is made of: bytes of this pickle, once as text and once as an array, and no oftener."""
+        self.used += sum(len(value) for value in values if isinstance(value, str | bytes | memoryview))
+        if self.used > 2 * len(self.view):
+            raise _Damaged("it makes more bytes than it has")
+
     def reduce(self) -> None:
         arguments, name = self.pop(), self.pop()
         if not isinstance(arguments, tuple) or not isinstance(name, _Name):
             raise _Damaged("it calls what is no name")
+        self.use(arguments)
         self.push(_call(name.word, arguments))
 
     def build(self) -> None:
@@ -305,6 +322,7 @@ class _Machine:
         made = self.top(_Made)
         if not isinstance(state, tuple):
             raise _Damaged("an array's state is no tuple")
+        self.use(state)
         if made.is_array:
             made.value = _array_of_state(state)
         else:
@@ -332,7 +350,7 @@ INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
         "S": _Machine.string_line,
         "T": lambda m: m.text(m.sized("<I")),
         "U": lambda m: m.text(m.sized("B")),
-        "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
+        "V": _Machine.unicode_line,
         "X": lambda m: m.unicode(m.sized("<I")),
         "\x8c": lambda m: m.unicode(m.sized("B")),
         "\x8d": lambda m: m.unicode(m.sized("<Q")),
