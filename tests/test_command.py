@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import toy_composed
 import toy_problem
 from click.testing import CliRunner
+from PIL import Image
 from toy_blocks import assert_same, block, expected, results
 
 import run_all
@@ -136,7 +138,8 @@ def test_a_failed_run_gives_status_one_and_the_others_are_kept(tmp_path: Path) -
 
 
 def test_a_mistake_is_told_once_per_problem_without_a_second_try(tmp_path: Path) -> None:
-    output = command(tmp_path, *QUICK, "--set", "toy.mischief=contradict", status=1)
+    mischief = ["--set", "toy.mischief=contradict", "--set", "toy.mischief_seed=1"]
+    output = command(tmp_path, *QUICK, *mischief, status=1)
     while_running, at_the_end = (
         part.count("toy: the settings contradict each other.") for part in output.split("toy: figures/toy_history.png")
     )
@@ -217,6 +220,27 @@ def assert_goes_on_to_the_same_end(folder: Path) -> None:
     assert_same(results(folder / "results", one), expected(one))
 
 
+def test_a_data_file_that_is_replaced_while_the_command_runs_gives_no_result_under_the_former_name(
+    tmp_path: Path,
+) -> None:
+    """The runs that have read the former file end as usual; those that would read the other one do not begin."""
+    (tmp_path / "toy.bin").write_bytes(b"former")
+    data = ["--set", "toy.data_file=toy.bin", "--data", ".", "--engine", "process:1"]
+    arguments = [*SLOW, *MARK, *data]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "marker").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (tmp_path / "toy.bin").write_bytes(b"other")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "toy: The data have changed since the command began (they were 'a toy file, sha256 " in output
+    assert {name.rsplit("-", 2)[1] for name in files(tmp_path / "results")} == {"s1", "s2"}  # begun before
+
+
 def test_an_interrupted_command_tells_how_to_go_on_and_does(tmp_path: Path) -> None:
     process = start_and_wait_for_the_marker(tmp_path)
     process.send_signal(signal.SIGINT)
@@ -264,6 +288,13 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
         (["--runs", "1000000000000"], "but seeds are below 4294967296; choose a smaller --seed or --runs."),
         (["--engine", "procces"], "There is no engine 'procces'; did you mean process?"),
         (["--shard", "0/2"], "--shard expects i/n with i from 1 to n"),
+        (["--shard", "1/²"], "--shard expects i/n with i from 1 to n, for example 2/4, not '1/²'."),
+        (["--shard", f"1/{'9' * 5000}"], "--shard expects i/n with i from 1 to n, for example 2/4, not '1/99999999"),
+        (
+            ["--engine", f"process:{'9' * 5000}"],
+            "is not understood; choose serial, process, or process:2 and the like.",
+        ),
+        (["--engine", "process:²"], "The engine 'process:²' is not understood; choose serial, process, or process:2"),
         (["--scale", "huge"], "'huge' is not one of 'smoke', 'laptop', 'paper'"),
         (["--dtype", "float16"], "'float16' is not one of"),
         (["--runs", "0"], "0 is not in the range"),
@@ -568,7 +599,7 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds(monkeypatch: pytes
         clock[0] += 1.0
         listener.progressed(one, second / 50)
     assert stream.getvalue().splitlines() == [
-        "20% of the work, 4 runs to go, about 40 s left",
+        "20% of the work, 4 runs to go, about 38 s left",  # 9 s for 20%, so 36 s, and two for the figures
         "40% of the work, 4 runs to go, about 30 s left",
     ]
     listener.finished(one)
@@ -576,16 +607,18 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds(monkeypatch: pytes
 
 
 def test_the_announcement_counts_runs_and_guesses_the_time() -> None:
-    blocks = [replace(block((seed, seed + 1)), seconds=90.0) for seed in (0, 2, 4)] + [
+    blocks = [replace(block((seed, seed + 1)), seconds=80.0) for seed in (0, 2, 4)] + [
         replace(block((6,)), seconds=30.0, progress=0.5)
     ]
     assert (
         progress.announce(blocks, 1, 2)
         == "1 run done, 7 to do (1 from a checkpoint) in 4 blocks on 2 processes: about 2 min."
     )
-    assert progress.announce(blocks[:1], 0, 8) == "0 runs done, 2 to do in 1 block on 1 process: about 2 min."
+    assert progress.announce(blocks[:1], 0, 8) == "0 runs done, 2 to do in 1 block on 1 process: about 1 min."
     changed = [replace(one, experiment=replace(one.experiment, changes=("toy.pause=1",))) for one in blocks[:1]]
-    assert progress.announce(changed, 0, 8).endswith(": about 2 min at the scale's own settings.")
+    assert progress.announce(changed, 0, 8).endswith(": about 1 min at the scale's own settings.")
+    short = [replace(one, seconds=0.1) for one in blocks]
+    assert progress.announce(short, 0, 2).endswith(": about 4 s.")  # two to start, two to draw
     assert progress.announce([], 5, 2) == "5 runs done; nothing is left to compute."
     assert progress.announce([], 1, 2) == "1 run done; nothing is left to compute."
     assert [progress.duration(seconds) for seconds in (0.2, 59, 61, 5940, 9000)] == [
@@ -615,3 +648,197 @@ def test_the_command_says_once_that_older_results_are_not_read(tmp_path: Path, m
         write_result(tmp_path / "results", block().experiment, 0, {"curve": np.zeros(3)}, {})
     for option in ([], ["--status"], ["--figures-only"]):
         assert command(tmp_path, *QUICK, *option).count("results holds files of the older results format 1") == 1
+
+
+ASIDE = ["--scale", "smoke", "--problem", "toy", "--learner", "fast", "--engine", "process:2"]
+
+
+def run_with(folder: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+    """The command with other streams or variables; what it prints as bytes."""
+    settings: dict[str, object] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": environment(),
+        **options,
+    }
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, check=False, timeout=60, **settings)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_name_that_cannot_be_printed_or_decoded_stops_nothing(tmp_path: Path, encoding: str) -> None:
+    """Folders of other letters, and of a byte that is no letter in UTF-8; the figures are drawn and tell both."""
+    out, figures_text = "results_\u03bb", "figures_\u96ea_".encode() + b"\xff"
+    done = run_with(
+        tmp_path, *QUICK, "--out", out, "--figures", os.fsdecode(figures_text), "--problem", "toy_again",
+        env=environment() | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    printed = done.stdout.decode(encoding)
+    assert printed.count("toy: figures_") == printed.count("toy_again: figures_") == 1
+    assert printed.splitlines()[-1].startswith(
+        "Results are in results_" + ("\u03bb" if encoding == "utf-8" else "\\u03bb")
+    )
+    with Image.open(os.fsdecode(bytes(tmp_path) + b"/" + figures_text + b"/toy_history.png")) as picture:
+        assert "\\udcff" in picture.info["command"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_full_disk_below_the_output_is_told_in_a_sentence(tmp_path: Path, stream: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = run_with(tmp_path, *ASIDE, **{stream: full})
+    if stream == "stdout":
+        assert done.returncode == 1
+        (line,) = done.stderr.decode().splitlines()
+        assert line.startswith(
+            "The output cannot be written (No space left on device); send it elsewhere. "
+            "What was reached is kept. Go on with: python "
+        )
+    else:
+        assert done.returncode == 0  # nothing was said there
+    assert "6 runs done" not in command(tmp_path, *QUICK)
+
+
+def test_an_output_that_is_closed_stops_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *COMMAND, *QUICK], cwd=tmp_path, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    assert len(files(tmp_path / "results")) == 6
+
+
+def test_the_settings_of_the_users_matplotlib_change_no_figure(tmp_path: Path) -> None:
+    """A notebook's backend that is not installed here, LaTeX that is not either, and other colors."""
+    command(tmp_path, *QUICK, "--figures", "plain")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\naxes.facecolor: red\nsavefig.dpi: 7\n")
+    backend = {"MPLBACKEND": "module://no_such_notebook.backend_inline"}
+    done = run_with(tmp_path, *QUICK, "--figures-only", "--figures", "own", env=environment() | backend)
+    assert (done.returncode, done.stderr) == (0, b"")
+    plain, own = (Image.open(tmp_path / folder / "toy_history.png") for folder in ("plain", "own"))
+    assert plain.size == own.size
+    assert plain.tobytes() == own.tobytes()
+
+
+def test_what_prevents_all_figures_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\n")
+    output = command(tmp_path, *QUICK, status=2)
+    assert "Error: No figure can be drawn, since matplotlib does not start; move a damaged matplotlibrc away" in output
+    assert not list((tmp_path / "results").glob("*.npz"))
+
+
+def test_a_start_redraws_no_figure_that_is_newer_than_its_results(tmp_path: Path) -> None:
+    def drawn() -> int:
+        return (tmp_path / "figures" / "toy_history.pdf").stat().st_mtime_ns
+
+    command(tmp_path, *QUICK)
+    first = drawn()
+    assert "toy: its figures show these runs already; --figures-only draws them again." in command(tmp_path, *QUICK)
+    assert drawn() == first
+    assert "toy: figures/toy_history.png and .pdf" in command(tmp_path, *QUICK, "--learner", "fast")  # other curves
+    second = drawn()
+    assert second > first
+    assert "toy: figures/toy_history.png and .pdf" in command(tmp_path, *QUICK)
+    (tmp_path / "figures" / "toy_history.png").write_bytes(b"damaged")
+    assert "toy: figures/toy_history.png and .pdf" in command(tmp_path, *QUICK)
+    os.utime(result_path(tmp_path / "results", block().experiment, 1))
+    assert "toy: figures/toy_history.png and .pdf" in command(tmp_path, *QUICK)
+
+
+def test_an_interrupt_while_the_command_starts_is_one_line(tmp_path: Path) -> None:
+    """Sent as soon as NumPy is being imported, which the memory map of the process shows."""
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("no /proc")
+    process = subprocess.Popen(
+        [sys.executable, str(Path(run_all.__file__)), "--status"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while "numpy" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (output, errors) == ("", "Interrupted before anything began; give the same command again.\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("permuted_mnist.backprop.batch_norm=True", "permuted_mnist.backprop.batch_norm=True cannot be: "),
+        ("slippery_ant.ppo.dropout=0.1", "slippery_ant.ppo.dropout=0.1 cannot be: "),
+    ],
+)
+def test_settings_that_only_the_problem_refuses_are_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, sentence: str
+) -> None:
+    problem, learner, _ = change.split(".", 2)
+    arguments = ["--scale", "smoke", "--problem", problem, "--learner", learner, "--set", change]
+    assert_refused(tmp_path, monkeypatch, arguments, sentence)
+
+
+def test_the_work_of_a_block_that_failed_is_not_counted_as_done() -> None:
+    blocks, stream = [block((0, 1)), block((2, 3))], io.StringIO()
+    listener = progress.Progress(blocks, 1, lambda problem: [], stream)
+    listener.failed(blocks[0], "It failed.")
+    assert stream.getvalue().startswith("It failed. 0% of the work, 2 runs to go, about ")
+
+
+def test_figures_are_drawn_beside_the_blocks_that_still_run() -> None:
+    """The engine goes on while the first problem's figures wait."""
+    first, stream, may_draw = block((0,)), io.StringIO(), threading.Event()
+    second = replace(first, experiment=replace(first.experiment, problem="toy_again"))
+
+    def draw(problem: str) -> Iterable[str]:
+        assert may_draw.wait(timeout=20)
+        yield f"{problem} is drawn"
+
+    with progress.Progress([first, second], 2, draw, stream, beside=True) as listener:
+        listener.finished(first)
+        listener.finished(second)
+        assert "drawn" not in stream.getvalue()
+        may_draw.set()
+    assert stream.getvalue().splitlines()[-2:] == ["toy is drawn", "toy_again is drawn"]
+
+
+def test_a_file_system_that_refuses_results_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: the command does not try again, and names the folder once per problem."""
+
+    def full(path: Path, write: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem})
+    monkeypatch.setattr("minilop.experiment.archive.atomic_write", full)
+    done = CliRunner().invoke(run_all.main, QUICK)
+    assert done.exit_code == 1
+    sentence = (
+        "toy: The folder results cannot be written (No space left on device); make room there, or choose another with "
+        "--out. Files that it holds are as they were."
+    )
+    assert done.output.count(sentence) == 2  # at once and at the end
+    assert "once more" not in done.output
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem})
+    monkeypatch.setattr("minilop.experiment.saving.atomic_write", full)
+    done = CliRunner().invoke(run_all.main, QUICK)
+    assert done.exit_code == 1
+    assert (
+        "The figures of toy cannot be written in figures (No space left on device); make room there, or" in done.output
+    )
+
+
+@pytest.mark.quick
+def test_every_linear_algebra_library_is_told_to_use_one_thread_in_the_command_and_its_processes() -> None:
+    """Processes inherit the variables. They are set before NumPy is imported, whatever the user has set."""
+    names = [f"{library}_NUM_THREADS" for library in ("OPENBLAS", "MKL", "OMP", "BLIS", "NUMEXPR")]
+    names += ["VECLIB_MAXIMUM_THREADS"]
+    code = f"import run_all, os; print([os.environ[name] for name in {names}])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+        cwd=Path(run_all.__file__).parent, env=environment() | dict.fromkeys(names, "7"),
+    )  # fmt: skip
+    assert done.stdout == f"{['1'] * 6}\n"

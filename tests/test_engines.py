@@ -1,18 +1,25 @@
 """Engines: blocks side by side, and what happens when one of them goes wrong."""
 
+import contextlib
 import os
+import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+import toy_problem
+from test_runner import with_package
 from toy_blocks import Ears, assert_same, block, expected, experiment, results
 
+from minilop.experiment import workers
 from minilop.experiment.checkpoints import find_checkpoints
 from minilop.experiment.engines import ProcessEngine, SerialEngine, available_cores, choose_engine
 from minilop.experiment.results import result_path
-from minilop.experiment.runner import Interrupted, Workplace
+from minilop.experiment.runner import Interrupted, Stop, Workplace, run_block
 from minilop.experiment.settings import SettingsError
 
 ENGINES = [SerialEngine(), ProcessEngine(1), ProcessEngine(2)]
@@ -64,7 +71,9 @@ def test_a_second_failure_is_told_and_the_others_go_on(
     blocks, ears = [block((seed,), mischief=mischief) for seed in (0, 1, 2)], Ears()
     engine.run(blocks, workplace(tmp_path), ears)
     assert {done.seeds for done in ears.done} == {(1,), (2,)}
-    assert [(failed.seeds, len(ears.warnings)) for failed, _ in ears.failures] == [((0,), 1)]
+    assert [failed.seeds for failed, _ in ears.failures] == [(0,)]
+    asides = [warning for warning in ears.warnings if "set aside" in warning]
+    assert (len(asides), len(ears.warnings)) == ((0, 1) if mischief == "kill" else (1, 2))
     sentence = ears.failures[0][1]
     words = {"raise": "ZeroDivisionError in toy_problem.py, line", "kill": "its process was killed"}
     assert sentence.startswith(f"toy fast, seed 0, failed twice: {words[mischief]}")
@@ -116,7 +125,7 @@ def test_a_result_that_cannot_be_read_is_a_mistake_to_mend(tmp_path: Path) -> No
 
 
 def test_a_warning_of_a_worker_reaches_the_user(tmp_path: Path) -> None:
-    stopped = [block((0,), mischief="raise", mischief_step=4)]
+    stopped = [block((0,), mischief="kill", mischief_step=4)]
     ProcessEngine(1).run(stopped, workplace(tmp_path), Ears())
     (checkpoint,) = tmp_path.glob("*.checkpoint.npz")
     checkpoint.write_bytes(b"damaged")
@@ -153,18 +162,26 @@ def test_a_request_to_stop_saves_what_was_reached(
 
 
 def test_a_second_request_does_not_wait_for_a_long_step(tmp_path: Path) -> None:
-    def ask_twice() -> None:
-        for seconds in (0.5, 1.1):
-            time.sleep(seconds)
-            os.kill(os.getpid(), signal.SIGTERM)
+    """A step takes three seconds, and the requests come when the second begins and 1.1 seconds later."""
+    asked = []
 
-    began = time.monotonic()
-    threading.Thread(target=ask_twice, daemon=True).start()
-    ears = Ears()
+    def ask_twice() -> None:
+        for _ in range(2):
+            asked.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1.1)
+
+    class Impatient(Ears):
+        def progressed(self, block: object, progress: float) -> None:
+            if not asked:
+                threading.Thread(target=ask_twice, daemon=True).start()
+
+    ears = Impatient()
     with pytest.raises(Interrupted):
-        ProcessEngine(1).run([block(pause=30.0)], workplace(tmp_path), ears)
+        ProcessEngine(1).run([block(pause=3.0)], workplace(tmp_path), ears)
     assert [warning.split(" ")[0] for warning in ears.warnings] == ["stopping"]  # no word of a failure
-    assert 1.5 < time.monotonic() - began < 10.0
+    assert len(asked) == 2
+    assert time.monotonic() - asked[0] < 2.9
 
 
 @pytest.mark.quick
@@ -187,3 +204,132 @@ def test_an_unknown_engine_is_told_in_one_sentence(text: str) -> None:
 @pytest.mark.quick
 def test_the_settings_of_a_block_do_not_depend_on_the_engine() -> None:
     assert block((0,)).experiment.fingerprint == experiment().fingerprint
+
+
+def test_a_process_does_one_block_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting one takes seconds, since it imports all problems; four small blocks take two starts."""
+    started = []
+
+    def start(workplace: Workplace) -> object:
+        started.append(workers.start_worker(workplace))
+        return started[-1]
+
+    monkeypatch.setattr("minilop.experiment.engines.start_worker", start)
+    ears = Ears()
+    ProcessEngine(2).run([block((seed,)) for seed in range(4)], workplace(tmp_path), ears)
+    assert len(ears.done) == 4
+    assert len(started) == 2
+    assert not any(process.is_alive() for _, process in started)
+
+
+@pytest.mark.parametrize("mischief", ["raise", "kill"])
+def test_a_checkpoint_from_which_a_block_failed_twice_is_set_aside(tmp_path: Path, mischief: str) -> None:
+    """So a later command begins anew. A killed process may have lacked memory, so its checkpoint stays."""
+    bad = block((0,), mischief=mischief)
+    ears = Ears()
+    ProcessEngine(1).run([bad], workplace(tmp_path), ears)
+    (path,) = tmp_path.glob("*.checkpoint.npz*")
+    assert path.name.endswith(".npz" if mischief == "kill" else ".npz.set-aside")
+    told = [warning for warning in ears.warnings if "set aside" in warning]
+    if mischief == "raise":
+        (sentence,) = told
+        assert sentence.endswith("and its work is done again: the block failed twice from there.")
+    else:
+        assert told == []
+
+
+@pytest.mark.quick
+def test_a_checkpoint_is_not_suspected_where_the_block_did_not_even_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some library is missing, say: what the checkpoint holds is of use when it is there again."""
+    with pytest.raises(Interrupted):
+        run_block(block(), Workplace(tmp_path), lambda progress: None, Ears().warn, Stop(requests=1))
+    (path,) = tmp_path.iterdir()
+    monkeypatch.setattr(toy_problem, "start", None)
+    ears = Ears()
+    SerialEngine().run([block()], workplace(tmp_path), ears)
+    assert "failed twice: TypeError" in ears.failures[0][1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+from pathlib import Path
+from toy_blocks import Ears, block
+from minilop.experiment.engines import ProcessEngine
+from minilop.experiment.runner import Workplace
+ears = Ears()
+ProcessEngine(2).run([block((0,)), block((1,)), block((2,))], Workplace(Path(sys.argv[2])), ears)
+print(*sorted({sentence for _, sentence in ears.failures} | set(ears.warnings)), sep="|")
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "standard input"])
+def test_a_script_that_processes_cannot_read_is_told_in_one_sentence(tmp_path: Path, kind: str) -> None:
+    """It has no `if __name__ == "__main__":`, or is no file."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script) if kind == "file" else "-", str(Path(__file__).parent), str(tmp_path)]
+    with script.open() as text:
+        done = subprocess.run(
+            command, stdin=text, capture_output=True, text=True, check=False, timeout=60, env=with_package()
+        )
+    assert done.stderr == ""
+    assert (
+        done.stdout
+        == {
+            "file": "toy: A script that starts processes is read by each of them; put what it does below "
+            '`if __name__ == "__main__":`, or use the serial engine.\n',
+            "standard input": "toy: Processes read the script that starts them, and <stdin> is no file; "
+            "save the script, or use the serial engine.\n",
+        }[kind]
+    )
+
+
+KILLED_AT_ANY_TIME = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+from pathlib import Path
+from toy_blocks import Ears, experiment
+from toy_problem import SMOKE
+from minilop.experiment.blocks import divide, take_stock
+from minilop.experiment.engines import ProcessEngine
+from minilop.experiment.runner import Workplace
+
+if __name__ == "__main__":
+    folder, ears = Path(sys.argv[2]), Ears()
+    standing = take_stock(experiment(num_steps=60, pause=0.005), range(4), folder, "numpy", ears.warn)
+    ProcessEngine(2).run(divide([standing], SMOKE, 2), Workplace(folder, checkpoint_seconds=0), ears)
+    print(*ears.warnings, *ears.failures, end="")
+"""
+
+
+def kill_and_finish(folder: Path, num_kills: int, seed: int) -> None:
+    """Kill a command with its processes at random times, while it writes checkpoints all the time, and let it end."""
+    generator = random.Random(seed)
+    script = folder / "script.py"
+    script.write_text(KILLED_AT_ANY_TIME)
+    arguments = [sys.executable, str(script), str(Path(__file__).parent), str(folder / "out")]
+    (folder / "out").mkdir()
+    for _ in range(num_kills):
+        process = subprocess.Popen(arguments, env=with_package(), start_new_session=True)
+        time.sleep(generator.uniform(0.0, 0.6))
+        deadline = time.monotonic() + 20
+        while not list((folder / "out").iterdir()) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0.0, 0.6))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(arguments, env=with_package(), capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+    one = block((0, 1, 2, 3), num_steps=60, pause=0.005)
+    assert_same(results(folder / "out", one), expected(one))
+    assert len([path for path in (folder / "out").iterdir() if path.suffix == ".npz"]) == 4
+
+
+@pytest.mark.campaign
+def test_a_command_killed_at_random_times_ends_where_an_undisturbed_one_ends(tmp_path: Path) -> None:
+    kill_and_finish(tmp_path, num_kills=5, seed=0)

@@ -15,10 +15,9 @@ from minilop.experiment.figures import (
     add_caption,
     finish_panel,
     new_figure,
-    save,
-    save_animation,
 )
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.experiment.saving import save, save_animation
 from minilop.experiment.settings import Experiment
 from problems import PROBLEMS
 from problems.appearance import appearance_of, color_of, describe_runs, draw_curves, label_of
@@ -141,6 +140,17 @@ def test_no_caption_is_cut_at_the_right_edge(word, num_panels):
     (caption,) = [text for text in figure.texts if text.get_text() == figure.get_supxlabel()]
     assert caption.get_window_extent().x1 <= figure.bbox.x1
     assert "".join(figure.get_supxlabel().split()) == word * 5
+
+
+@pytest.mark.quick
+def test_a_caption_shows_dollar_signs_and_names_that_are_not_text(tmp_path):
+    """A user's setting may be a file's name; neither becomes a formula, which would fail, nor stops the drawing."""
+    figure, _ = new_figure()
+    add_caption(figure, "toy.marker=$\\no_formula$ toy.file=\udcff")
+    assert figure.get_supxlabel() == "toy.marker=$\\no_formula$ toy.file=\\udcff"
+    save(figure, tmp_path / "curves", {"command": "--out \udcff"})
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.text["command"] == "--out \\udcff"
 
 
 def test_a_label_without_a_height_is_left_out_and_an_infinite_one_is_at_the_top():

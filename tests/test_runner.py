@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_composed
+import toy_problem
 from toy_blocks import Ears, assert_same, block, expected, experiment, results
-from toy_problem import SMOKE, ToyRuns
+from toy_problem import SMOKE, ToyRuns, ToySettings
 
+from minilop.data.errors import DataError
 from minilop.experiment.blocks import Block, divide, take_stock
 from minilop.experiment.checkpoints import checkpoint_path, find_checkpoints, save_checkpoint
 from minilop.experiment.results import read_result, result_path
 from minilop.experiment.runner import Interrupted, Stop, Workplace, run_block, stop_on_signals
+from minilop.experiment.settings import Experiment
 
 
 def run(folder: Path, block: Block, ears: Ears | None = None, stop: Stop | None = None) -> None:
@@ -182,7 +185,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_block_begins_anew(tmp_path: P
     run(tmp_path, block(), ears)
     assert ears.reports[0] == 1 / 8
     assert "set aside" in ears.warnings[0]
-    assert path.with_name(path.name + ".set-aside").exists()
+    assert path.with_name(path.name + ".damaged").exists()
     assert_same(results(tmp_path, block()), expected(block()))
 
 
@@ -288,6 +291,66 @@ def test_a_checkpoint_whose_runs_are_all_done_is_removed(tmp_path: Path) -> None
     run(tmp_path, block((1,)))
     take_stock(experiment(), (0, 1), tmp_path, "numpy", Ears().warn)
     assert not checkpoint_path(tmp_path, experiment(), (0, 1), "numpy").exists()
+
+
+def test_a_checkpoint_that_spans_shards_is_removed_with_the_last_of_its_runs(tmp_path: Path) -> None:
+    """Each shard sees its own seeds only: here each ends with a block of one run."""
+    run_until_step(tmp_path, block((0, 1)), 4)
+    path = checkpoint_path(tmp_path, experiment(), (0, 1), "numpy")
+    run(tmp_path, block((0,)))
+    take_stock(experiment(), (0,), tmp_path, "numpy", Ears().warn)
+    assert path.exists()
+    run(tmp_path, block((1,)))
+    assert not path.exists()
+
+
+def test_a_checkpoint_that_spans_shards_is_removed_by_a_start_of_either(tmp_path: Path) -> None:
+    run(tmp_path, block((0,)))
+    run(tmp_path, block((1,)))
+    state = {"step": np.array(4), "value": np.zeros(2, np.float32), "history": np.zeros((2, 8), np.float32)}
+    save_checkpoint(tmp_path, experiment(), (0, 1), "numpy", state, 0.5, 1.0)
+    take_stock(experiment(), (1,), tmp_path, "numpy", Ears().warn)
+    assert not checkpoint_path(tmp_path, experiment(), (0, 1), "numpy").exists()
+
+
+IMPOSSIBLE = {
+    "negative steps": {"step": np.array(-3)},
+    "a position beyond the end": {"step": np.array(9)},
+    "a position that is not the progress": {"step": np.array(5)},
+    "a position that is text": {"step": np.array("four")},
+    "values that are text": {"value": np.array(["a", "b"])},
+    "values of another type": {"value": np.zeros(2, np.float64)},
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+def test_a_well_formed_checkpoint_with_impossible_contents_is_set_aside(
+    tmp_path: Path, change: dict[str, np.ndarray]
+) -> None:
+    state = {"step": np.array(4), "value": np.zeros(2, np.float32), "history": np.zeros((2, 8), np.float32)}
+    save_checkpoint(tmp_path, experiment(), (0, 1), "numpy", state | change, 0.5, 1.0)
+    assert take_stock(experiment(), (0, 1), tmp_path, "numpy", Ears().warn, look_only=True).partial_seeds == (0, 1)
+    ears = Ears()
+    run(tmp_path, block(), ears)
+    (sentence,) = ears.warnings
+    assert sentence.endswith("and its work is done again: it does not fit this problem.")
+    assert_same(results(tmp_path, block()), expected(block()))
+
+
+@pytest.mark.quick
+def test_data_that_were_replaced_while_the_command_runs_give_no_result(tmp_path: Path) -> None:
+    """The result would have the name, and so the fingerprint, of the former data."""
+    path = tmp_path / "toy.bin"
+    path.write_bytes(b"former")
+    settings = ToySettings(data_file="toy.bin")
+    source = toy_problem.data_source(settings, tmp_path)
+    told = Experiment("toy", "fast", settings, toy_problem.LEARNERS["fast"], "toy_problem", "smoke", data_source=source)
+    one = Block(told, (0, 1), 0.1)
+    path.write_bytes(b"new")
+    with pytest.raises(DataError, match=r"^The data have changed since the command began \(they were 'a toy file,"):
+        run_block(one, Workplace(tmp_path / "out", data_folder=tmp_path), lambda progress: None, Ears().warn, Stop())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,11 @@ def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: ob
         ("num_tasks", "ten", "expects a whole number, not 'ten'"),
         ("num_tasks", "1.5", "expects a whole number"),
         ("num_tasks", "inf", "expects a whole number"),
+        ("num_tasks", "²", "The setting num_tasks expects a whole number, not '²'."),
+        ("num_tasks", "++5", "The setting num_tasks expects a whole number, not '++5'."),
+        ("num_tasks", "9" * 5000, f"The setting num_tasks expects a whole number, not '{'9' * 57}...'."),
+        ("widths", "5,²", "expects values with commas between them, each a whole number, not '5,²'."),
+        ("step_size", "+-1", "The setting step_size expects a number, not '+-1'."),
         ("num_tasks", "-1", "tasks are counted from zero"),
         ("step_size", "nan", "expects a number"),
         ("step_size", "small", "expects a number"),
@@ -292,7 +297,7 @@ def test_the_identity_names_the_kind_of_every_part() -> None:
     settings = LearnerSettings(SGD(step_size=1), (ReDo(), ContinualBackprop()))
     identity = composed(settings).identity()
     assert json.loads(json.dumps(identity)) == identity
-    assert identity["format"] == 2
+    assert identity["format"] == 3
     stored = identity["learner_settings"]
     assert stored["optimizer"] == {"name": "sgd", "step_size": 1, "momentum": 0, "weight_decay": 0}
     assert stored["network"] == {"kind": "deep", "activation": "relu", "dropout": 0, "batch_norm": False}

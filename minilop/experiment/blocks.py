@@ -3,15 +3,16 @@
 A block is a number of runs of one experiment that advance side by side in one process.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minilop.experiment.archive import Warn
+from minilop.experiment.archive import FileError, Warn
 from minilop.experiment.checkpoints import Partial, find_checkpoints, remove_checkpoint
 from minilop.experiment.problem import Scale
-from minilop.experiment.results import divergence, read_result
+from minilop.experiment.results import read_result, result_path
 from minilop.experiment.settings import Experiment
 
 
@@ -23,6 +24,7 @@ class Block:
     seeds: tuple[int, ...]
     seconds: float  # about what it still takes on one core
     progress: float = 0.0  # what a checkpoint already holds
+    tried_before: bool = False  # in this command, and failed
 
     @property
     def key(self) -> tuple[str, str, tuple[int, ...]]:
@@ -62,25 +64,36 @@ def take_stock(
     """Look up which of `seeds` are done and which have a checkpoint that `backend` can go on with.
 
     A checkpoint is of use where all its runs are still wanted, so another number of processes loses no work; it is
-    removed where all its runs are done. With `look_only` no file is removed or renamed.
+    removed where all its runs are done. With `look_only` no file is removed or renamed, and only metadata are read.
     Raises FileError where a file cannot be read.
     """
     done, diverged = set(), []
     for seed in seeds:
-        result = read_result(folder, experiment, seed, warn, look_only)
+        result = read_result(folder, experiment, seed, warn, look_only, metadata_only=look_only)
         if result is not None:
             done.add(seed)
-            diverged += [seed] if divergence(result[0]) else []
+            diverged += [seed] if result[1].get("diverged") else []
     missing = [seed for seed in seeds if seed not in done]
+    if not look_only:
+        remove_done_checkpoints(experiment, folder, backend)
     partial = []
     for candidate in find_checkpoints(folder, experiment, backend, warn, look_only):
         open_seeds = set(candidate.seeds) - done
-        if not open_seeds and not look_only:
-            remove_checkpoint(folder, experiment, candidate.seeds, backend)
-        elif open_seeds and open_seeds <= set(missing):
+        if open_seeds and open_seeds <= set(missing):
             partial.append(candidate)
             missing = [seed for seed in missing if seed not in open_seeds]
     return Standing(experiment, tuple(sorted(done)), tuple(partial), tuple(missing), tuple(diverged))
+
+
+def remove_done_checkpoints(experiment: Experiment, folder: Path, backend: str) -> None:
+    """Remove the checkpoints of an experiment all of whose runs are done, by this shard or by others.
+
+    Files that are of no use are left to whoever needs them.
+    """
+    with contextlib.suppress(FileError):
+        for checkpoint in find_checkpoints(folder, experiment, backend, lambda sentence: None, look_only=True):
+            if all(result_path(folder, experiment, seed).exists() for seed in checkpoint.seeds):
+                remove_checkpoint(folder, experiment, checkpoint.seeds, backend)
 
 
 def divide(standings: Sequence[Standing], scale: Scale, processes: int) -> list[Block]:

@@ -6,6 +6,7 @@ written.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def save_checkpoint(
 ) -> None:
     """Replace the block's checkpoint; `seconds` is the time that was spent on it so far.
 
-    Raises OSError where the folder cannot be written; the older checkpoint then stays.
+    Raises FileError where the folder cannot be written; the older checkpoint then stays.
     """
     metadata = {
         **_expected(experiment, backend),
@@ -64,11 +65,30 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str, warn: Warn
-) -> tuple[dict[str, np.ndarray], float] | None:
-    """The state of a block and the seconds spent on it, or None; a damaged or foreign file is set aside."""
-    expected = {**_expected(experiment, backend), "seeds": list(seeds)}
-    found = archive.read(checkpoint_path(folder, experiment, seeds, backend), expected, warn)
-    return None if found is None else (found[0], found[1]["seconds"])
+) -> tuple[dict[str, np.ndarray], float, float] | None:
+    """The state of a block, its progress and the seconds spent on it, or None.
+
+    A file that is damaged, foreign or impossible is set aside.
+    """
+    path = checkpoint_path(folder, experiment, seeds, backend)
+    found = archive.read(path, {**_expected(experiment, backend), "seeds": list(seeds)}, warn)
+    if found is None or not _is_possible(path, found[1], warn, look_only=False):
+        return None
+    return found[0], found[1]["progress"], found[1]["seconds"]
+
+
+def _is_possible(path: Path, metadata: Mapping[str, Any], warn: Warn, look_only: bool) -> bool:
+    """Whether the metadata say what those of a checkpoint can say; if not, it is refused."""
+    seeds = metadata.get("seeds")
+    are_seeds = isinstance(seeds, list) and bool(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not (are_seeds and _is_within(metadata.get("progress"), 1.0) and _is_within(metadata.get("seconds"), math.inf)):
+        archive.refuse(path, "its seeds, its progress or its time are impossible", warn, look_only)
+        return False
+    return True
+
+
+def _is_within(value: Any, limit: float) -> bool:
+    return type(value) in (int, float) and bool(0 <= value < limit)
 
 
 def find_checkpoints(
@@ -81,7 +101,7 @@ def find_checkpoints(
     partials = []
     for path in sorted(folder.glob(_name(experiment, "*", backend))):
         found = archive.read(path, _expected(experiment, backend), warn, metadata_only=True, look_only=look_only)
-        if found is None:
+        if found is None or not _is_possible(path, found[1], warn, look_only):
             continue
         seeds = tuple(found[1]["seeds"])
         if checkpoint_path(folder, experiment, seeds, backend) == path:

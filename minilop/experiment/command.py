@@ -12,14 +12,15 @@ from minilop import backend
 from minilop.experiment import overview
 from minilop.experiment.archive import FileError
 from minilop.experiment.blocks import divide, take_stock
-from minilop.experiment.drawing import check_writable, draw
-from minilop.experiment.engines import choose_engine
+from minilop.experiment.drawing import check_drawing, check_writable, draw, is_drawn, why_not_drawn
+from minilop.experiment.engines import SerialEngine, choose_engine
+from minilop.experiment.output import OutputError, complain, output, tell, warn
 from minilop.experiment.problem import Problem
 from minilop.experiment.progress import Progress, announce
 from minilop.experiment.results import older_results
-from minilop.experiment.runner import Interrupted, Workplace
-from minilop.experiment.selection import choose, choose_problems, find_data, left_out
-from minilop.experiment.settings import SettingsError, sentence
+from minilop.experiment.runner import Workplace
+from minilop.experiment.selection import choose, choose_problems, find_data, left_out, try_changes
+from minilop.experiment.settings import SettingsError
 
 
 @click.command(context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
@@ -58,82 +59,81 @@ def main(
     A run that is done is never computed again. Exit status: 0 all done, 1 some run failed, 2 wrong usage,
     130 interrupted.
     """
-    try:
-        wanted = choose_problems(problems, problem_names, stray)
-        chosen = choose(wanted, scale, learners, num_runs, first_seed, dtype, changes, shard)
-        for line in left_out(problem_names, chosen, learners):
-            click.echo(line)
-        if only_list:
-            click.echo("\n".join(overview.describe(wanted, learners)))
-            return
-        engine = choose_engine(engine_name, backend_name)
-        backend.use(backend_name)
-        if not only_status:
-            check_writable(figures, "--figures")
-        if not (only_status or figures_only):
-            check_writable(out, "--out")
-    except (SettingsError, backend.BackendError) as mistake:
-        raise click.UsageError(str(mistake)) from None
-
     command = shlex.join(["python", *sys.argv])
     unusable: list[str] = []  # problems whose data or results cannot be read, told at once; the others go on
     failures: list[str] = []  # told again at the end
 
     def leave_out(failure: str) -> None:
         unusable.append(failure)
-        click.echo(failure, err=True)
+        complain(failure)
 
     def finish_problem(name: str) -> Iterable[str]:
         try:
-            yield from draw(next(one for one in chosen if one.problem == name), out, figures, command, warn, animate)
+            yield from draw(named[name], out, figures, command, warn, animate)
+        except OutputError:
+            raise
         except Exception as error:  # noqa: BLE001 - a figure that fails must not stop the problems that still run
-            failures.append(sentence(f"The figures of {name} failed: {type(error).__name__}: {error}"))
+            failures.append(why_not_drawn(name, figures, error))
             yield failures[-1]
 
-    try:
-        chosen = find_data(chosen, data, leave_out)
+    with output(command):
+        try:
+            wanted = choose_problems(problems, problem_names, stray)
+            chosen = choose(wanted, scale, learners, num_runs, first_seed, dtype, changes, shard)
+            tell(*left_out(problem_names, chosen, learners))
+            if only_list:
+                tell(*overview.describe(wanted, learners))
+                return
+            engine = choose_engine(engine_name, backend_name)
+            backend.use(backend_name)
+            if not only_status:
+                check_drawing(figures)
+            chosen = find_data(chosen, data, leave_out)
+            if not (only_status or figures_only):
+                check_writable(out, "--out")
+                try_changes(chosen, data)
+        except (SettingsError, backend.BackendError) as mistake:
+            raise click.UsageError(str(mistake)) from None
+        named = {one.problem: one for one in chosen}
         if older := older_results(out, [(experiment, one.seeds) for one in chosen for experiment in one.experiments]):
             warn(older)
         if figures_only:
-            for one in chosen:
-                click.echo("\n".join(finish_problem(one.problem)))
+            for name in named:
+                tell(*finish_problem(name))
             sys.exit(1 if failures or unusable else 0)
         standings = {}
-        for one in chosen:
+        for name, one in named.items():
             try:
-                standings[one.problem] = [
+                standings[name] = [
                     take_stock(experiment, one.seeds_here, out, backend_name, warn, look_only=only_status)
                     for experiment in one.experiments
                 ]
             except FileError as error:
-                leave_out(f"{one.problem}: {error}")
+                leave_out(f"{name}: {error}")
         if only_status:
             for name, of_problem in standings.items():
-                click.echo("\n".join(overview.status(name, of_problem)))
+                tell(*overview.status(name, of_problem))
         if only_status or not standings:
             sys.exit(1 if unusable else 0)
-        scales = {one.problem: one.scale for one in chosen}
         blocks = [
             block
             for name, of_problem in standings.items()
-            for block in divide(of_problem, scales[name], engine.processes)
+            for block in divide(of_problem, named[name].scale, engine.processes)
         ]
         num_done = sum(len(standing.done) for of_problem in standings.values() for standing in of_problem)
-        click.echo(f"minilop {minilop.__version__}, {scale} scale, {backend_name}, results in {out}")
-        click.echo(announce(blocks, num_done, engine.processes))
-        progress = Progress(blocks, engine.processes, finish_problem, sys.stdout)
-        progress.finish_idle_problems(standings)
-        engine.run(blocks, Workplace(out, backend_name, data), progress)
-    except (Interrupted, KeyboardInterrupt):
-        click.echo(f"\nInterrupted; what was reached is kept. Go on with: {command}")
-        sys.exit(130)
-    failures += progress.failures
-    for failure in failures:
-        click.echo(failure, err=True)
-    failed = bool(failures or unusable)
-    click.echo(f"Results are in {out}, figures in {figures}." + " What failed is left out." * failed)
-    sys.exit(1 if failed else 0)
-
-
-def warn(sentence: str) -> None:
-    click.echo(f"Warning: {sentence}", err=True)
+        tell(f"minilop {minilop.__version__}, {scale} scale, {backend_name}, results in {out}")
+        tell(announce(blocks, num_done, engine.processes))
+        beside = not isinstance(engine, SerialEngine)
+        with Progress(blocks, engine.processes, finish_problem, sys.stdout, beside) as progress:
+            for name in [name for name in standings if all(block.experiment.problem != name for block in blocks)]:
+                if not animate and is_drawn(named[name], out, figures):
+                    tell(f"{name}: its figures show these runs already; --figures-only draws them again.")
+                else:
+                    progress.finish(name)
+            engine.run(blocks, Workplace(out, backend_name, data), progress)
+        failures += progress.failures
+        for failure in failures:
+            complain(failure)
+        failed = bool(failures or unusable)
+        tell(f"Results are in {out}, figures in {figures}." + " What failed is left out." * failed)
+        sys.exit(1 if failed else 0)

@@ -1,5 +1,9 @@
 """From result files to figure files, in the process that gave the command."""
 
+import contextlib
+import glob
+import hashlib
+import io
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -7,9 +11,10 @@ from pathlib import Path
 
 import minilop
 from minilop.experiment.archive import Warn
-from minilop.experiment.results import load_results
+from minilop.experiment.results import load_results, result_path
+from minilop.experiment.saving import own_style, save, save_animation
 from minilop.experiment.selection import Chosen
-from minilop.experiment.settings import SettingsError
+from minilop.experiment.settings import SettingsError, scale_label, sentence
 
 
 def draw(
@@ -20,29 +25,82 @@ def draw(
     The files' metadata tell the command, the version, the commit and the fingerprints of the settings.
     Raises whatever the problem's own `figures` and `animations` raise, and OSError where the folder cannot be written.
     """
-    import matplotlib  # here, because workers and `--list` do without
+    with own_style():
+        origin = _origin(chosen, results_folder)
+        results = load_results(results_folder, chosen.experiments, chosen.seeds, warn)
+        if not results.learners:
+            yield f"{chosen.problem}: no run is done, so there is no figure."
+            return
+        figures = chosen.module.figures(results)
+        metadata = {"command": command, **origin, "figures": ", ".join(figures)}
+        for name, figure in figures.items():
+            save(figure, figures_folder / name, metadata)
+            yield f"{chosen.problem}: {figures_folder / name}.png and .pdf"
+        if animate and hasattr(chosen.module, "animations"):
+            for name, animation in chosen.module.animations(results).items():
+                save_animation(animation, figures_folder / name, metadata)
+                yield f"{chosen.problem}: {figures_folder / name}.gif"
 
-    matplotlib.use("Agg")
-    from minilop.experiment.figures import save, save_animation
 
-    results = load_results(results_folder, chosen.experiments, chosen.seeds, warn)
-    if not results.learners:
-        yield f"{chosen.problem}: no run is done, so there is no figure."
-        return
-    drawn = [experiment for experiment in chosen.experiments if experiment.learner in results.learners]
-    metadata = {
-        "command": command,
+def is_drawn(chosen: Chosen, results_folder: Path, figures_folder: Path) -> bool:
+    """Whether the problem's figures show the runs that are done, and are newer than all of them."""
+    from PIL import Image  # which comes with matplotlib
+
+    origin, current = _origin(chosen, results_folder), {}
+    for picture in figures_folder.glob(f"{glob.escape(chosen.problem)}*.png"):
+        with contextlib.suppress(Exception), Image.open(picture) as image:  # damaged, or of something else
+            if origin.items() <= image.info.items():
+                current[picture.name.removesuffix(".png")] = image.info["figures"].split(", ")
+    names = {name for of_one in current.values() for name in of_one}
+    files = [figures_folder / f"{name}.{kind}" for name in names for kind in ("png", "pdf")]
+    newest = max((path.stat().st_mtime for path in _runs_done(chosen, results_folder)), default=0.0)
+    are_newer = all(file.exists() and file.stat().st_mtime >= newest for file in files)
+    return bool(names) and names == set(current) and are_newer
+
+
+def _runs_done(chosen: Chosen, folder: Path) -> list[Path]:
+    paths = [result_path(folder, experiment, seed) for experiment in chosen.experiments for seed in chosen.seeds]
+    return [path for path in paths if path.exists()]
+
+
+def _origin(chosen: Chosen, results_folder: Path) -> dict[str, str]:
+    """What decides how the figures look."""
+    done = [path.name for path in _runs_done(chosen, results_folder)]
+    return {
         "minilop_version": minilop.__version__,
         "git_commit": _commit(),
-        "fingerprints": ", ".join(f"{experiment.learner} {experiment.fingerprint}" for experiment in drawn),
+        "scale": scale_label(chosen.experiments),
+        "fingerprints": ", ".join(
+            f"{experiment.learner} {experiment.fingerprint}" for experiment in chosen.experiments
+        ),
+        "runs": f"{len(done)} runs, sha256 of their names {hashlib.sha256(' '.join(done).encode()).hexdigest()[:12]}",
     }
-    for name, figure in chosen.module.figures(results).items():
-        save(figure, figures_folder / name, metadata)
-        yield f"{chosen.problem}: {figures_folder / name}.png and .pdf"
-    if animate and hasattr(chosen.module, "animations"):
-        for name, animation in chosen.module.animations(results).items():
-            save_animation(animation, figures_folder / name, metadata)
-            yield f"{chosen.problem}: {figures_folder / name}.gif"
+
+
+def why_not_drawn(problem: str, folder: Path, error: Exception) -> str:
+    """A sentence on an error that `draw` raised."""
+    if isinstance(error, OSError):
+        return (
+            f"The figures of {problem} cannot be written in {folder} ({error.strerror or error}); make room there, or "
+            "choose another folder with --figures."
+        )
+    return sentence(f"The figures of {problem} failed: {type(error).__name__}: {error}")
+
+
+def check_drawing(folder: Path) -> None:
+    """Try what figures need, before hours of computing. Raises SettingsError if none can be drawn or written."""
+    check_writable(folder, "--figures")
+    try:
+        with own_style():
+            from matplotlib.figure import Figure
+
+            for kind in ("png", "pdf"):
+                Figure().savefig(io.BytesIO(), format=kind)
+    except Exception:  # noqa: BLE001 - a damaged file of settings, a missing library, a full disk
+        raise SettingsError(
+            "No figure can be drawn, since matplotlib does not start; move a damaged matplotlibrc away, or install "
+            "matplotlib again."
+        ) from None
 
 
 def _commit() -> str:

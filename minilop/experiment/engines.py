@@ -1,21 +1,23 @@
 """Engines: where the blocks are run, one after the other in this process or side by side in processes of their own.
 
 A block that fails is tried once more from its last checkpoint, and given up after that; a killed process (memory ran
-out, say) is such a failure, and so is one that alone was asked to stop. A user's mistake is told at once. The other
-blocks go on in each case.
+out, say) is such a failure, and so is one that alone was asked to stop. A checkpoint from which a block failed twice is
+set aside, lest it fail in every later command. A user's mistake is told at once. The other blocks go on in each case.
 """
 
-import os
+import re
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from minilop.experiment.blocks import Block
+from minilop.experiment.cores import available_cores
 from minilop.experiment.runner import Interrupted, Workplace, stop_on_signals
-from minilop.experiment.settings import SettingsError, unknown
-from minilop.experiment.workers import Ending, Listener, attempt, receive, start_worker
+from minilop.experiment.settings import SettingsError, shorten, unknown
+from minilop.experiment.workers import Ending, Listener, attempt, hand_over, receive, start_worker
 
 
 class Engine(Protocol):
@@ -38,18 +40,13 @@ def choose_engine(text: str | None, backend: str) -> Engine:
         return SerialEngine()
     if name == "process" and not colon:
         return ProcessEngine(available_cores())
-    if name == "process" and count.isdecimal() and int(count) > 0:
+    if name == "process" and re.fullmatch("[1-9][0-9]{0,3}", count):
         return ProcessEngine(int(count))
     if name in ("serial", "process"):
         raise SettingsError(
-            f"The engine {text!r} is not understood; choose serial, process, or process:2 and the like."
+            f"The engine {shorten(text or '')!r} is not understood; choose serial, process, or process:2 and the like."
         )
     raise unknown("engine", name, ("serial", "process"))
-
-
-def available_cores() -> int:
-    """The cores this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class SerialEngine:
@@ -72,7 +69,7 @@ class SerialEngine:
 
 
 class ProcessEngine:
-    """Up to `processes` blocks side by side, each in a fresh process, which gives all its memory back at its end."""
+    """Up to `processes` blocks side by side. A process does one block after another, until one fails in it."""
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
@@ -86,8 +83,13 @@ class ProcessEngine:
                 while workers or (queue.waiting and not stop.requests):
                     while queue.waiting and len(workers) < self.processes and not stop.requests:
                         block = queue.waiting.popleft()
-                        connection, process = start_worker(block, workplace)
+                        try:
+                            connection, process = start_worker(workplace)
+                        except SettingsError as mistake:
+                            queue.ended(block, Ending("mistake", str(mistake)))
+                            continue
                         workers[connection] = (process, block)
+                        hand_over(connection, block)
                     if stop.requests > requests:
                         requests = stop.requests
                         self._pass_on(requests, [process for process, _ in workers.values()], listener)
@@ -96,8 +98,14 @@ class ProcessEngine:
                         process, block = workers[connection]
                         ending = receive(connection, process, block, listener, stop)
                         if ending is not None:
-                            del workers[connection]
                             queue.ended(block, ending)
+                            if ending.kind not in ("done", "mistake") or not queue.waiting or stop.requests:
+                                connection.close()  # so the worker ends
+                                process.join()
+                                del workers[connection]
+                                continue
+                            workers[connection] = (process, queue.waiting.popleft())
+                            hand_over(connection, workers[connection][1])
             finally:
                 for process, _ in workers.values():  # some are left only after an error of our own
                     process.terminate()
@@ -121,16 +129,14 @@ class _Queue:
     def __init__(self, blocks: Sequence[Block], listener: Listener) -> None:
         self.waiting = deque(blocks)
         self.listener = listener
-        self.tried_before: list[Block] = []
 
     def ended(self, block: Block, ending: Ending) -> None:
         if ending.kind == "done":
             self.listener.finished(block, ending.sentence)
         elif ending.kind == "mistake":
             self.listener.failed(block, f"{block.experiment.problem}: {ending.sentence}")
-        elif ending.kind == "failure" and block in self.tried_before:
+        elif ending.kind == "failure" and block.tried_before:
             self.listener.failed(block, f"{block}, failed twice: {ending.sentence}")
         elif ending.kind == "failure":
             self.listener.warn(f"{block}, failed and is tried once more: {ending.sentence}")
-            self.tried_before.append(block)
-            self.waiting.appendleft(block)
+            self.waiting.appendleft(replace(block, tried_before=True))

@@ -7,19 +7,15 @@ problems also say how a learner looks: what draws learners takes `appearance_of`
 
 from __future__ import annotations
 
-import io
 import itertools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minilop.data.atomic_files import atomic_write
 from minilop.experiment.results import LearnerResults, ResultSet
+from minilop.experiment.saving import printable
 from minilop.statistics import mean_and_error
 
 if TYPE_CHECKING:
@@ -38,6 +34,16 @@ class Appearance(NamedTuple):
     label: str
     color: str = ""
     dashes: str = "-"  # Matplotlib's line style
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A figure that changes: `draw_frame(number)` draws one of `num_frames`, each to be seen for `seconds`."""
+
+    figure: Figure
+    draw_frame: Callable[[int], object]
+    num_frames: int
+    seconds: float
 
 
 def new_figure(num_panels: int = 1, most_columns: int = 2, height: float = 4.2) -> tuple[Figure, Sequence[Axes]]:
@@ -160,7 +166,7 @@ def add_caption(figure: Figure, text: str) -> None:
         return width <= widest
 
     lines: list[str] = []
-    for word in text.split():
+    for word in printable(text).split():
         if lines and fits(f"{lines[-1]} {word}"):
             lines[-1] += f" {word}"
             continue
@@ -168,55 +174,5 @@ def add_caption(figure: Figure, text: str) -> None:
         while not fits(lines[-1]):
             cut = max(length for length in range(1, len(lines[-1])) if fits(lines[-1][:length]))
             lines[-1:] = [lines[-1][:cut], lines[-1][cut:]]
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontproperties=font, color="0.25")
-
-
-def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write `path`.png and `path`.pdf, each whole or not at all, with the metadata inside."""
-    for kind, inside in (
-        ("png", {key: str(value) for key, value in metadata.items()}),
-        ("pdf", {"Keywords": json.dumps(dict(metadata)), "CreationDate": None}),
-    ):
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=kind, dpi=150, metadata=inside)
-        atomic_write(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
-
-
-@dataclass(frozen=True)
-class Animation:
-    """A figure that changes: `draw_frame(number)` draws one of `num_frames`, each to be seen for `seconds`."""
-
-    figure: Figure
-    draw_frame: Callable[[int], object]
-    num_frames: int
-    seconds: float
-
-
-def save_animation(animation: Animation, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write `path`.gif, which begins again for ever, whole or not at all, with the metadata as its comment."""
-    from PIL import Image  # which comes with matplotlib
-
-    frames = []
-    for number in range(animation.num_frames):
-        animation.draw_frame(number)
-        if number == 0:  # panels stay where they are, however wide a number on an axis becomes
-            animation.figure.draw_without_rendering()
-            animation.figure.set_layout_engine("none")
-        drawn = io.BytesIO()
-        animation.figure.savefig(drawn, format="png", dpi=80)
-        frames.append(Image.open(drawn).convert("RGB").quantize(64))
-    film = io.BytesIO()
-    frames[0].save(
-        film,
-        format="GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=round(1000 * animation.seconds),
-        loop=0,
-        comment=json.dumps(dict(metadata)),
-    )
-    atomic_write(path.with_name(f"{path.name}.gif"), partial(_copy, film.getvalue()))
-
-
-def _copy(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
+    caption = figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontproperties=font, color="0.25")
+    caption.set_parse_math(False)  # a user's text may hold dollar signs

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -51,15 +52,13 @@ def parse(kind: Any, text: str, present: Any = None) -> Any:
 
 def _parse_number(kind: type, text: str) -> int | float:
     try:
-        if kind is int and text.lstrip("+-").isdecimal():
-            return int(text)
         number = float(text)
     except ValueError:
         number = math.nan
     if kind is float and not math.isnan(number):
         return number
     if kind is int and number.is_integer():  # 1e6 is a whole number too
-        return int(number)
+        return int(text) if re.fullmatch("[+-]?[0-9]+", text) else int(number)  # float64 rounds from 2^53 on
     raise ValueError("a whole number" if kind is int else "a number")
 
 

@@ -31,7 +31,7 @@ def write_result(
 ) -> None:
     """Write one run's arrays with its settings and, under `circumstances`, how it came about (backend, seconds, ...).
 
-    Raises ValueError for an array of Python objects and OSError where the folder cannot be written.
+    Raises ValueError for an array of Python objects and FileError where the folder cannot be written.
     """
     metadata = {
         **_expected(experiment, seed),
@@ -41,20 +41,21 @@ def write_result(
         "numpy_version": np.__version__,
         "python_version": platform.python_version(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "diverged": divergence(arrays),
         **circumstances,
     }
     archive.write(result_path(folder, experiment, seed), arrays, metadata)
 
 
 def read_result(
-    folder: Path, experiment: Experiment, seed: int, warn: Warn, look_only: bool = False
+    folder: Path, experiment: Experiment, seed: int, warn: Warn, look_only: bool = False, metadata_only: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The arrays and metadata of a finished run, or None.
+    """The arrays and metadata of a finished run, or None; with `metadata_only` no arrays.
 
     A damaged or foreign file is set aside, or with `look_only` only told of. Raises FileError where it cannot be read.
     """
-    path = result_path(folder, experiment, seed)
-    return archive.read(path, _expected(experiment, seed), warn, look_only=look_only)
+    path, expected = result_path(folder, experiment, seed), _expected(experiment, seed)
+    return archive.read(path, expected, warn, look_only=look_only, metadata_only=metadata_only)
 
 
 def older_results(folder: Path, runs: Iterable[tuple[Experiment, Sequence[int]]]) -> str:
@@ -74,9 +75,10 @@ def older_results(folder: Path, runs: Iterable[tuple[Experiment, Sequence[int]]]
     try:
         for path in sorted(found, key=lambda path: path.stat().st_mtime)[:MOST_FILES]:
             content = archive.read(path, {}, lambda sentence: None, metadata_only=True, look_only=True)
-            if content is not None and content[1].get("format", RESULTS_FORMAT) < RESULTS_FORMAT:
+            number = content[1].get("format") if content is not None else None
+            if isinstance(number, int) and number < RESULTS_FORMAT:
                 return (
-                    f"{folder} holds files of the older results format {content[1]['format']}, made by an earlier "
+                    f"{folder} holds files of the older results format {number}, made by an earlier "
                     "minilop; they are left as they are and not read."
                 )
     except OSError:  # some other command has just moved one; whoever needs a file that cannot be read says so
@@ -152,9 +154,12 @@ def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequenc
         found = [read_result(folder, experiment, seed, warn, look_only=True) for seed in seeds]
         finished = [result for result in found if result is not None]
         if finished:
-            names = {tuple(sorted(arrays)) for arrays, _ in finished}
-            if len(names) > 1:
-                raise ValueError(f"The runs of {experiment.learner} hold different arrays: {sorted(names)}.")
+            shapes = {tuple(sorted((name, array.shape) for name, array in arrays.items())) for arrays, _ in finished}
+            if len(shapes) > 1:
+                raise ValueError(
+                    f"The runs of {experiment.learner} hold different arrays, perhaps of another version of minilop; "
+                    f"move its older files in {folder} away."
+                )
             stacked = {name: np.stack([arrays[name] for arrays, _ in finished]) for name in finished[0][0]}  # (R, ...)
             learners[experiment.learner] = LearnerResults(stacked, [metadata for _, metadata in finished])
     first = experiments[0]

@@ -4,7 +4,7 @@ import importlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,15 @@ from types import FrameType
 import numpy as np
 
 from minilop import backend
+from minilop.data.errors import DataError
 from minilop.experiment import archive
 from minilop.experiment.archive import Warn
-from minilop.experiment.blocks import Block
+from minilop.experiment.blocks import Block, remove_done_checkpoints
 from minilop.experiment.checkpoints import checkpoint_path, load_checkpoint, remove_checkpoint, save_checkpoint
 from minilop.experiment.memory import keep_freed_memory
 from minilop.experiment.problem import Problem, Runs
 from minilop.experiment.results import divergence, read_result, write_result
-from minilop.experiment.settings import SettingsError
+from minilop.experiment.settings import Experiment, SettingsError
 
 
 class Interrupted(Exception):
@@ -67,13 +68,15 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
     """Begin or go on with a block, advance it to its end and write one result per run; say what of it diverged.
 
     `report` is called with the progress after every small part of the work.
-    Raises Interrupted after a request to stop, SettingsError where the problem refuses to start, and whatever the
-    problem raises later.
+    Raises Interrupted after a request to stop, SettingsError where the problem refuses to start, DataError where its
+    data are others than when the command began, FileError where the folder cannot be written, and whatever the problem
+    raises later.
     """
     experiment, folder = block.experiment, workplace.folder
     missing = [seed for seed in block.seeds if read_result(folder, experiment, seed, warn) is None]
     if not missing:  # a process that was killed at its very end, or another command, has done it all
         remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
+        remove_done_checkpoints(experiment, folder, workplace.backend)
         return ""
     backend.use(workplace.backend)
     keep_freed_memory()
@@ -109,30 +112,49 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
             arrays = {name: array[row] for name, array in results.items()}
             write_result(folder, experiment, seed, arrays, circumstances)
     remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
+    remove_done_checkpoints(experiment, folder, workplace.backend)
     return divergence(results)
+
+
+def start_runs(experiment: Experiment, seeds: Sequence[int], data_folder: Path | None) -> Runs:
+    """Begin runs of an experiment.
+
+    Raises SettingsError for settings that the problem refuses, and DataError for data that cannot be used or are not
+    those of the experiment: files may have been replaced since the command began.
+    """
+    problem: Problem = importlib.import_module(experiment.module)  # type: ignore[assignment]
+    settings = experiment.problem_settings
+    try:
+        runs = problem.start(settings, experiment.learner_settings, seeds, data_folder)
+        source = problem.data_source(settings, data_folder)  # only now, so that it tells what was read just before
+    except DataError:
+        raise
+    except ValueError as mistake:  # settings that contradict each other, or data that do not fit them
+        raise SettingsError(str(mistake)) from mistake
+    if source != experiment.data_source:
+        raise DataError(
+            f"The data have changed since the command began (they were {experiment.data_source!r}, now they are "
+            f"{source!r}); put the former back, or give the command again for results of the new ones."
+        )
+    return runs
 
 
 def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Runs, float]:
     """The block's runs, where its checkpoint left them if there is one, and the seconds spent on them so far."""
     experiment = block.experiment
-    problem: Problem = importlib.import_module(experiment.module)  # type: ignore[assignment]
-
-    def start() -> Runs:
-        settings, learner_settings = experiment.problem_settings, experiment.learner_settings
-        try:
-            return problem.start(settings, learner_settings, block.seeds, workplace.data_folder)
-        except ValueError as mistake:  # settings that contradict each other, or data that do not fit them
-            raise SettingsError(str(mistake)) from mistake
-
-    runs = start()
+    runs = start_runs(experiment, block.seeds, workplace.data_folder)
     checkpoint = load_checkpoint(workplace.folder, experiment, block.seeds, workplace.backend, warn)
     if checkpoint is None:
         return runs, 0.0
-    state, seconds = checkpoint
+    state, progress, seconds = checkpoint
     try:
+        if any(state[name].dtype != array.dtype for name, array in runs.state().items()):
+            raise ValueError("an array has another type")
         runs.restore(state)
-    except (KeyError, ValueError) as problem_with_state:
+        if runs.progress != progress:
+            raise ValueError("it is elsewhere than it says")
+    except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError):
         path = checkpoint_path(workplace.folder, experiment, block.seeds, workplace.backend)
-        archive.set_aside(path, f"it does not fit ({problem_with_state})", warn)
-        return start(), 0.0  # anew: the first may be half restored
+        archive.set_aside(path, "it does not fit this problem", warn)
+        return start_runs(experiment, block.seeds, workplace.data_folder), 0.0  # the first may be half restored
     return runs, seconds

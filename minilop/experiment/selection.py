@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minilop.experiment.changes import group_changes
 from minilop.experiment.problem import Problem, Scale
+from minilop.experiment.runner import start_runs
 from minilop.experiment.settings import (
     Experiment,
     SettingsError,
@@ -14,6 +15,7 @@ from minilop.experiment.settings import (
     differences,
     override,
     sentence,
+    shorten,
     unknown,
 )
 
@@ -124,6 +126,20 @@ def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Cal
     return usable
 
 
+def try_changes(chosen: Sequence[Chosen], data_folder: Path | None) -> None:
+    """Begin one run of each experiment whose settings were changed, and drop it.
+
+    Some settings contradict each other in ways that only the problem knows. Raises SettingsError for these.
+    """
+    for one in chosen:
+        for experiment in one.experiments:
+            if experiment.changes:
+                try:
+                    start_runs(experiment, one.seeds[:1], data_folder)
+                except ValueError as mistake:
+                    raise SettingsError(sentence(f"{', '.join(experiment.changes)} cannot be: {mistake}")) from None
+
+
 def _change(settings: SettingsType, target: str, texts: Mapping[str, Mapping[str, str]]) -> SettingsType:
     """`settings` with all that `--set` changes of them."""
     try:
@@ -134,7 +150,7 @@ def _change(settings: SettingsType, target: str, texts: Mapping[str, Mapping[str
 
 def _shard(text: str | None) -> slice:
     """Every n-th seed from the i-th on, for "i/n"."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text or "1/1")
+    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text or "1/1")
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise SettingsError(f"--shard expects i/n with i from 1 to n, for example 2/4, not {text!r}.")
+        raise SettingsError(f"--shard expects i/n with i from 1 to n, for example 2/4, not {shorten(text or '')!r}.")
     return slice(int(match[1]) - 1, None, int(match[2]))

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from minilop.experiment.parsing import is_text_type, nearest, parse
 
-RESULTS_FORMAT = 2  # raise it when the meaning of a result changes: older files then have other names and stay unread
+RESULTS_FORMAT = 3  # raise it when the meaning of a result changes: older files then have other names and stay unread
 MOST_NAMES = 20  # that an error lists
 
 SettingsType = TypeVar("SettingsType")
@@ -90,6 +90,11 @@ def sentence(text: object) -> str:
     """`text`, the words of an error perhaps, on one line that ends as a sentence does."""
     line = " ".join(str(text).split())
     return line if line.endswith((".", "?", "!")) else f"{line}."
+
+
+def shorten(text: str) -> str:
+    """`text` as a sentence can quote it."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def show(value: Any) -> str:
@@ -181,7 +186,7 @@ def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
         try:
             value = parse(get_type_hints(type(owner))[setting], text.strip(), getattr(owner, setting))
         except ValueError as expected:
-            raise SettingsError(f"The setting {name} expects {expected}, not {text!r}.") from None
+            raise SettingsError(f"The setting {name} expects {expected}, not {shorten(text)!r}.") from None
         values.setdefault(part_name, {})[setting] = value
     changed: Any = settings
     try:
@@ -194,6 +199,6 @@ def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
         changed_names = tuple(f"{name.rpartition('.')[2]} must be " for name in texts)
         if str(refusal).startswith(changed_names) and ", not " in str(refusal):  # it names setting and value itself
             raise SettingsError(sentence(refusal)) from None
-        told = ", ".join(f"{name}={text}" for name, text in texts.items())
+        told = ", ".join(f"{name}={shorten(text)}" for name, text in texts.items())
         raise SettingsError(sentence(f"{told} cannot be: {refusal}")) from None
     return changed  # type: ignore[no-any-return]

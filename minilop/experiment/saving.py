@@ -1,0 +1,77 @@
+"""Files of figures and animations. They look alike everywhere: nothing is taken from the user's matplotlib settings."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from minilop.data.atomic_files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minilop.experiment.figures import Animation
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Within it matplotlib has its own defaults, whatever the user's files say and the backend of a notebook is."""
+    os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is imported, which fails where another one is not installed
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+def printable(text: str) -> str:
+    r"""`text` as any file can hold it: a name of a file may hold bytes that are no letters, and becomes `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write `path`.png and `path`.pdf, each whole or not at all, with the metadata inside."""
+    for kind, inside in (
+        ("png", {key: printable(str(value)) for key, value in metadata.items()}),
+        ("pdf", {"Keywords": json.dumps(dict(metadata)), "CreationDate": None}),
+    ):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=150, metadata=inside)
+        figure.set_layout_engine("none")  # the panels stay where they are: finding that takes as long as drawing
+        atomic_write(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
+
+
+def save_animation(animation: Animation, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write `path`.gif, which begins again for ever, whole or not at all, with the metadata as its comment."""
+    from PIL import Image  # which comes with matplotlib
+
+    frames = []
+    for number in range(animation.num_frames):
+        animation.draw_frame(number)
+        if number == 0:  # panels stay where they are, however wide a number on an axis becomes
+            animation.figure.draw_without_rendering()
+            animation.figure.set_layout_engine("none")
+        drawn = io.BytesIO()
+        animation.figure.savefig(drawn, format="png", dpi=80)
+        frames.append(Image.open(drawn).convert("RGB").quantize(64))
+    film = io.BytesIO()
+    frames[0].save(
+        film,
+        format="GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 * animation.seconds),
+        loop=0,
+        comment=json.dumps(dict(metadata)),
+    )
+    atomic_write(path.with_name(f"{path.name}.gif"), partial(_copy, film.getvalue()))
+
+
+def _copy(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
