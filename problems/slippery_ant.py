@@ -9,9 +9,10 @@ What is measured, and where paper, published code and ours differ, stands in `pr
 
 from dataclasses import replace
 
-from minilop.experiment.figures import Animation, Figure
+from minilop.experiment.figures import Figure
 from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
+from minilop.experiment.saving import Animation
 from problems.ant.figures import ant_animations, ant_figures
 from problems.ant.learners import PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.ant.learning import data_source, start

@@ -774,7 +774,7 @@ def test_settings_that_only_the_problem_refuses_are_refused_before_anything_star
 ) -> None:
     problem, learner, _ = change.split(".", 2)
     arguments = ["--scale", "smoke", "--problem", problem, "--learner", learner, "--set", change]
-    assert_refused(tmp_path, monkeypatch, arguments, sentence)
+    assert_refused(tmp_path, monkeypatch, run_all.PROBLEMS, arguments, sentence)
 
 
 def test_the_work_of_a_block_that_failed_is_not_counted_as_done() -> None:
@@ -810,9 +810,8 @@ def test_a_file_system_that_refuses_results_is_named_with_the_remedy(
         raise OSError(28, "No space left on device")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem})
     monkeypatch.setattr("minilop.experiment.archive.atomic_write", full)
-    done = CliRunner().invoke(run_all.main, QUICK)
+    done = CliRunner().invoke(run_all.main, QUICK, obj={"toy": toy_problem})
     assert done.exit_code == 1
     sentence = (
         "toy: The folder results cannot be written (No space left on device); make room there, or choose another with "
@@ -822,9 +821,8 @@ def test_a_file_system_that_refuses_results_is_named_with_the_remedy(
     assert "once more" not in done.output
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_all, "PROBLEMS", {"toy": toy_problem})
     monkeypatch.setattr("minilop.experiment.saving.atomic_write", full)
-    done = CliRunner().invoke(run_all.main, QUICK)
+    done = CliRunner().invoke(run_all.main, QUICK, obj={"toy": toy_problem})
     assert done.exit_code == 1
     assert (
         "The figures of toy cannot be written in figures (No space left on device); make room there, or" in done.output

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,16 +33,6 @@ class Appearance(NamedTuple):
     label: str
     color: str = ""
     dashes: str = "-"  # Matplotlib's line style
-
-
-@dataclass(frozen=True)
-class Animation:
-    """A figure that changes: `draw_frame(number)` draws one of `num_frames`, each to be seen for `seconds`."""
-
-    figure: Figure
-    draw_frame: Callable[[int], object]
-    num_frames: int
-    seconds: float
 
 
 def new_figure(num_panels: int = 1, most_columns: int = 2, height: float = 4.2) -> tuple[Figure, Sequence[Axes]]:

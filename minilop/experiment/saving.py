@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,7 +17,15 @@ from minilop.data.atomic_files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from minilop.experiment.figures import Animation
+
+@dataclass(frozen=True)
+class Animation:
+    """A figure that changes: `draw_frame(number)` draws one of `num_frames`, each to be seen for `seconds`."""
+
+    figure: Figure
+    draw_frame: Callable[[int], object]
+    num_frames: int
+    seconds: float
 
 
 @contextmanager

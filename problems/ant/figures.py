@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from minilop.experiment.figures import Animation, Figure, add_caption, new_figure
+from minilop.experiment.figures import Figure, add_caption, new_figure
 from minilop.experiment.results import ResultSet
+from minilop.experiment.saving import Animation
 from problems.ant.drawing import draw_walk, follow_walk
 from problems.appearance import describe_runs, draw_curves, label_of
 
