@@ -10,14 +10,13 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from minilop.experiment.figures import (
-    Animation,
     Appearance,
     add_caption,
     finish_panel,
     new_figure,
 )
 from minilop.experiment.results import LearnerResults, ResultSet
-from minilop.experiment.saving import save, save_animation
+from minilop.experiment.saving import Animation, save, save_animation
 from minilop.experiment.settings import Experiment
 from problems import PROBLEMS
 from problems.appearance import appearance_of, color_of, describe_runs, draw_curves, label_of

@@ -10,7 +10,7 @@ A problem is a file or a folder of `problems/` that has these names (the protoco
 
 and, where there is something that moves, for `--animate`:
 
-    animations     animations(results) -> {name: minilop.experiment.figures.Animation}
+    animations     animations(results) -> {name: minilop.experiment.saving.Animation}
 """
 
 from collections.abc import Mapping, Sequence
