@@ -17,6 +17,7 @@ APPEARANCES = {
     "l2_init": Appearance("L2 Init", "indigo"),
     "shrink_and_perturb": Appearance("Shrink & Perturb", "C1"),
     "continual_backprop": Appearance("Continual Backprop", "C0"),
+    "continual_backprop_l2": Appearance("Continual Backprop + L2", "navy"),
     "adam": Appearance("Adam", "C5"),
     "dropout": Appearance("Dropout", "C6"),
     "redo": Appearance("ReDo", "C8"),

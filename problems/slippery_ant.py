@@ -14,7 +14,7 @@ from minilop.experiment.problem import Scale
 from minilop.experiment.results import ResultSet
 from minilop.experiment.saving import Animation
 from problems.ant.figures import ant_animations, ant_figures
-from problems.ant.learners import PUBLISHED_LEARNERS, SMALL_LEARNERS
+from problems.ant.learners import OVERNIGHT_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
 from problems.ant.learning import data_source, start
 from problems.ant.settings import Settings
 
@@ -45,6 +45,17 @@ _LAPTOP = Settings(
     bin_size=51_200,
 )
 
+# Ours, for hours: each rollout is learned from in eight times as many mini-batches as at laptop scale, with smaller
+# steps, on ten floors as published.
+_OVERNIGHT = replace(
+    _LAPTOP,
+    num_epochs=10,
+    mini_batch_size=256,
+    steps_in_all=10_035_200,
+    change_period=1_003_520,
+    bin_size=100_352,
+)
+
 SCALES = {
     "smoke": Scale(
         replace(
@@ -66,6 +77,14 @@ SCALES = {
         seconds=0.5,
     ),
     "laptop": Scale(_LAPTOP, SMALL_LEARNERS, default_learners=tuple(SMALL_LEARNERS), runs=5, block=5, seconds=130),
+    "overnight": Scale(
+        _OVERNIGHT,
+        OVERNIGHT_LEARNERS,
+        default_learners=("ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop"),
+        runs=5,
+        block=5,
+        seconds=1800,
+    ),
     "paper": Scale(
         Settings(), PUBLISHED_LEARNERS, default_learners=tuple(PUBLISHED_LEARNERS), runs=30, block=30, seconds=250_000
     ),

@@ -19,26 +19,29 @@ from problems.ant.learning import data_source, start
 __all__ = ["SCALES", "TITLE", "animations", "data_source", "figures", "start"]
 
 TITLE = "Stationary Ant: reinforcement learning, to run on a floor that stays as it is"
+_SHOWN = ("ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop")  # in the paper
 _LENGTHS: dict[str, dict[str, int]] = {
     "smoke": {},
     "laptop": {"steps_in_all": 1_024_000},
+    "overnight": {},
     "paper": {"steps_in_all": 50_000_000, "bin_size": 250_000},
 }
+_DEFAULT_LEARNERS = dict.fromkeys(_LENGTHS, _SHOWN) | {"overnight": ("ppo", "ppo_l2", "ppo_continual_backprop")}
 
 
-def _stationary(scale: Scale, lengths: dict[str, int]) -> Scale:
-    """The same agents on a floor that stays, and of default learners those that the paper shows."""
-    settings = replace(scale.settings, change_period=0, **lengths)
+def _stationary(name: str, scale: Scale) -> Scale:
+    """The same agents on a floor that stays."""
+    settings = replace(scale.settings, change_period=0, **_LENGTHS[name])
     return replace(
         scale,
         settings=settings,
-        learners={name: learner for name, learner in scale.learners.items() if name != "ppo_fresh"},
-        default_learners=("ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop"),
+        learners={learner: scale.learners[learner] for learner in scale.learners if learner != "ppo_fresh"},
+        default_learners=_DEFAULT_LEARNERS[name],
         seconds=scale.seconds * settings.steps_in_all / scale.settings.steps_in_all,
     )
 
 
-SCALES = {name: _stationary(scale, _LENGTHS[name]) for name, scale in slippery_ant.SCALES.items()}
+SCALES = {name: _stationary(name, scale) for name, scale in slippery_ant.SCALES.items()}
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:

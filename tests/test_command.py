@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -295,7 +296,7 @@ def test_a_command_that_is_killed_outright_goes_on_too(tmp_path: Path) -> None:
             "is not understood; choose serial, process, or process:2 and the like.",
         ),
         (["--engine", "process:²"], "The engine 'process:²' is not understood; choose serial, process, or process:2"),
-        (["--scale", "huge"], "'huge' is not one of 'smoke', 'laptop', 'paper'"),
+        (["--scale", "huge"], "'huge' is not one of 'smoke', 'laptop', 'overnight', 'paper'"),
         (["--dtype", "float16"], "'float16' is not one of"),
         (["--runs", "0"], "0 is not in the range"),
         (["--learners", "fast"], "No such option"),
@@ -537,6 +538,23 @@ def test_a_named_problem_without_the_named_learner_is_told_of() -> None:
     assert done.output.count("feature_tracking is left out: it has no learner idbd.") == 1
     none_named = CliRunner().invoke(run_all.main, ["--list", "--learner", "idbd"], obj=run_all.PROBLEMS)
     assert "is left out" not in none_named.output
+
+
+@pytest.mark.quick
+def test_problems_without_the_scale_are_left_out_with_a_line() -> None:
+    """The overnight scale is for problems that need a GPU or days as published; the others take no part in it."""
+    scales = {**toy_problem.SCALES, "overnight": toy_problem.SMOKE}
+    long_problem = SimpleNamespace(**{**vars(toy_problem), "SCALES": scales})
+    problems = {"toy": toy_problem, "long": long_problem, "toy_again": toy_problem}
+    told = "Left out, as they have no overnight scale: toy, toy_again."
+    every = CliRunner().invoke(run_all.main, ["--scale", "overnight", "--status"], obj=problems)
+    assert every.exit_code == 0 and every.output.splitlines()[:2] == [told, "long"]
+    assert "toy" not in every.output.splitlines()[1:]
+    named = CliRunner().invoke(run_all.main, ["--scale", "overnight", "--problem", "toy"], obj=problems)
+    assert named.exit_code == 2
+    assert "Error: toy: no overnight scale; choose smoke or laptop or paper." in named.output
+    laptop = CliRunner().invoke(run_all.main, ["--scale", "laptop", "--status"], obj=problems)
+    assert "Left out" not in laptop.output
 
 
 def test_runs_that_diverge_are_told_of_when_done_and_by_the_status(tmp_path: Path) -> None:

@@ -186,7 +186,11 @@ NAMES = {
 ABOUT = {
     "slowly_changing_regression": ("5 hidden units", "random data made by the target network", "published code"),
     "permuted_mnist": ("1,797 real handwritten digits", "150 a task", "hidden layers 32-32"),
-    "continual_imagenet": ("generated classes (easy), 16 x 16 pixels", "2 epochs a task", "layers 8-16-32-32"),
+    "continual_imagenet": (
+        "generated images, not ImageNet's (hard classes), 16 x 16 pixels",
+        "2 epochs a task",
+        "layers 8-16-32-32",
+    ),
 }
 
 
@@ -295,7 +299,7 @@ def test_the_first_ten_tasks_are_drawn_one_by_one_and_all_in_bins(of_problems):
     assert [line.get_xdata().tolist() for line in first.lines] == [[1, 2, 3, 4]] * 3  # there are but four
     assert_allclose(first.lines[0].get_ydata(), results["backprop"]["test_accuracy"].mean(axis=0))
     assert [line.get_xdata().tolist() for line in all_tasks.lines] == [[2, 4]] * 3
-    assert "Backprop's own step size: 0.03." in " ".join(figure.get_supxlabel().split())
+    assert "Backprop's own step size: 0.05." in " ".join(figure.get_supxlabel().split())
 
 
 # --- animations -------------------------------------------------------------------------------------------------------

@@ -556,13 +556,59 @@ def test_learners_with_learned_step_sizes_leave_the_published_comparison_as_it_w
         assert set(problem.STEP_SIZE_LEARNERS) <= set(paper.learners)
 
 
+OVERNIGHT = {  # the problems that have this scale, and its default learners
+    "continual_imagenet": ["backprop", "l2", "shrink_and_perturb", "continual_backprop_l2", "linear", "fresh"],
+    "class_incremental_cifar": ["backprop", "l2", "shrink_and_perturb", "continual_backprop", "retrained"],
+    "slippery_ant": ["ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop"],
+    "stationary_ant": ["ppo", "ppo_l2", "ppo_continual_backprop"],
+}
+
+
+@pytest.mark.quick
+def test_the_overnight_scale_takes_seven_core_hours_and_no_problem_more_than_70_minutes_on_two_cores():
+    """By the estimates that the command announces; a block is all runs of a learner that one process takes."""
+    core_seconds = {}
+    for problem in OVERNIGHT:
+        scale = PROBLEMS[problem].SCALES["overnight"]
+        core_seconds[problem] = scale.seconds * scale.runs / scale.block * len(scale.default_learners)
+        assert core_seconds[problem] <= 2 * 70 * 60, problem
+    assert sum(core_seconds.values()) <= 7 * 3600
+
+
+@pytest.mark.quick
+def test_the_overnight_scale_has_the_published_structure():
+    """2,000 tasks, as published of backprop; 100 classes by five; ten floors; at the laptop's sizes of networks."""
+    overnight, laptop, paper = (
+        {problem: PROBLEMS[problem].SCALES[name].settings for problem in OVERNIGHT}
+        for name in ("overnight", "laptop", "paper")
+    )
+    assert overnight["continual_imagenet"].num_tasks == 2000
+    assert overnight["continual_imagenet"].steps_per_task == 100
+    cifar = "class_incremental_cifar"
+    for field in ("num_classes", "classes_per_increment"):
+        assert getattr(overnight[cifar], field) == getattr(paper[cifar], field)
+    assert overnight["slippery_ant"].num_segments == paper["slippery_ant"].num_segments == 10
+    assert overnight["stationary_ant"].steps_in_all == overnight["slippery_ant"].steps_in_all >= 10_000_000
+    for problem, sizes in {
+        "continual_imagenet": ("num_channels", "dense_units", "images", "halvings"),
+        cifar: ("widths", "blocks", "images", "halvings"),
+        "slippery_ant": ("hidden_units", "num_environments", "num_steps"),
+        "stationary_ant": ("hidden_units", "num_environments", "num_steps"),
+    }.items():
+        for size in sizes:
+            assert getattr(overnight[problem], size) == getattr(laptop[problem], size), size
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_every_scale_knows_the_same_learners_and_runs_the_main_ones(problem):
     scales = PROBLEMS[problem].SCALES
-    assert list(scales) == ["smoke", "laptop", "paper"]
-    for scale in scales.values():
+    assert list(scales) == ["smoke", "laptop", *(["overnight"] if problem in OVERNIGHT else []), "paper"]
+    for name, scale in scales.items():
         assert set(scale.default_learners) <= set(scale.learners)
         assert set(scale.learners) == set(scales["paper"].learners)
+        if name == "overnight":
+            assert list(scale.default_learners) == OVERNIGHT[problem]
+            continue
         if "backprop" not in scale.learners:  # linear learners, compared among themselves
             continue
         main = {"backprop", "shrink_and_perturb", "continual_backprop"}

@@ -25,7 +25,13 @@ from minilop.experiment.settings import SettingsError
 
 @click.command(context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
 @click.option("--backend", "backend_name", type=click.Choice(["numpy", "cupy"]), default="numpy", show_default=True)
-@click.option("--scale", type=click.Choice(["smoke", "laptop", "paper"]), default="laptop", show_default=True)
+@click.option(
+    "--scale",
+    type=click.Choice(["smoke", "laptop", "overnight", "paper"]),
+    default="laptop",
+    show_default=True,
+    help="Seconds, minutes, hours (only the problems of images and ants), or as published.",
+)
 @click.option("--problem", "problem_names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 @click.option("--learner", "learners", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 @click.option("--runs", "num_runs", type=click.IntRange(min=1), help="Runs of each learner.  [default: by scale]")
@@ -80,7 +86,7 @@ def main(
         try:
             wanted = choose_problems(problems, problem_names, stray)
             chosen = choose(wanted, scale, learners, num_runs, first_seed, dtype, changes, shard)
-            tell(*left_out(problem_names, chosen, learners))
+            tell(*left_out(wanted, scale, problem_names, chosen, learners))
             if only_list:
                 tell(*overview.describe(wanted, learners))
                 return

@@ -24,7 +24,7 @@ else:  # matplotlib is imported where a figure is made: workers import this file
     Axes = Figure = Any
 
 # For learners that have no color of their own.
-_FREE_COLORS = ("navy", "goldenrod", "teal", "deeppink", "black", "saddlebrown")
+_FREE_COLORS = ("goldenrod", "teal", "deeppink", "black", "saddlebrown", "darkgreen")
 
 
 class Appearance(NamedTuple):

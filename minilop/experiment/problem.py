@@ -3,7 +3,7 @@
 A problem is a file or a folder of `problems/` that has these names (the protocol `Problem`):
 
     TITLE          one line for `--list`
-    SCALES         {"smoke": Scale, "laptop": Scale, "paper": Scale}
+    SCALES         {"smoke": Scale, "laptop": Scale, "paper": Scale}, some with "overnight" before "paper"
     data_source    data_source(settings, data_folder) -> str
     start          start(settings, learner, seeds, data_folder) -> Runs
     figures        figures(results) -> {name: matplotlib Figure}
@@ -23,7 +23,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of one scale of a problem: `smoke`, `laptop` or `paper`.
+    """The values of one scale of a problem: `smoke`, `laptop`, `overnight` or `paper`.
+
+    Every problem has three of them. `overnight`, the published structure at reduced size in about an hour on two cores,
+    is for the problems that need a GPU or days at `paper` scale.
 
     A learner is its settings, a frozen dataclass with a `dtype`: LearnerSettings, which are composed of an optimizer, a
     network and rules, or a flat dataclass of the problem's own where what learns is not a network. Settings are

@@ -64,10 +64,13 @@ def choose(
     """The experiments of `problems` at a scale: of the named `learners`, or of each problem's default ones.
 
     `changes` are texts "problem.setting=value" or "problem.learner.[part.]setting=value". A learner that only some of
-    the problems have is run there. No data are looked at yet: `find_data` does that.
+    the problems have is run there, and so is a scale. No data are looked at yet: `find_data` does that.
     Raises SettingsError, in one sentence, for whatever does not exist, does not fit or has no effect.
     """
-    scales = {name: module.SCALES[scale_name] for name, module in problems.items()}
+    scales = {name: module.SCALES[scale_name] for name, module in problems.items() if scale_name in module.SCALES}
+    if not scales:
+        known_scales = dict.fromkeys(scale for module in problems.values() for scale in module.SCALES)
+        raise SettingsError(f"{' and '.join(problems)}: no {scale_name} scale; choose {' or '.join(known_scales)}.")
     known = list(dict.fromkeys(learner for scale in scales.values() for learner in scale.learners))
     for learner in learners:
         if learner not in known:
@@ -103,10 +106,20 @@ def choose(
     return chosen
 
 
-def left_out(names: Sequence[str], chosen: Sequence[Chosen], learners: Sequence[str]) -> list[str]:
-    """A sentence for each problem that was named and has none of the learners that were named with it."""
-    running = {one.problem for one in chosen}
-    return [f"{name} is left out: it has no learner {' or '.join(learners)}." for name in names if name not in running]
+def left_out(
+    problems: Mapping[str, Problem],
+    scale_name: str,
+    names: Sequence[str],
+    chosen: Sequence[Chosen],
+    learners: Sequence[str],
+) -> list[str]:
+    """A sentence for the problems that do not have the scale, and one for each of `names` that has no such learner."""
+    without_scale = [name for name, module in problems.items() if scale_name not in module.SCALES]
+    sentences = [f"Left out, as they have no {scale_name} scale: {', '.join(without_scale)}."] if without_scale else []
+    accounted = {*without_scale, *(one.problem for one in chosen)}
+    return sentences + [
+        f"{name} is left out: it has no learner {' or '.join(learners)}." for name in names if name not in accounted
+    ]
 
 
 def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Callable[[str], None]) -> list[Chosen]:

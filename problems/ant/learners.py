@@ -36,7 +36,12 @@ PUBLISHED_LEARNERS = _learners(
     LearnerSettings(Adam(step_size=1e-4)), decay=1e-3, small_decay=1e-4, rate=1e-4, maturity=10_000, redo_period=100
 )
 
-# Ours: larger steps for fewer of them, and remedies strong enough to act within so few.
-SMALL_LEARNERS = _learners(
-    LearnerSettings(Adam(step_size=5e-3)), decay=1e-3, small_decay=1e-4, rate=1e-3, maturity=500, redo_period=100
-)
+
+def _faster_learners(step_size: float) -> dict[str, LearnerSettings]:
+    """Ours: larger steps for fewer of them, and remedies strong enough to act within so few."""
+    standard = LearnerSettings(Adam(step_size=step_size))
+    return _learners(standard, decay=1e-3, small_decay=1e-4, rate=1e-3, maturity=500, redo_period=100)
+
+
+SMALL_LEARNERS = _faster_learners(step_size=5e-3)
+OVERNIGHT_LEARNERS = _faster_learners(step_size=1e-3)

@@ -94,6 +94,8 @@ _LAPTOP = Settings(
     widths=(8, 16, 32),
     blocks=(1, 1, 1),
 )
+# Ours, for hours: as many classes and increments as published.
+_OVERNIGHT = replace(_LAPTOP, num_classes=100, classes_per_increment=5, num_epochs=25)
 SCALES = {
     "smoke": Scale(
         replace(
@@ -118,6 +120,14 @@ SCALES = {
         seconds=0.5,
     ),
     "laptop": Scale(_LAPTOP, SMALL_LEARNERS, default_learners=("l2", *MAIN_LEARNERS), runs=5, block=5, seconds=90),
+    "overnight": Scale(
+        _OVERNIGHT,
+        SMALL_LEARNERS,
+        default_learners=("backprop", "l2", "shrink_and_perturb", "continual_backprop", "retrained"),
+        runs=3,
+        block=3,
+        seconds=820,
+    ),
     "paper": Scale(
         Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=5, seconds=21_000_000
     ),

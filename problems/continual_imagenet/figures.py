@@ -17,7 +17,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     settings = results.settings
     size = 32 // 2**settings.halvings
     sizes = "-".join(map(str, (*settings.num_channels, *settings.dense_units)))
-    images = f"generated classes ({settings.images})"
+    images = f"generated images, not ImageNet's ({settings.images} classes)"
     if settings.images == "imagenet32":
         images = title_of(next(iter(results.learners.values())).metadata[0].get("data_source") or "ImageNet")
     about = (

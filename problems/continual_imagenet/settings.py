@@ -6,7 +6,12 @@ from typing import Literal
 from minilop.checks import check_range
 from minilop.experiment.problem import Scale
 from minilop.initialization import Scheme
-from problems.continual_imagenet.learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, SMALL_LEARNERS
+from problems.continual_imagenet.learners import (
+    MAIN_LEARNERS,
+    OVERNIGHT_LEARNERS,
+    PUBLISHED_LEARNERS,
+    SMALL_LEARNERS,
+)
 from problems.shared.generated_images import check_halvings
 
 
@@ -54,13 +59,13 @@ class Settings:
         return self.num_epochs * 2 * self.num_training_images // self.batch_size
 
 
-# Ours, for minutes: small images, a small network and short tasks.
+# Ours, for minutes: small images, a small network, and few short tasks.
 _LAPTOP = Settings(
-    images="easy",
+    images="hard",
     halvings=1,
     num_classes=200,
-    num_tasks=120,
-    num_training_images=100,
+    num_tasks=60,
+    num_training_images=200,
     num_test_images=50,
     num_epochs=10,
     batch_size=20,
@@ -68,13 +73,15 @@ _LAPTOP = Settings(
     kernel_sizes=(5, 3),
     dense_units=(32, 32),
     initialization="kaiming",
-    bin_size=10,
+    bin_size=5,
 )
+# Ours, for hours: as many tasks as are published of backprop, of half the length that they have at laptop scale.
+_OVERNIGHT = replace(_LAPTOP, num_tasks=2000, num_epochs=5, bin_size=50)
 SCALES = {
     "smoke": Scale(
         replace(_LAPTOP, num_tasks=2, num_training_images=20, num_test_images=20, num_epochs=2, bin_size=1),
         {**PUBLISHED_LEARNERS, **SMALL_LEARNERS},
-        default_learners=(*MAIN_LEARNERS, "backprop_step_0.01"),
+        default_learners=(*MAIN_LEARNERS, "continual_backprop_l2", "backprop_step_0.01"),
         runs=2,
         block=5,
         seconds=0.5,
@@ -82,10 +89,18 @@ SCALES = {
     "laptop": Scale(
         _LAPTOP,
         {**PUBLISHED_LEARNERS, **SMALL_LEARNERS},
-        default_learners=(*MAIN_LEARNERS, "backprop_step_0.01", "backprop_step_0.003"),
+        default_learners=(*MAIN_LEARNERS, "continual_backprop_l2", "backprop_step_0.01"),
         runs=5,
         block=5,
-        seconds=45,
+        seconds=40,
+    ),
+    "overnight": Scale(
+        _OVERNIGHT,
+        {**PUBLISHED_LEARNERS, **OVERNIGHT_LEARNERS},
+        default_learners=("backprop", "l2", "shrink_and_perturb", "continual_backprop_l2", "linear", "fresh"),
+        runs=10,
+        block=5,
+        seconds=640,
     ),
     # All runs side by side, as a GPU wants them.
     "paper": Scale(
