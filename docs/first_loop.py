@@ -7,7 +7,7 @@ permutation. No task is harder than another, so a network that stays able to lea
 Two learners are compared. Backprop changes all weights a little at each step. Continual Backprop does the same, and
 from time to time it also replaces the hidden unit that contributes least by a new one with random incoming weights.
 
-Run it with `python docs/first_loop.py`; it takes about 20 seconds.
+Run it with `python docs/first_loop.py`; it takes 20 to 40 seconds.
 """
 
 import numpy as np

@@ -26,7 +26,9 @@ def cross_entropy(outputs: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def squared_error(outputs: Array, targets: Array) -> tuple[Array, Array]:
-    """Squared error, summed over the outputs. The gradient is 2 (output - target) / B."""
+    """Squared error, summed over the outputs. The gradient is 2 (output - target) / B; ValueError for labels."""
+    if targets.ndim != outputs.ndim:  # broadcasting would hide the mistake
+        raise ValueError(f"Targets must have the shape (R, O, B), here {outputs.shape}, not {targets.shape}.")
     error = outputs - targets  # (R, O, B)
     return (error * error).sum(axis=-2), error * (2 / outputs.shape[-1])
 

@@ -20,7 +20,7 @@ at 0. The choices are:
     layer_local            x_i^2: each unit is a linear learner whose error is its local error. Requires no second
                            derivatives, and works with any loss whose gradient reaches the units. This is the default
                            because it is the simplest. On problems/feature_tracking the other two are better by 3 %
-                           if units are replaced, and worse by 6 % if not (docs/results.md)
+                           if units are replaced, and worse by 6 to 7 % if not (docs/results.md)
     gauss_newton_diagonal  s_k^2: the squared derivative of the output with respect to w_k. For one output, this is the
                            exact diagonal
     gauss_newton           line 6 is  h_k <- h_k - (alpha_k / M) s_k (s . h) + (alpha_k / M) g_k:  with all cross terms,

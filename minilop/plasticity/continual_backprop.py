@@ -15,8 +15,8 @@ rho is `replacement_rate` (the talk: re-initialization rate), m `maturity_thresh
 changes the output of the network only by the contribution of the replaced unit, because the outgoing weights of the new
 unit are 0. A new unit is protected from replacement for m steps, so that the network has time to find a use for it.
 
-Paper - published code - ours. If the paper and the published code differ, there is an option. `PAPER` has the values of
-the paper.
+Paper - published code - ours. If the paper and the published code differ, there is an option. The defaults are those of
+the published code for permuted MNIST (second column, accumulate). `PAPER` has the values of the paper.
 
     option                 paper           published code (gnt.py)   elsewhere in the published code
     utility                contribution    adaptable_contribution    contribution for CIFAR-100 and Ant

@@ -1,6 +1,6 @@
 """Shrink & Perturb (Ash and Adams, NeurIPS 2020) at every step, as in Dohare et al. (2024).
 
-    shrink    the weight decay of the optimizer's step
+    shrink    the weight decay of the optimizer's step: SGD(weight_decay=...)
     perturb   p <- p + sigma N(0, 1)     for every weight and bias, after the step
 
 sigma is `perturb_scale`, a standard deviation. The paper's ImageNet paragraph calls it a variance, but its other

@@ -2,8 +2,8 @@
 
 Each task has a random permutation of the pixels and a random order of the examples; each example is seen once, alone,
 and the learner's guess counts before it learns from it. Nothing tells the learner that a task begins. No task is harder
-than another. Accuracy is lost at once, from the first task to the second, where weights that fit the last task are in
-the way of the next (as `linear` shows); what is lost over many tasks after that is plasticity.
+than another. What a learner loses over the tasks is plasticity, except for what it loses because each task starts from
+weights that fit the previous one. `linear`, which has no units to lose, shows how much that can be.
 
 Dohare et al. (2024), Methods, "Online Permuted MNIST". Paper - published code - ours:
 
