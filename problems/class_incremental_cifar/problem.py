@@ -162,7 +162,7 @@ class ClassIncremental:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue where `state` was taken. Raises ValueError if it does not fit."""
-        parts = "learner.", "best.", "record.", "at_start.", "at_end.", "num_right."
+        parts = "learner.", "best.", "record.", "at_start.", "at_end.", "num_correct."
         states.check_names(state, [*parts, "position", "finite", "diverged_at"])
         self.learner.restore(states.part("learner", state))
         self.early_stopping.best = {name: xp.asarray(array) for name, array in states.part("best", state).items()}

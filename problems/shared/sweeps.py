@@ -107,7 +107,7 @@ class Sweep:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where `state` was taken; raises ValueError where it does not fit."""
-        states.restore(self.arrays(), state, ["squared_error", "looked", "diverged_at", "position"])
+        states.restore(self.arrays(), state, ["squared_error", "mean_step_sizes", "diverged_at", "position"])
         self.squared_error = state["squared_error"].copy()
         self.step_sizes = state["mean_step_sizes"].copy()
         self.diverged_at = state["diverged_at"].copy()
