@@ -1,4 +1,4 @@
-"""The problems, a file or a folder each, in the order in which `run_all.py` takes them."""
+"""The problems, in the order in which `run_all.py` runs them. Each problem is a module or a package."""
 
 from problems import (
     class_incremental_cifar,

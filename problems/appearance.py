@@ -1,7 +1,7 @@
-"""How each learner looks in every figure: its label, its color and its dashes, one entry a learner.
+"""The label, color and line style of each learner in all figures.
 
-The same method has the same color everywhere. What learners are compared with is dashed. A learner that is not in the
-table is called by its name and gets a color that no learner in the table has.
+A method has the same color in every figure. Reference levels are dashed. A learner that is not in the table is labeled
+with its own name and gets a color that no learner in the table has.
 """
 
 from functools import partial
@@ -59,20 +59,20 @@ APPEARANCES = {
 
 
 def appearance_of(learner: str) -> Appearance:
-    """The learner's entry; one made of its name where there is none."""
+    """The learner's entry in the table, or else one made from its name."""
     return APPEARANCES.get(learner) or Appearance(learner.replace("_", " ").capitalize())
 
 
 def label_of(learner: str) -> str:
-    """What a learner is called in figures."""
+    """The label of a learner in figures."""
     return appearance_of(learner).label
 
 
 def color_of(learner: str) -> str:
-    """A learner's color, black for one that has no color of its own; `draw_curves` tells such learners apart."""
+    """A learner's color. A learner without one is black here; `draw_curves` gives such learners different colors."""
     return appearance_of(learner).color or "black"
 
 
-# The lab's functions, which know no learner's name, with these looks.
+# The functions of minilop.experiment know no learner by name; these use the table.
 draw_curves = partial(figures.draw_curves, appearance_of=appearance_of)
 describe_runs = partial(figures.describe_runs, appearance_of=appearance_of)

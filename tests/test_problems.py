@@ -1,4 +1,4 @@
-"""The online problems: their streams by independent loops, what is measured, and runs that do not notice each other.
+"""The online problems: their streams by independent loops, their measures, and the independence of runs.
 
 Dohare et al., Nature 632 (2024), Methods, "Slowly-Changing Regression" and "Online Permuted MNIST".
 """
@@ -33,7 +33,7 @@ PERMUTED = permuted_mnist.Settings(
     num_diagnostic_examples=40,
     magnitude_interval=3,
 )
-BUFFERED = replace(PERMUTED, num_tasks=1, task_length=1100, magnitude_interval=1000)  # chunks end between two looks
+BUFFERED = replace(PERMUTED, num_tasks=1, task_length=1100, magnitude_interval=1000)  # chunks end within intervals
 
 BACKPROP = LearnerSettings(SGD(step_size=0.01))
 IDBD_NETWORK = LearnerSettings(NetworkIDBD(step_size=0.01, meta_step_size=0.01))
@@ -87,7 +87,7 @@ def assert_same_results(found, expected):
 @pytest.mark.quick
 @pytest.mark.parametrize("threshold", ["paper", "published_code"])
 def test_the_target_is_a_network_of_threshold_units(threshold):
-    """y = sum_i v_i [w_i x + b_i > 0.7 (n + 1) - S_i] + c. Paper: S counts the -1 among w and b; the published code has
+    """y = sum_i v_i [w_i x + b_i > 0.7 (n + 1) - S_i] + c. Paper: S counts the -1 in w and b; the published code has
     S = (n - sum w + b) / 2, with the wrong sign before b."""
     stream = Stream(replace(REGRESSION, target_threshold=threshold, num_target_units=12), np.array([3, 8]))
     inputs = np.random.default_rng(0).integers(0, 2, size=(2, 20, 40))
@@ -108,7 +108,7 @@ def test_the_target_is_a_network_of_threshold_units(threshold):
 
 @pytest.mark.quick
 def test_every_weight_and_bias_of_the_target_is_a_fair_sign():
-    """+1 or -1 with probability one half, the output's bias included; within four standard deviations."""
+    """+1 or -1 with probability one half, including the bias of the output; within four standard deviations."""
     stream = Stream(REGRESSION, np.arange(200))
     for signs in (stream.weight, stream.bias, stream.output_weight, stream.output_bias):
         assert set(np.unique(signs)) == {-1, 1}
@@ -140,12 +140,12 @@ def test_flip_one_inverts_exactly_one_slow_bit_after_every_task():
     assert (abs(np.diff(bits, axis=0)).sum(axis=-1) == 1).all()
     which = abs(np.diff(bits, axis=0)).argmax(axis=-1)  # (task, R)
     counts = np.bincount(which.ravel(), minlength=15)
-    assert abs(counts - which.size / 15).max() < 4 * math.sqrt(which.size / 15)  # any of them, by chance
+    assert abs(counts - which.size / 15).max() < 4 * math.sqrt(which.size / 15)  # each of them, at random
     assert (which[:, 0] != which[:, 1]).any()
 
 
 def test_redraw_all_draws_all_slow_bits_anew():
-    """The default of the published data generator. Half of the bits change, on average."""
+    """The default of the published data generator. On average, half of the bits change."""
     stream = Stream(replace(REGRESSION, change="redraw_all"), np.arange(30))
     bits = np.array([stream.slow_bits(task) for task in range(40)])
     changed = (bits[1:] != bits[:-1]).mean()
@@ -170,7 +170,7 @@ def examples_of(runs, task):
 
 
 def test_the_last_five_bits_are_random_in_every_example(array_module):
-    """Each of the 32 values as often as any other, and runs and tasks differ; within five standard deviations."""
+    """All 32 values are equally frequent, and runs and tasks differ; within five standard deviations."""
     runs = start_regression(replace(REGRESSION, num_examples=12_000, bin_size=6000, task_length=6000), seeds=range(6))
     fast = np.concatenate([examples_of(runs, task)[0][..., 15:] for task in (0, 1)])  # (2 T, R, 5)
     values = (fast @ (2 ** np.arange(5))).astype(int)
@@ -194,7 +194,7 @@ def test_an_example_is_a_tasks_input_and_the_targets_answer_to_it(array_module):
 
 
 def test_a_task_permutes_the_pixels_and_the_order_of_the_examples(array_module):
-    """Each task has a random permutation of pixels and examples, another in every run; fresh ones, see the module."""
+    """Each task of each run has new random permutations of pixels and examples, see the module."""
     runs = start_permuted(seeds=range(4))
     orders, pixels = [], []
     for task in range(3):
@@ -230,7 +230,7 @@ def test_an_example_has_the_permuted_pixels_and_the_label_of_its_image(array_mod
 
 
 def test_the_diagnostic_examples_are_the_first_of_the_coming_task(array_module):
-    """Dead units and ranks: the first 2,000 examples of the newly permuted data, before learning from them."""
+    """Dead units and ranks: on the first 2,000 examples of the newly permuted data, before learning from them."""
     runs = start_permuted()
     runs.position = 130
     inputs = host(runs.diagnostic_inputs())  # (R, pixels, n)
@@ -283,7 +283,7 @@ def test_the_accuracy_is_that_of_guesses_made_before_learning(array_module):
         losses[:, example] = host(mirror.step(inputs[example], labels[example])[1])[:, 0]
     results = finish(runs)
     assert_allclose(results["accuracy"][:, 0], 100 * correct.mean(axis=-1), rtol=1e-12)
-    assert 10 < results["accuracy"][:, 0].min() < 90  # it learns, and is not judged on what it has learned from
+    assert 10 < results["accuracy"][:, 0].min() < 90  # it learns, but is scored before it learns from an example
     assert_allclose(results["loss"][:, 0], losses.mean(axis=-1), rtol=1e-5)  # sums of 130 numbers in float32
     assert len(magnitudes) == 44  # examples 0, 3, ..., 129
     assert_allclose(results["weight_magnitude"][:, 0], np.mean(magnitudes, axis=0), rtol=1e-5)
@@ -313,7 +313,7 @@ def test_a_bin_of_the_regression_is_the_mean_of_its_squared_errors(array_module)
 
 @pytest.mark.parametrize("learner", ["idbd", "network_idbd", "dynamic"])
 def test_those_who_learn_step_sizes_descend_half_the_squared_error_and_are_measured_by_all_of_it(learner):
-    """The equations of IDBD and Autostep are those of delta^2 / 2; curves of all learners are comparable."""
+    """IDBD and Autostep minimize delta^2 / 2; the curves of all learners are comparable."""
     settings = LEARNERS[learner]
     runs = start_regression(learner=settings)
     mirror = make_learner(make_mlp((20, 5, 1), settings, [3, 8]), half_squared_error, settings)
@@ -341,7 +341,7 @@ def test_linear_idbd_of_the_regression_is_idbd():
 
 
 def test_dead_units_and_ranks_are_percentages_of_all_hidden_units(array_module):
-    """Of the first bin, before anything is learned: 2 of 5 units silenced by their biases, 40 %."""
+    """In the first bin, before any learning, 2 of 5 units are silenced by their biases: 40 %."""
     runs = start_regression()
     runs.learner.network.hidden[0].incoming.bias[:, 1:3] = -1000
     results = finish(runs)
@@ -368,10 +368,10 @@ def test_results_have_a_row_for_every_run_and_a_column_for_every_bin(problem, me
             assert np.isfinite(array).all()
         assert (results["diverged_at"] == -1).all()
     linear = finish(BOTH[problem](learner=LEARNERS["linear"]))
-    assert list(linear) == [*measured, "weight_magnitude", "diverged_at"]  # nothing hidden to look at
+    assert list(linear) == [*measured, "weight_magnitude", "diverged_at"]  # no hidden units to diagnose
 
 
-# --- runs beside each other, and going on after a stop ----------------------------------------------------------------
+# --- runs side by side, and resuming ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -394,7 +394,7 @@ def test_a_run_alone_is_itself_among_others_to_the_bit(start, settings, learner)
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("problem", BOTH)
 def test_a_stream_resumed_at_the_end_of_any_chunk_ends_bit_for_bit_the_same(problem, learner):
-    """Also where a chunk ends within a bin or a task. A state is a copy: going on does not reach into it."""
+    """Also if a chunk ends within a bin or a task. A state is a copy: continuing does not change it."""
     settings = LEARNERS[learner]
     expected = finish(BOTH[problem](learner=settings))
     runs = BOTH[problem](learner=settings)
@@ -415,7 +415,7 @@ def test_a_stream_resumed_at_the_end_of_any_chunk_ends_bit_for_bit_the_same(prob
 
 
 def test_a_learner_that_buffers_updates_may_be_stopped_as_well():
-    """Its state needs the buffered updates applied. That happens at the end of every chunk, stopped there or not."""
+    """Its state requires that buffered updates are applied. This happens at the end of every chunk in any case."""
     settings = LearnerSettings(BufferedSGD(step_size=0.01))
     uninterrupted = start_permuted(BUFFERED, settings)
     expected = finish(uninterrupted)
@@ -460,7 +460,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(problem, le
     runs = BOTH[problem](learner=LEARNERS[learner], seeds=[3, 8, 5])
     runs.advance()
     at = runs.position  # the end of a task: example 450 of bins of 600, 130 of bins of 130
-    runs.learner.network.dense_layers[-1].weight[1] = np.nan  # so the hidden layers are still as they were
+    runs.learner.network.dense_layers[-1].weight[1] = np.nan  # so the hidden layers have not changed
     state = runs.state()
     with np.errstate(all="ignore"):
         found = finish(runs)
@@ -468,7 +468,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(problem, le
     assert (state["diverged_at"] == -1).all()  # a state is a copy
     for name in expected.keys() - {"diverged_at"}:
         assert_array_equal(found[name][[0, 2]], expected[name][[0, 2]], name)
-        whole = at // runs.bin_size  # bins that had ended; one more had been looked into before its first example
+        whole = at // runs.bin_size  # bins that had ended; one more had been diagnosed before its first example
         last = whole + 1 if name in runs.diagnosed.arrays else whole
         assert_array_equal(found[name][1, :last], expected[name][1, :last], name)
         assert np.isnan(found[name][1, last:]).all(), name
@@ -526,8 +526,8 @@ def test_settings_of_permuted_mnist_out_of_range_are_refused(name):
 
 def test_the_paper_scale_is_the_published_protocol():
     """Regression: 3 million examples, bins of 40,000, one bit every 10,000, 100 runs. MNIST: 800 tasks of 60,000
-    through three layers of 2,000 units, 30 runs, step size 0.003. Published weight magnitudes are those of every step;
-    ours are those of every sixteenth."""
+    through three layers of 2,000 units, 30 runs, step size 0.003. Published weight magnitudes are those of every
+    step; ours are those of every sixteenth."""
     scale = regression.SCALES["paper"]
     values = scale.settings
     assert (values.num_examples, values.bin_size, values.task_length) == (3_000_000, 40_000, 10_000)
@@ -547,7 +547,7 @@ def test_the_paper_scale_is_the_published_protocol():
 
 
 def test_learners_with_learned_step_sizes_leave_the_published_comparison_as_it_was():
-    """They can be asked for at every scale; at paper scale the published learners and our baselines run by default."""
+    """They are available at every scale. At paper scale, the published learners and our baselines run by default."""
     main = ["backprop", "l2", "shrink_and_perturb", "continual_backprop", "adam", "dropout", "redo", "linear"]
     activations = ["tanh", "sigmoid", "leaky_relu", "elu", "swish"]
     for problem, expected in ((regression, [*main, *activations]), (permuted_mnist, main)):
@@ -609,7 +609,7 @@ def test_every_scale_knows_the_same_learners_and_runs_the_main_ones(problem):
         if name == "overnight":
             assert list(scale.default_learners) == OVERNIGHT[problem]
             continue
-        if "backprop" not in scale.learners:  # linear learners, compared among themselves
+        if "backprop" not in scale.learners:  # linear learners, compared with each other
             continue
         main = {"backprop", "shrink_and_perturb", "continual_backprop"}
         if problem != "class_incremental_cifar":  # whose base system has weight decay
@@ -632,7 +632,7 @@ def test_every_learner_of_the_regression_makes_a_step():
 
 
 def test_every_learner_of_permuted_mnist_makes_a_step():
-    """With the learners of every scale, and a network that is quickly made."""
+    """With the learners of every scale, and a small network."""
     images, labels = load_digits(PERMUTED, None)
     for scale in permuted_mnist.SCALES.values():
         for settings in scale.learners.values():
@@ -659,7 +659,7 @@ def test_both_problems_run_on_the_device_without_mixing_it_with_the_host(array_m
 
 
 def test_the_source_of_the_examples_tells_files_apart(tmp_path):
-    """It is part of a result's name, so that results of other digits are not taken for done."""
+    """The source is part of a result's name, so that results of other digits do not count as done."""
     built_in = permuted_mnist.data_source(PERMUTED, None)
     assert built_in.startswith("1,797 real handwritten digits") and "sha256" in built_in
     sources = set()
@@ -672,7 +672,7 @@ def test_the_source_of_the_examples_tells_files_apart(tmp_path):
 
 
 def write_training_set(folder, num_images, brightness):
-    """The two files of MNIST in their official form, with very few digits."""
+    """Write the two files of MNIST in their official format, with very few digits."""
     images = np.full((num_images, 28, 28), brightness, "uint8")
     header = np.array([0x803, num_images, 28, 28], ">u4").tobytes()
     (folder / "train-images-idx3-ubyte").write_bytes(header + images.tobytes())
@@ -771,7 +771,7 @@ def test_l2_init_of_great_strength_stays_near_the_initial_parameters(problem):
 
 @pytest.mark.parametrize("width", [40, 90])
 def test_a_run_alone_is_itself_among_others_also_where_weights_are_summed_by_blocks(width, monkeypatch):
-    """A sum's order may not depend on how many runs stand side by side: `minilop.backend.blocks`."""
+    """The order of a sum must not depend on the number of runs side by side: `minilop.backend.blocks`."""
     monkeypatch.setattr("minilop.backend.NUMBERS_IN_CACHE", 700)
     settings = replace(PERMUTED, num_hidden=width)
     learner = permuted_mnist.SCALES["laptop"].learners["continual_backprop"].change(maturity_threshold=5)
@@ -821,7 +821,7 @@ def test_learned_step_sizes_have_a_figure_of_their_own_and_stay_out_of_the_other
 @pytest.mark.parametrize(
     ("problem", "learners", "num_panels"),
     [
-        ("slowly_changing_regression", ["idbd", "autostep"], 1),  # linear: nothing but the weights to look at
+        ("slowly_changing_regression", ["idbd", "autostep"], 1),  # linear: only the weights can be measured
         ("slowly_changing_regression", ["dynamic"], 4),
         ("permuted_mnist", ["network_idbd", "dynamic"], 4),
     ],

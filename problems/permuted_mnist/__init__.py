@@ -1,24 +1,22 @@
-"""Online Permuted MNIST: one pass over the digits, then the pixels are permuted and it begins again, hundreds of times.
+"""Online Permuted MNIST: hundreds of passes over the digits, each with a new permutation of the pixels.
 
-Each task has a random permutation of the pixels and a random order of the examples; each example is seen once, alone,
-and the learner's guess counts before it learns from it. Nothing tells the learner that a task begins. No task is harder
-than another. What a learner loses over the tasks is plasticity, except for what it loses because each task starts from
-weights that fit the previous one. `linear`, which has no units to lose, shows how much that can be.
+Each task has a random permutation of the pixels and a random order of the examples. The learner sees each example once
+in a task, one per step. Its prediction is scored before it learns from the example, and it is not told when a task
+begins. No task is harder than another. What a learner loses over the tasks is plasticity, except for what it loses
+because each task starts from weights that fit the previous one. `linear`, which has no units to lose, shows how much
+that can be.
 
 Dohare et al. (2024), Methods, "Online Permuted MNIST". Paper - published code - ours:
 
-  permutation               a fresh one for every task - composed with all before it - fresh; its distribution is
-                            the same
-  weight magnitude          at every step - at every step - every `magnitude_interval` steps, 16 at paper scale: the
-                            learners that buffer their updates (minilop/fast/low_rank.py) bring their weights up to date
-                            for it
+  permutation               new for every task - composed with all before it - new; the distribution is the same
+  weight magnitude          at every step - at every step - every `magnitude_interval` steps, 16 at paper scale, because
+                            learners that buffer updates (minilop/fast/low_rank.py) must apply them to measure it
   dead units, ranks         on the first 2,000 examples of a task, before learning from it - the same - the same
-  utility                   contribution in the text - adaptable_contribution in its files - the files', which made the
-                            published curves
+  utility                   contribution - adaptable_contribution - as in the code, which produced the published curves
 
-The network without a single hidden unit, `linear`, and `redo` are ours. Not here: online normalization, whose two
-hyperparameters the paper does not give, and changes of the permutation after 100,000 or 1,000,000 examples, more than
-there are (every 10,000: task_length=10000).
+The network without hidden units, `linear`, and `redo` are ours. Two experiments of the paper are missing: online
+normalization, because the paper does not give its two hyperparameters, and permutations that change after 100,000 or
+1,000,000 examples, because a task has at most 60,000. For changes after 10,000 examples, set task_length=10000.
 """
 
 from problems.permuted_mnist.digits import data_source, load_digits
@@ -39,4 +37,4 @@ __all__ = [
     "start",
 ]
 
-TITLE = "Online Permuted MNIST: the pixels of the digits are permuted again and again"
+TITLE = "Online Permuted MNIST: digits whose pixels are permuted again in every task"

@@ -1,4 +1,4 @@
-"""The digits of Online Permuted MNIST: real or generated, with the package or from official files."""
+"""The digits of Online Permuted MNIST: real or generated, included in the package or from official files."""
 
 from pathlib import Path
 
@@ -16,9 +16,9 @@ DIGITS = {
 
 
 def read_digits(settings: Settings, data_folder: Path | None) -> tuple[str, np.ndarray, np.ndarray]:
-    """The title of the digits, the images (N, Y, X), and the labels (N,) as bytes.
+    """The title of the data set, the images (N, Y, X) and the labels (N,), as bytes.
 
-    Raises DataError if files are missing, damaged, too few, or those of another known set.
+    Raises DataError if files are missing, damaged or of another known data set, or if there are too few digits.
     """
     title = DIGITS[settings.digits]
     if settings.digits == "handwritten":
@@ -30,7 +30,7 @@ def read_digits(settings: Settings, data_folder: Path | None) -> tuple[str, np.n
     if settings.task_length > len(images):
         raise data.DataError(
             f"task_length is {settings.task_length}, but there are only {len(images)} {settings.digits} digits; "
-            "set it to at most that."
+            "set it to at most this number."
         )
     return title, images, labels
 
@@ -45,6 +45,6 @@ def load_digits(settings: Settings, data_folder: Path | None) -> tuple[np.ndarra
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are, with a digest. Raises DataError where a data file is missing or broken."""
+    """A description of the examples, with a digest. Raises DataError if a data file is missing or damaged."""
     title, images, labels = read_digits(settings, data_folder)
     return f"{title}: {len(labels):,} images, sha256 {data.fingerprint(images, labels)}"

@@ -1,4 +1,4 @@
-"""The figures of Online Permuted MNIST, from result files alone."""
+"""The figures of Online Permuted MNIST, drawn from result files only."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,18 @@ from problems.shared.online_figures import diagnostics_figure
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Online accuracy and diagnostics against the task; learned step sizes have figures of their own."""
+    """Online accuracy and diagnostics against the task. Learners with learned step sizes have separate figures."""
     settings = results.settings
     tasks = np.arange(settings.num_tasks) + 1
-    halved = f", halved in width and height {settings.halvings} times" if settings.halvings else ""
+    halved = f", downsampled {settings.halvings} times by a factor of 2" if settings.halvings else ""
     layers = "-".join([str(settings.num_hidden)] * settings.num_hidden_layers)
     source = next(iter(results.learners.values())).metadata[0].get("data_source") or DIGITS[settings.digits]
     about = (
-        f"Online Permuted MNIST on {title_of(source)}{halved}, {settings.task_length:,} a task, hidden layers "
-        f"{layers}; each example is seen once and predicted before the update."
+        f"Online Permuted MNIST on {title_of(source)}{halved}, {settings.task_length:,} per task, hidden layers "
+        f"{layers}; each example is seen once per task and predicted before the update."
     )
-    x_label = f"Task number (each {settings.task_length:,} examples)"
-    label = ("Online accuracy (%)", "correct before each update, averaged over the task")
+    x_label = f"Task number ({settings.task_length:,} examples each)"
+    label = ("Online accuracy (%)", "correct before the update, averaged over the task")
 
     def accuracy_figure(learners: Sequence[str]) -> Figure:
         figure, (axes,) = new_figure()

@@ -42,7 +42,7 @@ class PermutedDigits(OnlineRuns):
         self.task = -1
 
     def enter(self, task: int) -> None:
-        """Draw the order of the examples and the permutation of the pixels of a task."""
+        """Draw the order of the examples and the permutation of the pixels for a task."""
         if task != self.task:
             self.task = task
             num_images, num_pixels = self.images.shape
@@ -51,7 +51,7 @@ class PermutedDigits(OnlineRuns):
             self.pixels = draws.permutation(self.seeds, "permutation of pixels", num_pixels, step=task)  # (R, pixels)
 
     def permuted(self, order: Array) -> Array:
-        """The images at places `order` (R, n) with their pixels permuted, (n, R, pixels)."""
+        """The images with indices `order` (R, n), with their pixels permuted, (n, R, pixels)."""
         return self.images[order.T[..., None], self.pixels]
 
     def examples(self, start: int, stop: int) -> tuple[Array, Array]:
@@ -73,5 +73,5 @@ class PermutedDigits(OnlineRuns):
 def start(
     settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> PermutedDigits:
-    """Begin R runs side by side. Raises DataError where a data file is missing or broken."""
+    """Begin R runs side by side. Raises DataError if a data file is missing or damaged."""
     return PermutedDigits(settings, learner, seeds, *load_digits(settings, data_folder))

@@ -10,16 +10,16 @@ from problems.permuted_mnist.learners import MAIN_LEARNERS, PUBLISHED_LEARNERS, 
 
 @dataclass(frozen=True)
 class Settings:
-    """The problem; values of the paper where nothing else is said.
+    """The settings of the problem; values of the paper unless noted.
 
-    digits   handwritten: 1,797 real ones of 8 x 8 pixels that come with minilop; synthetic: generated, 28 x 28;
-             mnist, fashion_mnist: the official training files, from the folder given with --data
+    digits   handwritten: 1,797 real digits of 8 x 8 pixels, included in minilop; synthetic: generated, 28 x 28;
+             mnist, fashion_mnist: the official training files, in the folder given with --data
     """
 
     digits: Literal["handwritten", "synthetic", "mnist", "fashion_mnist"] = "mnist"
     num_tasks: int = 800
-    task_length: int = 60_000  # examples of a task; not more than there are
-    halvings: int = 0  # how often 2 x 2 pixels are averaged to one
+    task_length: int = 60_000  # examples of a task, at most all digits
+    halvings: int = 0  # number of times that 2 x 2 pixels are averaged into one
     num_hidden: int = 2000
     num_hidden_layers: int = 3
     num_diagnostic_examples: int = 2000
@@ -54,12 +54,12 @@ SCALES = {
     "laptop": Scale(
         _LAPTOP,
         {**PUBLISHED_LEARNERS, **SMALL_LEARNERS, **STEP_SIZE_LEARNERS},
-        default_learners=("dynamic", *MAIN_LEARNERS),  # the longest first, so that no process is idle at the end
+        default_learners=("dynamic", *MAIN_LEARNERS),  # the slowest first, so that no process is idle at the end
         runs=20,
         block=20,
         seconds=20,
     ),
-    # One run at a time: a step of so wide a network is limited by the memory, and runs side by side would not help.
+    # One run at a time: memory bandwidth limits a step of so wide a network, so runs side by side would not help.
     "paper": Scale(
         Settings(),
         {**PUBLISHED_LEARNERS, **STEP_SIZE_LEARNERS},

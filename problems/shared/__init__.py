@@ -1,1 +1,1 @@
-"""What several problems share; nothing here knows a problem."""
+"""Code shared by several problems. Nothing here depends on a particular problem."""

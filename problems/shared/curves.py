@@ -1,4 +1,4 @@
-"""What a problem measures: numbers of every run at the places of a curve, kept until all are there."""
+"""The measures of all runs, collected point by point into curves."""
 
 from collections.abc import Mapping
 
@@ -8,18 +8,18 @@ from minilop.backend import Array, to_host
 
 
 class Curves:
-    """Measures of R runs, by name, at `length` places: `arrays[name]` is (length, R), zeros where nothing was added."""
+    """Measures of R runs, by name: `arrays[name]` is (length, R), zero where nothing has been added."""
 
     def __init__(self, length: int, num_runs: int):
         self.length = length
         self.num_runs = num_runs
         self.arrays: dict[str, np.ndarray] = {}
 
-    def add(self, place: int, values: Mapping[str, Array]) -> None:
-        """Add `values`, each (R,), to what is at a place."""
+    def add(self, index: int, values: Mapping[str, Array]) -> None:
+        """Add `values`, each (R,), to the point `index` of their curves."""
         for name, value in values.items():
             curve = self.arrays.setdefault(name, np.zeros((self.length, self.num_runs)))
-            curve[place] += to_host(value)
+            curve[index] += to_host(value)
 
     def by_run(self, known: np.ndarray) -> dict[str, np.ndarray]:
         """The curves (R, length), NaN where `known` (R, length) is false."""

@@ -1,4 +1,4 @@
-"""What the problems of images share: generated classes in place of official ones, and checks of settings."""
+"""Code shared by the problems with images: generated classes instead of official ones, and checks of settings."""
 
 from functools import lru_cache
 
@@ -7,13 +7,13 @@ import numpy as np
 from minilop import data
 from minilop.learner_settings import LearnerSettings
 
-CLASSES_KEPT = 200  # in memory, all those of laptop scale; 0.4 GB where a class has 700 images of 32 x 32 pixels
+CLASSES_KEPT = 200  # in memory: all classes at laptop scale; 0.4 GB if a class has 700 images of 32 x 32 pixels
 OFFICIAL = ("imagenet32", "cifar100")
 
 
 @lru_cache(CLASSES_KEPT)
 def generated_class(class_number: int, number: int, preset: str, halvings: int) -> np.ndarray:
-    """The first images of a generated class, (N, 3, Y, X), bytes; kept for other runs and learners of this process."""
+    """The first `number` images of a generated class, (N, 3, Y, X), as bytes; cached for later runs in this process."""
     images = data.synthetic_objects(class_number, range(number), preset)
     for _ in range(halvings):
         images = data.halve(images)
@@ -21,7 +21,7 @@ def generated_class(class_number: int, number: int, preset: str, halvings: int) 
 
 
 def check_halvings(images: str, halvings: int) -> None:
-    """Raises ValueError where official images were to be made smaller."""
+    """Raises ValueError if official images are to be downsampled."""
     if images in OFFICIAL and halvings:
         raise ValueError(
             f"halvings={halvings} is for generated images; set halvings=0 too, or choose images=hard, medium or easy"

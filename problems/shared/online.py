@@ -1,7 +1,7 @@
-"""What the online problems share: one example a step, measured before it is learned from, averaged over bins.
+"""Code shared by the online problems: one example per step, measured before the update, averaged over bins.
 
-A run that diverges is a result: from the first example whose loss is not finite, `diverged_at`, everything that is
-measured of it is NaN. The other runs of the block do not notice.
+Divergence of a run is a result. From `diverged_at`, the first example whose loss is not finite, all measures of that
+run are NaN. The other runs of the block are unaffected.
 """
 
 from abc import ABC, abstractmethod
@@ -19,29 +19,29 @@ from minilop.learner_settings import LearnerSettings, make_mlp
 from minilop.networks import Network
 from problems.shared.curves import Curves
 
-CHUNK = 500  # examples that are made and measured at a time
+CHUNK = 500  # examples that are drawn and measured together
 
 
 def check_stream(settings: Any) -> None:
-    """Raises ValueError unless the settings' bins and intervals are positive and bins fill the stream."""
+    """Raises ValueError unless bins and intervals are positive and the stream is a whole number of bins."""
     check_range(settings, "num_examples task_length bin_size magnitude_interval", 1)
     if settings.num_examples % settings.bin_size:
         raise ValueError(f"num_examples, {settings.num_examples}, must be a multiple of bin_size, {settings.bin_size}")
 
 
 def make_network(sizes: Sequence[int], settings: LearnerSettings, seeds: Sequence[int]) -> Network:
-    """The learner's network for these runs. Raises ValueError for a learner that is reset at new tasks."""
+    """The learner's network for these runs. Raises ValueError for a learner that is reset at task boundaries."""
     if settings.reset != "nothing":
         raise ValueError("reset is for problems that tell the learner of a new task; set it to nothing")
     return make_mlp(sizes, settings, seeds)
 
 
 class OnlineRuns(ABC):
-    """R runs of one learner on a stream of examples; `minilop.experiment.problem.Runs` says how it is driven.
+    """R runs of one learner on a stream of examples, with the interface of `minilop.experiment.problem.Runs`.
 
     num_examples         length of the stream, a whole number of bins
     task_length          examples between two changes of the task
-    bin_size             examples whose measures are averaged to one point of a curve
+    bin_size             examples whose measures are averaged into one point of a curve
     magnitude_interval   steps between two measurements of the weight magnitude; 1 in the published code
     """
 
@@ -79,19 +79,19 @@ class OnlineRuns(ABC):
 
     @property
     def progress(self) -> float:
-        """The share of the stream that has been learned from."""
+        """The fraction of the stream that has been learned from."""
         return self.position / self.num_examples
 
     def advance(self) -> None:
-        """Learn from the next chunk of examples; at the start of a bin diagnose the network first."""
-        start, place = self.position, self.position // self.bin_size
+        """Learn from the next chunk of examples; at the start of a bin, diagnose the network first."""
+        start, bin_index = self.position, self.position // self.bin_size
         stop = min(start + length - start % length for length in (CHUNK, self.task_length, self.bin_size))
         if start % self.bin_size == 0:
-            self.diagnosed.add(place, self.diagnose())
+            self.diagnosed.add(bin_index, self.diagnose())
         inputs, targets = self.examples(start, stop)
         outputs, losses, magnitudes = [], [], []
         for example, target in zip(inputs, targets):
-            if (self.learner.num_steps - place * self.bin_size) % self.magnitude_interval == 0:
+            if (self.learner.num_steps - bin_index * self.bin_size) % self.magnitude_interval == 0:
                 magnitudes.append(self.weight_magnitude())
             output, loss = self.learner.step(example, target)
             outputs.append(output[..., 0])
@@ -101,12 +101,12 @@ class OnlineRuns(ABC):
         newly_diverged = (self.diverged_at < 0) & ~finite.all(axis=0)
         self.diverged_at[newly_diverged] = start + np.argmin(finite, axis=0)[newly_diverged]
         measures = self.measure(xp.stack(outputs), targets, losses)
-        # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
+        # Along contiguous memory, the order in which NumPy sums does not depend on the number of runs.
         totals = {name: xp.ascontiguousarray(each.T).sum(axis=-1) for name, each in measures.items()}
-        self.measured.add(place, {name: total / self.bin_size for name, total in totals.items()})
+        self.measured.add(bin_index, {name: total / self.bin_size for name, total in totals.items()})
         if magnitudes:
-            self.measured.add(place, {"weight_magnitude": sum(magnitudes) / self.snapshots_per_bin})
-        self.learner.network.flush()  # so that a checkpoint here, which needs it, changes nothing
+            self.measured.add(bin_index, {"weight_magnitude": sum(magnitudes) / self.snapshots_per_bin})
+        self.learner.network.flush()  # a checkpoint needs this; done always, so that a checkpoint changes nothing
         self.position = stop
 
     def weight_magnitude(self) -> Array:
@@ -115,7 +115,7 @@ class OnlineRuns(ABC):
         return diagnostics.weight_magnitude(layer.rows() for layer in self.learner.network.weighted_layers)
 
     def diagnose(self) -> dict[str, Array]:
-        """Dead and dormant units, and ranks, over all hidden layers, in percent of the number of units; each (R,)."""
+        """Dead units, dormant units and ranks of all hidden layers, as percentages of the number of units, (R,)."""
         network = self.learner.network
         if not network.hidden:
             return {}
@@ -133,14 +133,14 @@ class OnlineRuns(ABC):
         percent = 100 / sum(num_units)
         return {
             **{
-                name: diagnostics.percentage_of_units([share(h) for h in features], num_units)
-                for name, share in units.items()
+                name: diagnostics.percentage_of_units([fraction(h) for h in features], num_units)
+                for name, fraction in units.items()
             },
             **{name: percent * sum(rank(h) for h in features) for name, rank in ranks.items()},
         }
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs to go on bit for bit."""
+        """Everything that `restore` needs to continue exactly."""
         return {
             **states.prefixed("learner", self.learner.state()),
             **states.prefixed("measured", states.copied(self.measured.arrays)),
@@ -150,7 +150,7 @@ class OnlineRuns(ABC):
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        """Continue where `state` was taken. Raises ValueError if it does not fit."""
         states.check_names(state, ["learner.", "measured.", "diagnosed.", "position", "diverged_at"])
         self.learner.restore(states.part("learner", state))
         self.measured.arrays = states.copied(states.part("measured", state))

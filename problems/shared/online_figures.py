@@ -1,4 +1,4 @@
-"""The figure that the online problems share: what became of the networks."""
+"""The figure shared by the online problems: diagnostics of the networks."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,10 @@ from problems.appearance import describe_runs, draw_curves
 def diagnostics_figure(
     results: ResultSet, learners: Sequence[str], positions: np.ndarray, starts: np.ndarray, x_label: str, about: str
 ) -> Figure:
-    """Weight magnitude, dead units, effective and stable rank of the learners, as far as they have them.
+    """Weight magnitude, dead units, effective rank and stable rank, if the learners have hidden units.
 
-    positions, starts   (num_bins,) of each bin: where averages over it are drawn, and what is seen at its start
+    positions   (num_bins,), where averages over a bin are drawn
+    starts      (num_bins,), where measures taken at the start of a bin are drawn
     """
     of_features = "of the features at the start of the bin, as a percentage of the units"
     measures = {
@@ -23,7 +24,8 @@ def diagnostics_figure(
         "effective_rank": ("Effective rank", of_features),
         "stable_rank": ("Stable rank", of_features),
     }
-    measured = {measure for name in learners for measure in results[name].arrays}  # no units, no features
+    # Networks without hidden units have no dead units and no ranks.
+    measured = {measure for name in learners for measure in results[name].arrays}
     measures = {measure: words for measure, words in measures.items() if measure in measured}
     figure, panels = new_figure(len(measures))
     for axes, (measure, (label, qualification)) in zip(panels, measures.items()):

@@ -1,4 +1,4 @@
-"""How results of `problems.shared.sweeps` are drawn: errors against the parameter that was swept."""
+"""Figures of the results of `problems.shared.sweeps`: errors against the swept parameter."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from problems.appearance import color_of, label_of
 
 
 def swept(results: ResultSet, learner: str, name: str) -> np.ndarray:
-    """The values (K,) of a learner's parameter, as its setting `name` says."""
+    """The values (K,) of a learner's swept parameter, from its setting `name`."""
     return np.array(results[learner].metadata[0]["learner_settings"][name], float)
 
 
 def as_infinite(errors: np.ndarray) -> np.ndarray:
-    """Errors in which a run that overflowed, NaN, counts as infinite, so that no mean or median flatters it."""
+    """Errors with NaN, for a run that overflowed, replaced by infinity, so that means and medians include the run."""
     return np.where(np.isnan(errors), np.inf, errors)
 
 
 def mean_in_words(errors: np.ndarray, digits: int) -> str:
-    """For the caption: the mean over runs of errors (R,), or that runs diverged."""
+    """For the caption: the mean of errors (R,) over runs, or how many runs diverged."""
     lost = int((~np.isfinite(errors)).sum())
     if not lost:
         return f"{errors.mean():.{digits}f}"
@@ -28,7 +28,7 @@ def mean_in_words(errors: np.ndarray, digits: int) -> str:
 
 
 def logarithmic(axes: Axes, which: str) -> None:
-    """A logarithmic axis, "x" or "y", with plain numbers: on "y" 1, 2 and 5 of each decade, unless there are many."""
+    """Make axis "x" or "y" logarithmic, with plain numbers. If "y" spans few decades, it has ticks at 1, 2 and 5."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     class Marks(LogLocator):
@@ -44,7 +44,7 @@ def logarithmic(axes: Axes, which: str) -> None:
 
 
 def draw_level(axes: Axes, height: float, text: str, below: bool = False, color: str = "0.4") -> None:
-    """A dashed line across the panel, named at its right end."""
+    """A dashed line across the panel, with its label at the right end."""
     axes.axhline(height, color=color, linewidth=1, linestyle="--")
     axes.annotate(
         text,
@@ -60,10 +60,12 @@ def draw_level(axes: Axes, height: float, text: str, below: bool = False, color:
 
 
 def draw_sweep(axes: Axes, values: np.ndarray, errors: np.ndarray, learner: str) -> tuple[float, str, str]:
-    """Median over the runs of errors (R, K) against values (K,), and dotted their mean; the end, to be labelled.
+    """Draw the median over runs of errors (R, K) against values (K,), and the mean as a dotted line.
 
-    The panel has its upper limit already; a median above it, or overflowed, is a triangle at the top. A value of 0, for
-    which a logarithmic axis has no place, is a dashed level.
+    The upper limit of the panel must be set before. A median that exceeds it or has overflowed is a triangle at the
+    top. A value of 0 cannot be shown on a logarithmic axis and becomes a dashed level.
+
+    Returns the height at which the line ends, its label and its color, for `finish_panel`.
     """
     color, name = color_of(learner), label_of(learner)
     order = np.argsort(values)
@@ -80,7 +82,7 @@ def draw_sweep(axes: Axes, values: np.ndarray, errors: np.ndarray, learner: str)
     axes.plot(values, mean, color=color, linewidth=1.2, linestyle=":")
     above = values[median > highest]
     if len(above):
-        where = axes.get_xaxis_transform()  # heights are fractions of the panel's
+        where = axes.get_xaxis_transform()  # heights as fractions of the panel
         axes.plot(above, np.full(len(above), 0.98), color=color, marker="^", linestyle="", transform=where)
     finite = median[np.isfinite(median)]
     if not len(finite):
@@ -89,24 +91,24 @@ def draw_sweep(axes: Axes, values: np.ndarray, errors: np.ndarray, learner: str)
 
 
 def describe_sweep(results: ResultSet, learners: Sequence[str], sweep: str, unit: str = "example") -> str:
-    """For the caption, what follows "Shown are": the lines, number of runs, the scale, which runs overflowed.
+    """The part of the caption after "Shown are": lines, number of runs, scale, and runs that overflowed.
 
-    The swept setting has the name of the `sweep`.
+    sweep   name of the sweep, which is also the name of the swept setting
     """
     counts = sorted({results[learner].num_runs for learner in learners})
     runs = " to ".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
     return (
-        f"medians over {runs} run{'s' if runs != '1' else ''}, dotted their means where no run overflowed; triangles "
-        f"at the top: above the panel. Scale: {results.scale}.{describe_overflow(results, learners, sweep, unit)}"
+        f"medians over {runs} run{'s' if runs != '1' else ''} and, dotted, means where no run overflowed; triangles "
+        f"at the top are above the panel. Scale: {results.scale}.{describe_overflow(results, learners, sweep, unit)}"
     )
 
 
 def describe_overflow(results: ResultSet, learners: Sequence[str], sweep: str, unit: str = "example") -> str:
-    """For the caption: how many runs overflowed at which value, and how early; nothing where none did."""
+    """For the caption: how many runs overflowed at each value, and how early. Empty if none did."""
     overflowed = []
     for learner in learners:
-        places = results[learner][f"{sweep}.diverged_at"]  # (R, ..., K)
-        for value, each in zip(swept(results, learner, sweep), np.moveaxis(places, -1, 0)):
+        diverged_at = results[learner][f"{sweep}.diverged_at"]  # (R, ..., K)
+        for value, each in zip(swept(results, learner, sweep), np.moveaxis(diverged_at, -1, 0)):
             count = (each >= 0).reshape(len(each), -1).any(axis=-1).sum()
             if count:
                 first = each[each >= 0].min()

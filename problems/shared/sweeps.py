@@ -1,8 +1,9 @@
-"""What the problems with linear learners share: many hyperparameters side by side on one stream, one example a step.
+"""Code shared by the problems with linear learners: many hyperparameters side by side on one stream.
 
-A `Sweep` is one stream with one learner whose weights are (R, ..., K, n): R runs, whatever the stream has several of, K
-hyperparameters, n inputs. All K see the same examples. A run that diverges is a result: from the first example whose
-error is not finite, `diverged_at`, everything measured of it with this hyperparameter is NaN; nothing else notices.
+A `Sweep` is one stream with one learner whose weights are (R, ..., K, n): R runs, further axes of the stream if it has
+any, K values of a hyperparameter, n inputs. All K learn from the same examples, one per step. Divergence is a result:
+from `diverged_at`, the first example whose error is not finite, all measures of that run with that hyperparameter are
+NaN. The others are unaffected.
 """
 
 import math
@@ -14,20 +15,20 @@ import numpy as np
 from minilop import state as states
 from minilop.backend import Array, to_host, xp
 
-CHUNK = 500  # examples that are made and measured at a time
+CHUNK = 500  # examples that are drawn and measured together
 
 
 class Stream(Protocol):
-    """Examples that are asked for in order."""
+    """A stream of examples, which are requested in order."""
 
-    arrays: dict[str, Array]  # what decides the coming examples; a checkpoint keeps it
+    arrays: dict[str, Array]  # the state of the stream, which checkpoints contain
 
     def examples(self, start: int, stop: int) -> tuple[Array, ...]:
-        """What one step takes, each array (T, R, ...): inputs that broadcast against the weights, and targets."""
+        """Arrays (T, R, ...) for steps `start` to `stop`: inputs, which broadcast against the weights, and targets."""
 
 
 class Linear(Protocol):
-    """A linear learner, of supervised learning or of prediction."""
+    """A linear learner for supervised learning or prediction."""
 
     weights: Array
     state: dict[str, Array]
@@ -39,13 +40,14 @@ class Linear(Protocol):
 class Sweep:
     """One stream, one learner.
 
-    learn               from the arrays of one example, without the axis T, to the errors (R, ..., K) before learning
+    learn               function from the arrays of one example, without the axis T, to the errors (R, ..., K) before
+                        the update
     num_examples        length of the stream, a whole number of bins
     bin_size            examples whose squared errors are averaged
-    snapshots_per_bin   of the step sizes, evenly spaced and the last at the bin's end; 0: none
+    snapshots_per_bin   of the step sizes, evenly spaced, the last at the end of the bin; 0: none
 
-    The results are `squared_error` (R, ..., K, bins), `step_sizes` (R, ..., K, bins, n), the mean of the snapshots, and
-    `diverged_at` (R, ..., K), -1 for none.
+    The results are `squared_error` (R, ..., K, bins), `diverged_at` (R, ..., K), which is -1 for runs that never
+    diverge, and `step_sizes` (R, ..., K, bins, n), the mean of the snapshots.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Sweep:
 
     def advance(self) -> None:
         """Learn from the next chunk of examples."""
-        start, place = self.position, self.position // self.bin_size
+        start, bin_index = self.position, self.position // self.bin_size
         stop = min(start + CHUNK - start % CHUNK, start + self.bin_size - start % self.bin_size)
         errors = []
         step_sizes: Array = 0
@@ -86,14 +88,14 @@ class Sweep:
         finite = to_host(xp.isfinite(squares))
         newly = (self.diverged_at < 0) & ~finite.all(axis=-1)
         self.diverged_at[newly] = start + np.argmin(finite, axis=-1)[newly]
-        # Summed along contiguous memory, NumPy's order does not depend on the number of runs.
-        self.squared_error[place] += to_host(squares.sum(axis=-1)) / self.bin_size
+        # Along contiguous memory, the order in which NumPy sums does not depend on the number of runs.
+        self.squared_error[bin_index] += to_host(squares.sum(axis=-1)) / self.bin_size
         if self.snapshots_per_bin:
-            self.step_sizes[place] += to_host(xp.asarray(step_sizes)) / self.snapshots_per_bin
+            self.step_sizes[bin_index] += to_host(xp.asarray(step_sizes)) / self.snapshots_per_bin
         self.position = stop
 
     def arrays(self) -> dict[str, Array]:
-        """Everything on the device that changes from step to step."""
+        """All arrays on the device that change from step to step."""
         return {"weights": self.learner.weights, **self.learner.state, **states.prefixed("stream", self.stream.arrays)}
 
     def state(self) -> dict[str, np.ndarray]:
@@ -106,7 +108,7 @@ class Sweep:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        """Continue where `state` was taken. Raises ValueError if it does not fit."""
         states.restore(self.arrays(), state, ["squared_error", "mean_step_sizes", "diverged_at", "position"])
         self.squared_error = state["squared_error"].copy()
         self.step_sizes = state["mean_step_sizes"].copy()
@@ -124,7 +126,7 @@ class Sweep:
 
 
 class Part(Protocol):
-    """One stream of several that a run has: a `Sweep`, or another that is driven as one."""
+    """One of the streams of a run: a `Sweep`, or another class with the same interface."""
 
     num_examples: int
     position: int
@@ -136,9 +138,9 @@ class Part(Protocol):
 
 
 class SweepRuns:
-    """R runs of one learner on several streams, one after the other; `minilop.experiment.problem.Runs` says how.
+    """R runs of one learner on several streams in sequence, with the interface of `minilop.experiment.problem.Runs`.
 
-    A run's results are those of its sweeps, as "<sweep>.<measure>".
+    The results are those of the sweeps, under the names "<sweep>.<measure>".
     """
 
     def __init__(self, sweeps: Mapping[str, Part]):
@@ -146,7 +148,7 @@ class SweepRuns:
 
     @property
     def progress(self) -> float:
-        """The share of all examples that has been learned from."""
+        """The fraction of all examples that have been learned from."""
         sweeps = self.sweeps.values()
         return sum(sweep.position for sweep in sweeps) / sum(sweep.num_examples for sweep in sweeps)
 
@@ -161,7 +163,7 @@ class SweepRuns:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        """Continue where `state` was taken. Raises ValueError if it does not fit."""
         states.check_names(state, [f"{name}." for name in self.sweeps])
         for name, sweep in self.sweeps.items():
             sweep.restore(states.part(name, state))
@@ -175,18 +177,18 @@ class SweepRuns:
 
 
 def side_by_side(values: Sequence[float], dtype: str) -> Array:
-    """Hyperparameters (K, 1), to broadcast against weights (R, ..., K, n)."""
+    """Hyperparameters (K, 1), which broadcast against weights (R, ..., K, n)."""
     return xp.asarray(np.array(values, dtype)[:, None])
 
 
 def check_parameters(compared: Sequence[float], *others: float) -> None:
-    """Raises ValueError unless there is something to compare, and all parameters are numbers that a rule can use."""
+    """Raises ValueError if there is nothing to compare, or if a parameter is negative or not finite."""
     if not compared or not all(0 <= value < math.inf for value in (*compared, *others)):
         raise ValueError("compared must hold at least one number, and every parameter must be finite and not negative")
 
 
 def check_sweep(settings: Any, num_examples: str, bin_size: str) -> None:
-    """Raises ValueError unless a stream has a whole number of bins; the arguments name its settings."""
+    """Raises ValueError unless the stream is a whole number of bins. The arguments are the names of settings."""
     if getattr(settings, num_examples) % getattr(settings, bin_size):
         length, size = getattr(settings, num_examples), getattr(settings, bin_size)
         raise ValueError(f"{num_examples}, {length}, must be a multiple of {bin_size}, {size}")

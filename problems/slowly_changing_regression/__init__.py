@@ -1,20 +1,20 @@
 """Slowly-Changing Regression: the smallest problem on which a network loses plasticity.
 
-A fixed random target network of 100 threshold units maps 20 bits to a number; a learner with 5 hidden units, too small
-to represent it, follows it one example at a time. The first 15 bits change slowly: after every `task_length` examples
-one of them is inverted. The last 5 are random in every example, so a task has 32 different inputs.
+A fixed random target network of 100 threshold units maps 20 bits to a number. The learner has 5 hidden units, too few
+to represent the target, and sees one example at a time. The first 15 bits change slowly: after every `task_length`
+examples one of them is inverted. The last 5 bits are random in every example, so a task has 32 different inputs.
 
-    target   y = sum_i v_i [w_i . x + b_i > theta_i] + c       all of w, b, v, c are +1 or -1
-             theta_i = (n + 1) beta - S_i                      beta = 0.7; S_i: how many of w_i and b_i are -1
+    target   y = sum_i v_i [w_i . x + b_i > theta_i] + c       every w, b, v and c is +1 or -1
+             theta_i = (n + 1) beta - S_i                      beta = 0.7; S_i is the number of -1 in w_i and b_i
 
 Dohare et al. (2024), Methods, "Slowly-Changing Regression". Paper - published code - ours:
 
-  change of the slow bits   one is inverted - the default of the code redraws all - option `change`
-  S_i                       as above - the published code has the bias with the wrong sign, (n - sum w + b) / 2, so half
-                            of the target's units almost never fire - option `target_threshold`; the code's by default,
-                            because the published errors (0.8 for the linear network) are those of its target, while
-                            the paper's formula gives about 1.2
-  maturity threshold        not stated - the code's file says 100 under a key that is not read, so 10 is used - 10
+  change of the slow bits   one is inverted - by default all are redrawn - option `change`
+  S_i                       as above - the bias has the wrong sign, (n - sum w + b) / 2, so half of the target units
+                            almost never fire - option `target_threshold`; by default as in the code, because the
+                            published errors (0.8 for the linear network) belong to its target, while the paper's
+                            formula gives about 1.2
+  maturity threshold        not stated - the file says 100 under a key that is never read, so 10 is used - 10
   bins                      40,000 examples - 20,000 - option `bin_size`
 """
 
@@ -37,4 +37,4 @@ __all__ = [
     "start",
 ]
 
-TITLE = "Slowly-Changing Regression: a network of 5 hidden units follows a target whose inputs drift"
+TITLE = "Slowly-Changing Regression: a network of 5 hidden units tracks a target whose inputs change slowly"

@@ -1,4 +1,4 @@
-"""The figures of Slowly-Changing Regression, from result files alone."""
+"""The figures of Slowly-Changing Regression, drawn from result files only."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from problems.slowly_changing_regression.learners import (
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """The error of all methods, by activation and with learned step sizes, and what became of the networks."""
+    """The errors of all methods, activations and learned step sizes, and diagnostics of the networks."""
     settings = results.settings
     positions = settings.bin_size * (np.arange(settings.num_examples // settings.bin_size) + 1)
     change = (
@@ -25,12 +25,12 @@ def figures(results: ResultSet) -> dict[str, Figure]:
     )
     about = (
         f"Slowly-Changing Regression, {settings.num_hidden} hidden units, {change} every {settings.task_length:,} "
-        f"examples; random data made by the target network (threshold as in the {settings.target_threshold}).".replace(
+        f"examples; random data from the target network (threshold as in the {settings.target_threshold}).".replace(
             "_", " "
         )
     )
     x_label = f"Example number (bins of {settings.bin_size:,})"
-    learned = ("Squared error", "of the prediction before each update, smaller is better")
+    learned = ("Squared error", "of the prediction before each update; lower is better")
 
     def error_figure(learners: Sequence[str]) -> Figure:
         figure, (axes,) = new_figure()

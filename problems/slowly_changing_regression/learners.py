@@ -1,8 +1,8 @@
-"""The learners of Slowly-Changing Regression: the ones that run by default, and every published setting by its name.
+"""The learners of Slowly-Changing Regression: those that run by default, and all published settings by name.
 
-Step sizes, decays, noise and rates are those of the published configuration files. The decay of `l2` and the noise of
-`shrink_and_perturb` are ours, from those sweeps; `dropout`, `redo` and those that learn their step sizes are
-ours altogether.
+Step sizes, decays, noise and rates are those of the published configuration files. We chose the decay of `l2` and the
+noise of `shrink_and_perturb` from these sweeps. All settings of `dropout`, `redo` and the learners with learned step
+sizes are ours.
 """
 
 from dataclasses import replace
@@ -14,9 +14,9 @@ from minilop.plasticity import ContinualBackprop, GenerateAndTest, L2Init, ReDo,
 from minilop.plasticity.continual_backprop import PAPER
 
 ACTIVATIONS: tuple[ActivationName, ...] = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "swish")
-STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of decay and of noise
+STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of weight decay and of noise
 
-# The decay beside which the published sweep over the noise of Shrink & Perturb was made.
+# The weight decay with which the published sweep over the noise of Shrink & Perturb was run.
 SHRINK_AND_PERTURB_DECAY = {
     "sgd": {"relu": 1e-2, "leaky_relu": 1e-2, "swish": 1e-2, "tanh": 1e-2, "elu": 1e-3, "sigmoid": 1e-3},
     "adam": {"relu": 1e-2, "leaky_relu": 1e-3, "swish": 1e-3, "tanh": 1e-3, "elu": 1e-4, "sigmoid": 1e-3},
@@ -28,7 +28,7 @@ _CONTINUAL_BACKPROP = ContinualBackprop(replacement_rate=1e-4, maturity_threshol
 
 
 def published_learners() -> dict[str, LearnerSettings]:
-    """Every setting of the published configuration files, by a name that says what it is."""
+    """All settings of the published configuration files, by descriptive names."""
     learners = {}
     for base in (_BACKPROP, _ADAM):
         optimizer = base.optimizer.name
@@ -63,7 +63,7 @@ MAIN_LEARNERS = {
     "linear": _BACKPROP.change(kind="linear"),
 }
 ACTIVATION_LEARNERS: dict[str, LearnerSettings] = {name: _BACKPROP.change(activation=name) for name in ACTIVATIONS[1:]}
-# Values are ours, from a short search. They descend half the squared error: a step size of 0.01 is 0.005 of the others.
+# Values are ours, from a short search. The loss is half the squared error: step size 0.01 here is 0.005 of the others.
 _NETWORK_IDBD = LearnerSettings(NetworkIDBD(step_size=0.003, meta_step_size=0.03))
 _LINEAR = _NETWORK_IDBD.change(kind="linear", step_size=0.01, meta_step_size=0.01)
 STEP_SIZE_LEARNERS = {
@@ -74,7 +74,7 @@ STEP_SIZE_LEARNERS = {
 }
 LEARNERS = {
     **MAIN_LEARNERS,
-    "l2_init": _BACKPROP.with_rules(L2Init(init_decay=1e-3)),  # ours, the strength that L2 has
+    "l2_init": _BACKPROP.with_rules(L2Init(init_decay=1e-3)),  # ours; the strength of L2
     **ACTIVATION_LEARNERS,
     **STEP_SIZE_LEARNERS,
     **published_learners(),

@@ -19,7 +19,7 @@ class RegressionRuns(OnlineRuns):
 
     def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int]):
         network = make_network((settings.num_bits, settings.num_hidden, 1), learner_settings, seeds)
-        # Of whoever learns step sizes by IDBD, curvature and bound are those of half the squared error.
+        # The equations of IDBD, including its bound on the step, are those of half the squared error.
         self.is_half = isinstance(learner_settings.optimizer, NetworkIDBD)
         super().__init__(
             make_learner(network, half_squared_error if self.is_half else squared_error, learner_settings),
@@ -34,7 +34,7 @@ class RegressionRuns(OnlineRuns):
         self.task = -1
 
     def enter(self, task: int) -> None:
-        """Make the inputs of a task and their targets."""
+        """Compute the inputs of a task and their targets."""
         if task != self.task:
             self.task = task
             self.task_inputs = self.stream.inputs(task)
@@ -60,12 +60,12 @@ class RegressionRuns(OnlineRuns):
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not used."""
+    """A description of the examples. They are drawn, so `data_folder` is not used."""
     return "random bits and a random target network"
 
 
 def start(
     settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> RegressionRuns:
-    """Begin R runs side by side; the examples are drawn, so `data_folder` is not used."""
+    """Begin R runs side by side. The examples are drawn, so `data_folder` is not used."""
     return RegressionRuns(settings, learner, seeds)

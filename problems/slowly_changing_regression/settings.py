@@ -15,7 +15,7 @@ from problems.slowly_changing_regression.learners import (
 
 @dataclass(frozen=True)
 class Settings:
-    """The problem; values of the paper where nothing else is said."""
+    """The settings of the problem; values of the paper unless noted."""
 
     num_examples: int = 3_000_000
     bin_size: int = 40_000
@@ -30,7 +30,7 @@ class Settings:
     magnitude_interval: int = 1
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values that do not fit together."""
+        """Raises ValueError for values that are out of range or inconsistent."""
         check_stream(self)
         check_range(self, "num_target_units num_hidden", 1)
         if not 0 < self.num_slow_bits < self.num_bits <= self.num_slow_bits + 16:
@@ -49,7 +49,7 @@ SCALES = {
     "laptop": Scale(
         Settings(num_examples=600_000, bin_size=20_000, magnitude_interval=100),
         LEARNERS,
-        # The longest first, so that no process is idle at the end. All learned step sizes take two core-minutes more.
+        # The slowest first, so that no process idles at the end. All learned step sizes would add two core-minutes.
         default_learners=("dynamic", *MAIN_LEARNERS, *ACTIVATION_LEARNERS),
         runs=30,
         block=100,

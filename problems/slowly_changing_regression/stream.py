@@ -1,4 +1,4 @@
-"""The examples of Slowly-Changing Regression: bits that change slowly, and a target network's answers to them."""
+"""The examples of Slowly-Changing Regression: bits that change slowly, and the outputs of a target network."""
 
 import numpy as np
 
@@ -12,9 +12,9 @@ def _signs(seeds: np.ndarray, purpose: str, shape: tuple[int, ...]) -> np.ndarra
 
 
 class Stream:
-    """The examples of R runs: which inputs a task has, and the target's answer to each. Kept on the host.
+    """The examples of R runs: the inputs of each task, and the target network's outputs. All arrays are on the host.
 
-    A task has 2^5 = 32 inputs, numbered by the fast bits.
+    A task has 2^5 = 32 inputs. The index of an input is the number formed by its fast bits.
     """
 
     def __init__(self, settings: Settings, seeds: np.ndarray):
@@ -34,12 +34,12 @@ class Stream:
         self.num_fast_bits = bits - settings.num_slow_bits
 
     def slow_bits(self, task: int) -> np.ndarray:
-        """The bits that keep their values during a task, (R, 15)."""
+        """The slow bits, which are constant during a task, (R, 15)."""
         num_slow = self.settings.num_slow_bits
         if self.settings.change == "redraw_all":
             return to_host(draws.integers(self.seeds, "slow bits", num_slow, 2, step=task))
         bits = to_host(draws.integers(self.seeds, "slow bits", num_slow, 2))
-        changes = np.arange(1, task + 1)[:, None]  # a draw has no state: all inversions up to this task, at once
+        changes = np.arange(1, task + 1)[:, None]  # draws are stateless: all inversions up to this task at once
         inverted = to_host(draws.integers(self.seeds, "inverted bit", 1, num_slow, step=changes))  # (task, R, 1)
         return (bits + (inverted == np.arange(num_slow)).sum(axis=0)) % 2
 
@@ -54,11 +54,11 @@ class Stream:
         )
 
     def targets(self, inputs: np.ndarray) -> np.ndarray:
-        """The target network's outputs, (R, 20, N) to (R, N)."""
+        """The outputs (R, N) of the target network for inputs (R, 20, N)."""
         fires = self.weight @ inputs + self.bias > self.threshold  # (R, U, N)
         return (self.output_weight @ fires + self.output_bias)[..., 0, :]
 
     def choices(self, task: int) -> np.ndarray:
-        """Which of its inputs the examples of a task are, (R, task_length)."""
+        """The indices of the inputs that are the examples of a task, (R, task_length)."""
         num_inputs = 2**self.num_fast_bits
         return to_host(draws.integers(self.seeds, "fast bits", self.settings.task_length, num_inputs, step=task))
