@@ -1,4 +1,4 @@
-"""Feature tracking: the stream by an independent loop, what is measured, and runs that do not notice each other."""
+"""Feature tracking: the stream by an independent loop, the measures, and the independence of runs."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def assert_same_results(found, expected):
 
 @pytest.mark.parametrize("is_redrawn", [True, False])
 def test_the_target_is_a_teacher_whose_signs_and_features_change(is_redrawn, array_module):
-    """A loop over examples that draws every change when it comes, one by one."""
+    """A loop over examples draws the changes one by one."""
     runs = FeatureStream(SMALL, LEARNERS["sgd"].change(dtype="float64"), [3, 8], is_redrawn)
     parts = [runs.examples(start, start + 50) for start in range(0, 500, 50)]
     inputs = np.concatenate([host(part[0]) for part in parts])
@@ -140,7 +140,7 @@ def test_the_error_is_that_of_predictions_made_before_learning():
 
 
 def test_step_sizes_are_measured_where_they_are_learned():
-    """At the start of a bin, so the first is what was given."""
+    """At the start of a bin, so the first one is the initial step size."""
     results = finish(SMALL, ALL_SMALL["two_levels"], [3, 8])
     for name in ("relevant_step_size", "irrelevant_step_size"):
         assert results[f"redrawn.{name}"].shape == (2, 6)
@@ -194,7 +194,7 @@ def test_learned_step_sizes_track_better_than_sgd_at_its_best_step_size():
     assert errors["two_levels"] < errors["sgd"] - 0.3
 
 
-# --- runs beside each other, and going on after a stop ----------------------------------------------------------------
+# --- runs side by side, and resuming ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ALL_SMALL)
@@ -262,7 +262,7 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
     ids=["linear", "reset", "batch_norm", "buffered"],
 )
 def test_learners_that_want_another_network_are_refused(learner):
-    with pytest.raises(ValueError, match="Here the network is deep"):
+    with pytest.raises(ValueError, match="Feature tracking needs kind=deep"):
         feature_tracking.start(SMALL, learner, [0], None)
 
 

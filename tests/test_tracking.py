@@ -1,4 +1,4 @@
-"""Tracking: the streams by independent loops, what is measured, runs that do not notice each other, published numbers.
+"""Tracking: the streams by independent loops, the measures, the independence of runs, and published results.
 
 Sutton (1992), experiments 1 and 2; the closed form of a random walk in noise.
 """
@@ -64,7 +64,7 @@ def assert_same_results(found, expected):
 
 @pytest.mark.quick
 def test_one_sign_is_inverted_after_every_task_and_no_other_time():
-    """Sutton: every 20 examples one of the five s_i changes sign, any of them by chance."""
+    """Sutton: every 20 examples one of the five s_i, chosen at random, changes its sign."""
     stream = SignStream(replace(SMALL, num_relevant=5), np.arange(40), "float64")
     signs = host(stream.signs(0, 3000))  # (T, R, 5)
     assert set(np.unique(signs)) == {-1, 1}
@@ -99,7 +99,7 @@ def test_examples_do_not_depend_on_how_many_are_asked_for_at_a_time(kind):
     stream = kind(SMALL, np.array([3, 8]), "float64")
     parts = [stream.examples(start, stop) for start, stop in ((0, 15), (15, 40), (40, 41), (41, 200))]
     for place, array in enumerate(whole):
-        # Sums of steps of the walk are added up in another order.
+        # The steps of the walk are added in a different order.
         assert_allclose(np.concatenate([part[place] for part in parts]), array, rtol=0, atol=1e-13)
 
 
@@ -118,7 +118,7 @@ def test_the_rate_stream_is_a_random_walk_in_noise(array_module):
 
 @pytest.mark.quick
 def test_the_best_rate_is_the_steady_state_of_the_kalman_filter():
-    """Uncertainty before an example P, gain P / (P + 1), after it P / (P + 1), then sigma^2 more; error P + 1."""
+    """Variance P before an example, gain P / (P + 1), variance P / (P + 1) after it, then plus sigma^2; error P + 1."""
     for sigma in (0.1, 0.5, 2.0):
         uncertainty = 1.0
         for _ in range(2000):
@@ -134,7 +134,7 @@ def test_the_best_rate_is_the_steady_state_of_the_kalman_filter():
 
 
 def test_errors_and_step_sizes_are_those_of_the_rule_applied_weight_by_weight():
-    """Bins are means over their examples; step sizes are looked at after the last example of a bin."""
+    """Bins are means over their examples; step sizes are those after the last example of a bin."""
     results = finish(SMALL, IDBD_SMALL, [3, 8])
     stream = SignStream(SMALL, np.array([3, 8]), "float64")
     inputs, targets = stream.examples(0, 1200)
@@ -189,7 +189,7 @@ def test_snapshots_are_evenly_spaced_and_the_last_is_at_the_end_of_the_bin():
 
 @pytest.mark.parametrize("name", ALL_SMALL)
 def test_a_run_alone_is_the_run_among_others(name):
-    """To the bit, whatever stands beside it."""
+    """To the bit, for any other runs beside it."""
     block = finish(SMALL, ALL_SMALL[name], [3, 8, 9, 11, 12])
     for seeds, place in (([8], 1), ([9, 8], 1), ([12], 4)):
         found = finish(SMALL, ALL_SMALL[name], seeds)
@@ -207,7 +207,7 @@ def test_a_parameter_alone_is_the_parameter_among_others(name):
 
 @pytest.mark.parametrize("name", ALL_SMALL)
 def test_the_strict_backend_finds_the_same(name, strict):
-    """Its numbers are made by NumPy, in the same order: to the bit. It waits only where a chunk of 500 is measured."""
+    """To the bit, because NumPy computes in the same order. It waits only when a chunk of 500 is measured."""
     found = finish(SMALL, ALL_SMALL[name], [3, 8])
     assert strict.synchronisations == 0
     backend.use("numpy")
@@ -241,7 +241,7 @@ def test_a_state_of_other_runs_is_refused():
 
 
 def test_a_run_that_overflows_is_a_result_and_nothing_else_notices(array_module):
-    """NaN from the bin in which its error is no longer finite; with another meta step size it goes on."""
+    """NaN from the bin in which its error is no longer finite. With another meta step size the run continues."""
     learner = replace(IDBD_SMALL, compared=(0.001, 5.0, 0.02), observed=(), rates=(), dtype="float32")
     results = finish(SMALL, learner, [3, 8])
     at = results["compared.diverged_at"]
@@ -260,14 +260,14 @@ def test_a_run_that_overflows_is_a_result_and_nothing_else_notices(array_module)
 
 
 def test_an_error_whose_square_overflows_has_overflowed():
-    """LMS that diverges slowly: its error is for a while a number whose square is none."""
+    """LMS that diverges slowly: for a while the error is finite, but its square is not."""
     results = finish(SMALL, TrackingLearner("lms", (0.05, 0.4)), [3, 8, 9])
     assert (results["compared.diverged_at"][:, 0] == -1).all() and (results["compared.diverged_at"][:, 1] > 0).all()
     assert not np.isinf(results["compared.squared_error"]).any()
 
 
 def test_the_example_of_an_overflow_is_counted_from_the_start_of_the_stream(array_module):
-    """A weight that is infinite after example 500, in a bin that ends at 600 and so is unknown. The other run is not."""
+    """A weight is infinite after example 500, in a bin that ends at 600 and becomes NaN. The other run continues."""
     runs = tracking.start(SMALL, replace(IDBD_SMALL, observed=(), rates=()), [3, 8], None)
     with np.errstate(all="ignore"):
         runs.advance()
@@ -287,7 +287,7 @@ def test_settings_that_make_no_sense_are_refused():
         ({"num_observed": 500}, "must be a multiple of observed_bin"),
         ({"num_relevant": 20}, "num_relevant must be below num_inputs, 20, not 20"),
         ({"num_rates": 3}, "num_rates must be even"),
-        ({"sigmas": ()}, "sigmas hold at least one number"),
+        ({"sigmas": ()}, "sigmas must hold at least one number"),
     ):
         with pytest.raises(ValueError, match=words):
             Settings(**changes)
@@ -354,8 +354,8 @@ def test_random_walks_are_followed_at_the_kalman_filters_rate(name, value):
     found = results["rates.step_sizes"][:, :, 0, 1, 0].mean(axis=0)  # (L,)
     assert found[1] == pytest.approx(0.390, abs=0.015)  # sigma 0.5
     rate, error = best_rate(np.array(settings.sigmas))
-    assert_allclose(found, rate, atol=0.02)  # IDBD at sigma 0.1 has not quite arrived: 0.084 for 0.095
-    # 8 runs of 20,000 squared errors, correlated for a few steps and the same noise for all: about 1 %.
+    assert_allclose(found, rate, atol=0.02)  # IDBD at sigma 0.1 has not quite converged: 0.084 instead of 0.095
+    # 8 runs of 20,000 squared errors, correlated over a few steps, with the same noise for all: about 1 %.
     assert_allclose(results["rates.squared_error"][:, :, 0, 1].mean(axis=0), error, rtol=0.03)
 
 
@@ -364,7 +364,7 @@ def test_the_error_of_a_constant_rate_is_that_of_the_closed_form():
     learner = replace(LEARNERS["lms"], compared=(0.03,), rates=(0.1, 0.6))
     errors = finish(settings, learner, SEEDS)["rates.squared_error"][..., 1].mean(axis=0)  # (L, K)
     expected = error_at_rate(np.array(settings.sigmas)[:, None], np.array([0.1, 0.6]))
-    assert_allclose(errors, expected, rtol=0.05)  # slow rates on strong walks err for hundreds of steps together
+    assert_allclose(errors, expected, rtol=0.05)  # slow rates on strong walks: correlated errors
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ def test_figures_show_every_learner_and_say_what_they_show():
     assert "Autostep, transient bound" in text_of(figures["tracking"])
     assert "Shown are medians over 2 runs" in text_of(figures["tracking"])
     assert "IDBD (meta step size 0.01): " in text_of(figures["tracking_step_sizes"])
-    assert "published" not in text_of(figures["tracking"])  # another task than the published one
+    assert "published" not in text_of(figures["tracking"])  # not the published task
     assert "Closed form" in text_of(figures["tracking_rates"])
 
 
@@ -445,7 +445,7 @@ def test_values_are_drawn_in_their_order():
 
 
 def test_a_meta_step_size_of_zero_is_a_level():
-    """A logarithmic axis has no place for it, and no line leads there."""
+    """A logarithmic axis cannot show it, and no line leads there."""
     results = results_of("idbd", compared=(0.0, 0.001, 0.02))
     (axes,) = tracking.figures(results)["tracking"].axes
     error = np.median(results["idbd"]["compared.squared_error"][:, 0, -1])
@@ -472,7 +472,7 @@ def test_an_error_that_is_not_finite_is_told_in_words():
 
 
 def test_step_sizes_are_written_as_plain_numbers():
-    """Few decades have ticks at 1, 2 and 5; many at 1 only, or they would overprint."""
+    """Few decades have ticks at 1, 2 and 5, many only at 1, or labels would overlap."""
     axes = new_figure()[1][0]
     logarithmic(axes, "y")
     for low, high, expected in ((0.011, 0.09, [0.02, 0.05]), (2e-7, 0.5, [1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1])):

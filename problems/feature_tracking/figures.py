@@ -1,4 +1,4 @@
-"""The figures of feature tracking: the error at each level, what each part is worth, learned step sizes."""
+"""The figures of feature tracking: the error at each level of adaptation, ablations, and learned step sizes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,22 +13,22 @@ from problems.shared.sweep_figures import logarithmic, mean_in_words
 LEVELS = ("sgd", "sgd_bounded", "two_levels", "three_levels")
 ABLATIONS = ("two_levels", "sgd_units", "without_inheritance", "dense_units", "uniform_inputs", "three_levels")
 EXPLAINED = {
-    "sgd_bounded": "with the bound of the others on how far a step goes",
+    "sgd_bounded": "with the same bound on the step as the others",
     "two_levels": "weights and step sizes adapt",
-    "three_levels": "units, too",
-    "sgd_units": "units as with three levels, step sizes fixed",
+    "three_levels": "units adapt, too",
+    "sgd_units": "units adapt as with three levels, step sizes are fixed",
     "without_inheritance": "three levels, but new units do not inherit step sizes",
     "dense_units": "three levels, but new units are connected to all inputs",
-    "uniform_inputs": "three levels, but new units are connected to inputs whatever their step sizes",
+    "uniform_inputs": "three levels, but new units are connected to inputs chosen uniformly at random",
 }
 STREAMS = {
-    "redrawn": "teacher features are drawn anew",
-    "fixed": "teacher features stay",
+    "redrawn": "teacher features are redrawn",
+    "fixed": "teacher features are fixed",
 }
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """The error at each level, what each part is worth, and the learned step sizes, as far as there are results."""
+    """The error at each level of adaptation, ablations, and learned step sizes, if there are results."""
     levels, ablations = ([name for name in results.learners if name in group] for group in (LEVELS, ABLATIONS))
     others = [name for name in results.learners if name not in LEVELS + ABLATIONS]
     drawn = {}
@@ -45,7 +45,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
 
 
 def of_stream(results: ResultSet, stream: str) -> ResultSet:
-    """What was measured on one of the streams, under the names of the measures."""
+    """The results of one of the streams, under the names of the measures."""
     start = f"{stream}."
     learners = {}
     for name, learner in results.learners.items():
@@ -59,9 +59,9 @@ def about(results: ResultSet) -> str:
     """The task in a sentence."""
     settings = results.settings
     return (
-        f"Feature tracking: {settings.num_inputs} inputs, of which {settings.num_relevant} matter; "
-        f"{settings.num_hidden} hidden units follow {settings.num_features} features of a teacher, of which one "
-        f"changes its sign every {settings.task_length:,} examples and, where drawn anew, one is replaced every "
+        f"Feature tracking: {settings.num_inputs} inputs, of which {settings.num_relevant} are relevant; "
+        f"{settings.num_hidden} hidden units track {settings.num_features} features of a teacher; the sign of one is "
+        f"inverted every {settings.task_length:,} examples and, where features are redrawn, one is redrawn every "
         f"{settings.redraw_period:,}; noise of variance {settings.target_noise**2:g}."
     )
 
@@ -74,12 +74,12 @@ def positions(results: ResultSet, stream: str) -> np.ndarray:
 
 
 def draw_noise(axes: Axes, results: ResultSet) -> None:
-    """A line at the error that the noise leaves to whoever knows the teacher."""
+    """A line at the variance of the noise, the error that would remain if the teacher were known."""
     axes.axhline(results.settings.target_noise**2, color="0.45", linewidth=1, linestyle="--")
 
 
 def error_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
-    """Squared error over time on each stream, and in the caption its mean over the second half of the first stream."""
+    """Squared error over time on each stream. The caption has its mean over the second half of the first stream."""
     streams = {name: of_stream(results, name) for name in STREAMS}
     streams = {name: each for name, each in streams.items() if each.learners}
     figure, panels = new_figure(len(streams))
@@ -96,13 +96,13 @@ def error_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
         means.append(f"{label_of(name)}: {mean_in_words(second_half, 2)}")
     explained = "; ".join(f"{label_of(name)}: {EXPLAINED[name]}" for name in learners if name in EXPLAINED)
     explanation = f" {explained}." if explained else ""
-    at_end = f"Mean of the second half where features are drawn anew: {'; '.join(means)}. Dashed: the noise."
+    at_end = f"Mean over the second half where features are redrawn: {'; '.join(means)}. Dashed: the noise."
     add_caption(figure, f"{about(results)}{explanation} {at_end} {describe_runs(redrawn, learners)}")
     return figure
 
 
 def step_sizes_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
-    """Mean step size of the weights from relevant and from irrelevant inputs, at the start of each bin."""
+    """Mean step sizes of the weights from relevant and from irrelevant inputs at the start of each bin."""
     redrawn = of_stream(results, "redrawn")
     figure, panels = new_figure(2)
     starts = positions(results, "redrawn") - results.settings.bin_size
@@ -112,7 +112,7 @@ def step_sizes_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
     shown = shown[np.isfinite(shown)]
     for axes, measure in zip(panels, ("relevant", "irrelevant")):
         logarithmic(axes, "y")
-        axes.set_ylim(0.8 * shown.min(), 1.25 * shown.max())  # the same for both
+        axes.set_ylim(0.8 * shown.min(), 1.25 * shown.max())  # the same for both panels
         draw_curves(
             axes,
             redrawn,
@@ -123,5 +123,5 @@ def step_sizes_figure(results: ResultSet, learners: Sequence[str]) -> Figure:
             "mean over their weights, logarithmic",
             "Example number",
         )
-    add_caption(figure, f"{about(results)} Features are drawn anew. {describe_runs(redrawn, learners)}")
+    add_caption(figure, f"{about(results)} Features are redrawn. {describe_runs(redrawn, learners)}")
     return figure

@@ -1,4 +1,4 @@
-"""The learners of feature tracking: one, two or three levels that adapt, and variants."""
+"""The learners of feature tracking: one, two or three levels of adaptation, and variants."""
 
 from minilop.learner_settings import LearnerSettings, NetworkSettings
 from minilop.optimizers import SGD, NetworkIDBD
@@ -8,7 +8,7 @@ _TANH = NetworkSettings(activation="tanh")
 _SGD = LearnerSettings(SGD(step_size=0.01), network=_TANH)
 TWO_LEVELS = LearnerSettings(NetworkIDBD(step_size=0.003, meta_step_size=0.03), network=_TANH)
 THREE_LEVELS = TWO_LEVELS.with_rules(GenerateAndTest())
-STEP_SIZES = (0.003, 0.005, 0.01, 0.02)  # for SGD, to compare
+STEP_SIZES = (0.003, 0.005, 0.01, 0.02)  # of SGD, for comparison
 MAIN_LEARNERS = {
     "sgd": _SGD,
     "sgd_bounded": TWO_LEVELS.change(step_size=0.01, meta_step_size=0.0),
@@ -28,7 +28,7 @@ LEARNERS = {
     **{f"sgd_step_{step_size:g}": _SGD.change(step_size=step_size) for step_size in STEP_SIZES if step_size != 0.01},
 }
 DEFAULT_LEARNERS = tuple(MAIN_LEARNERS)
-SMOKE_LEARNERS = {  # whose units are replaced within so few examples
+SMOKE_LEARNERS = {  # replace units within the few examples of smoke scale
     name: learner.change(maturity_threshold=100, replacement_rate=0.005) if learner.rules else learner
     for name, learner in LEARNERS.items()
 }

@@ -1,4 +1,4 @@
-"""R runs of one student on the two streams of feature tracking."""
+"""R runs of one learner on the two streams of feature tracking."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class FeatureStream(OnlineRuns):
         self.task = -1
 
     def enter(self, task: int) -> None:
-        """Ask for the teacher of a task."""
+        """Compute the teacher of a task."""
         if task != self.task:
             self.task = task
             self.signs = xp.asarray(self.teacher.signs(task), self.dtype)  # (R, J)
@@ -65,7 +65,7 @@ class FeatureStream(OnlineRuns):
         return draws.normal(self.seeds, "diagnostic feature input", shape, dtype=self.dtype)
 
     def diagnose(self) -> dict[str, Array]:
-        """Besides, the mean step size of weights from relevant and irrelevant inputs, where step sizes are learned."""
+        """Adds the mean step sizes of weights from relevant and irrelevant inputs, if step sizes are learned."""
         optimizer, network = self.learner.optimizer, self.learner.network
         if not isinstance(optimizer, NetworkIDBD):
             return super().diagnose()
@@ -79,10 +79,10 @@ class FeatureStream(OnlineRuns):
 
 
 def make_student(settings: Settings, learner: LearnerSettings, seeds: Sequence[int]) -> Network:
-    """The student's network. Raises ValueError for a learner that wants another."""
+    """The student network. Raises ValueError for a learner whose settings it cannot satisfy."""
     asked = (learner.network.kind, learner.reset, learner.network.batch_norm, learner.optimizer.buffers_updates)
     if asked != ("deep", "nothing", False, False):
-        raise ValueError("Here the network is deep, without batch_norm, updated at once, and not told of tasks.")
+        raise ValueError("Feature tracking needs kind=deep, batch_norm=False, reset=nothing and unbuffered updates.")
     sizes = (settings.num_inputs, settings.num_hidden, 1)
     activation, dropout = learner.network.activation, learner.network.dropout
     network = mlp(sizes, activation, seeds, learner.dtype, scheme="default", dropout=dropout)
@@ -92,7 +92,7 @@ def make_student(settings: Settings, learner: LearnerSettings, seeds: Sequence[i
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not used."""
+    """A description of the examples. They are drawn, so `data_folder` is not used."""
     return "normal inputs and a teacher of rectified features"
 
 
@@ -102,7 +102,7 @@ def start(
     seeds: Sequence[int],
     data_folder: Path | None,
 ) -> SweepRuns:
-    """Begin R runs side by side; the examples are drawn, so `data_folder` is not used."""
+    """Begin R runs side by side. The examples are drawn, so `data_folder` is not used."""
     parts = {"redrawn": FeatureStream(settings, learner, seeds, is_redrawn=True)}
     if settings.num_fixed:
         parts["fixed"] = FeatureStream(settings, learner, seeds, is_redrawn=False)

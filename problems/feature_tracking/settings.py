@@ -9,7 +9,7 @@ from problems.feature_tracking.learners import DEFAULT_LEARNERS, LEARNERS, SMOKE
 
 @dataclass(frozen=True)
 class Settings:
-    """The problem; all values are ours, so `paper` only means in full."""
+    """The settings of the problem. All values are ours; scale `paper` is just the full length."""
 
     num_inputs: int = 200
     num_relevant: int = 5
@@ -17,14 +17,14 @@ class Settings:
     num_hidden: int = 10  # of the student
     target_noise: float = 1.0  # standard deviation
     task_length: int = 500  # examples between two inverted signs
-    redraw_period: int = 5_000  # examples between two teacher features drawn anew
-    num_redrawn: int = 100_000  # examples of the streams
-    num_fixed: int = 60_000  # 0: left out
+    redraw_period: int = 5_000  # examples between two redrawn teacher features
+    num_redrawn: int = 100_000  # examples of the stream `redrawn`
+    num_fixed: int = 60_000  # 0: no such stream
     bin_size: int = 2_000
     num_diagnostic_examples: int = 200
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values that do not fit together."""
+        """Raises ValueError for values that are out of range or inconsistent."""
         check_range(self, "num_inputs num_relevant num_features num_hidden num_diagnostic_examples", 1)
         check_range(self, "task_length redraw_period num_redrawn bin_size", 1)
         check_range(self, "target_noise num_fixed", 0)

@@ -1,4 +1,4 @@
-"""The teacher, whose features make the targets of feature tracking."""
+"""The teacher, whose features determine the targets of feature tracking."""
 
 import math
 
@@ -10,7 +10,7 @@ from problems.feature_tracking.settings import Settings
 
 
 class Teacher:
-    """What makes the targets of R runs; a draw has no state, so any task can be asked for."""
+    """The teachers of R runs. Draws are stateless, so tasks can be requested in any order."""
 
     def __init__(self, settings: Settings, seeds: np.ndarray, is_redrawn: bool):
         self.settings = settings
@@ -18,19 +18,19 @@ class Teacher:
         self.tasks_per_feature = settings.redraw_period // settings.task_length if is_redrawn else 0
 
     def changed(self, purpose: str, count: int) -> np.ndarray:
-        """Which feature each of the first changes 1 to `count` was about, (count, R, 1)."""
+        """The index of the feature that each of the changes 1 to `count` affects, (count, R, 1)."""
         changes = np.arange(1, count + 1)[:, None]
         return to_host(draws.integers(self.seeds, purpose, 1, self.settings.num_features, step=changes))
 
     def signs(self, task: int) -> np.ndarray:
-        """s, (R, J)."""
+        """The signs s of a task, (R, J)."""
         number = self.settings.num_features
         signs = 2 * to_host(draws.integers(self.seeds, "teacher sign", number, 2)) - 1
         inverted = self.changed("inverted teacher sign", task) == np.arange(number)  # (task, R, J)
         return signs * (1 - 2 * (inverted.sum(axis=0) % 2))
 
     def features(self, task: int, dtype: str) -> Array:
-        """v, (R, J, relevant)."""
+        """The features v of a task, (R, J, relevant)."""
         settings = self.settings
         slots = np.arange(settings.num_features)
         count = task // self.tasks_per_feature if self.tasks_per_feature else 0

@@ -1,23 +1,24 @@
-"""Prediction: a cue is followed by an outcome ten steps later, and the value of every moment is to be predicted.
+"""Prediction: an outcome follows a cue ten steps later, and the learner predicts the value at every step.
 
-One endless stream. At random times there is a cue, and exactly 10 steps later an outcome, the cumulant 1 (else it is
-0); the next cue comes 15 to 39 steps after the outcome, each with the same probability. Features: 12 taps, of which tap
-k is 1 k steps after a cue; 20 distractors that are 1 by chance, with probability 0.1; and a bias, always 1. What is
-predicted at a step is the discounted sum of the cumulants that come later, with gamma = 0.9. Every prediction counts as
-it was made, before learning from the step.
+The stream never ends. Cues come at random times. Exactly 10 steps after a cue there is an outcome: the cumulant is 1 at
+that step and 0 at all others. The next cue comes 15 to 39 steps after the outcome, each with the same probability. The
+features are 12 taps, of which tap k is 1 exactly k steps after a cue; 20 distractors, each of which is 1 with
+probability 0.1; and a bias, always 1. The learner predicts the discounted sum of the later cumulants, with gamma = 0.9.
+Each prediction is scored before the learner updates.
 
-    value error  =  (v_t - G_t)^2 averaged        G_t = sum_j gamma^(j - 1) r_(t + j), known to whoever made the stream
+    value error  =  (v_t - G_t)^2 averaged        G_t = sum_j gamma^(j - 1) r_(t + j), computed from the whole stream
 
-To predict 0 always has an error of 0.150; the next cue cannot be foreseen, which leaves about 0.007.
+Predicting 0 at every step has an error of 0.150. An error of about 0.007 is unavoidable, because the time of the next
+cue is random.
 
-Draws, with the number t of the step as step:
+Draws, where t is the index of the step:
 
-    purpose      step   numbers
-    cue gap      0      whole numbers below 25: 15 more is the gap before each cue, the first cue too
-    distractor   t      uniform, one a distractor: 1 where it is below the probability
+    purpose      step   values
+    cue gap      0      integers below 25; the gap before each cue, including the first, is 15 more
+    distractor   t      uniform, one for each distractor, which is 1 if the value is below the probability
 
-The stream is ours, after those with which such methods are usually compared; no small stream with published numbers was
-found. For the methods see `minilop.prediction`.
+The stream is ours. It resembles those on which such methods are usually compared; we know of no small stream with
+published numbers. The methods are in `minilop.prediction`.
 """
 
 from problems.prediction.figures import figures
@@ -38,4 +39,4 @@ __all__ = [
     "start",
 ]
 
-TITLE = "Prediction: temporal-difference learning of a value, with given and with learned step sizes"
+TITLE = "Prediction: temporal-difference learning with fixed and with learned step sizes"

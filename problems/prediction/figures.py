@@ -1,4 +1,4 @@
-"""The figures of prediction: error against parameter, error over time, and SwiftTD's step sizes."""
+"""The figures of prediction: error against the parameter, error over time, and learned step sizes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +11,11 @@ from problems.appearance import describe_runs, draw_curves, label_of
 from problems.prediction.stream import CueStream
 from problems.shared.sweep_figures import as_infinite, describe_sweep, draw_level, draw_sweep, logarithmic, swept
 
-CHOSEN = "of least median error, chosen on these very runs"
+CHOSEN = "of least median error, chosen on these same runs"
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Error against parameter, error over time and learned step sizes, as far as there are results."""
+    """Error against the parameter, error over time, and learned step sizes, if there are results."""
     seeds = {run["seed"] for learner in results.learners.values() for run in learner.metadata}
     returns = CueStream(results.settings, np.array(sorted(seeds)), "float64").returns
     error_of_zero = float(np.square(returns).mean())
@@ -35,14 +35,14 @@ def about(results: ResultSet) -> str:
 
 
 def lifetime_error(results: ResultSet, learner: str) -> np.ndarray:
-    """Mean squared difference of value and return over the whole stream, (R, K)."""
+    """Mean squared difference between value and return over the whole stream, (R, K)."""
     return as_infinite(results[learner]["compared.squared_error"]).mean(axis=-1)
 
 
 def at_best(results: ResultSet, learners: Sequence[str]) -> tuple[ResultSet, str]:
-    """Curves (R, bins) of each learner at the parameter of least median lifetime error, and which that is.
+    """Curves (R, bins) of each learner at the parameter of least median lifetime error, and these parameters in words.
 
-    A learner that overflowed at all parameters has no best and is left out.
+    A learner that overflowed at all parameters is left out.
     """
     shown, words = {}, []
     for name in learners:
@@ -55,7 +55,7 @@ def at_best(results: ResultSet, learners: Sequence[str]) -> tuple[ResultSet, str
         distractors = slice(settings.num_taps, settings.num_taps + settings.num_distractors)
         arrays = {
             "squared_error": results[name]["compared.squared_error"][:, best],
-            "taps": step_sizes[..., : settings.delay].mean(axis=-1),  # those from the cue until before the outcome
+            "taps": step_sizes[..., : settings.delay].mean(axis=-1),  # from the cue to just before the outcome
             "distractors": step_sizes[..., distractors].mean(axis=-1),
             "bias": step_sizes[..., -1],
             "diverged_at": results[name]["compared.diverged_at"][:, best],
@@ -66,16 +66,16 @@ def at_best(results: ResultSet, learners: Sequence[str]) -> tuple[ResultSet, str
 
 
 def compared_figure(results: ResultSet, error_of_zero: float) -> Figure:
-    """Lifetime error against the parameter of each method, and the error over time at the best one.
+    """Lifetime error against the parameter of each method, and the error over time at the best parameter.
 
-    error_of_zero   of predicting 0 always
+    error_of_zero   the error of always predicting 0
     """
     settings, learners = results.settings, list(results.learners)
     best, words = at_best(results, learners)
     figure, panels = new_figure(2 if best.learners else 1)
     for axes in panels:
         logarithmic(axes, "y")
-        draw_level(axes, error_of_zero, "to predict 0")
+        draw_level(axes, error_of_zero, "always predicting 0")
     left = panels[0]
     logarithmic(left, "x")
     medians = [np.median(lifetime_error(results, name), axis=0) for name in learners]
@@ -89,7 +89,7 @@ def compared_figure(results: ResultSet, error_of_zero: float) -> Figure:
         ends,
         "Value error",
         "(value - return)², over the whole stream; logarithmic",
-        "Step size of both TD(λ), meta step size of the others (logarithmic)",
+        "Step size of the two TD(λ), meta step size of the others (logarithmic)",
     )
     shown = describe_sweep(results, learners, "compared", "step")
     caption = f"{about(results)} {'Left:' if best.learners else 'Shown are'} {shown}"
@@ -106,15 +106,15 @@ def compared_figure(results: ResultSet, error_of_zero: float) -> Figure:
             f"Step (bins of {settings.bin_size:,})",
         )
         caption += (
-            " Right: means over the same runs without those that overflowed, with bands of one standard error, "
-            f"at the value {CHOSEN}: {words}."
+            " Right: means over the same runs, except those that overflowed, with bands of one standard error, "
+            f"at the parameter {CHOSEN}: {words}."
         )
     add_caption(figure, caption)
     return figure
 
 
 def step_sizes_figure(best: ResultSet, words: str) -> Figure:
-    """Step sizes of cue taps and of distractors over time, where they are learned, of what `at_best` gives."""
+    """Learned step sizes of cue taps and of distractors over time. `best` and `words` are the results of `at_best`."""
     settings, learned = best.settings, list(best.learners)
     figure, panels = new_figure(2)
     positions = settings.bin_size * (np.arange(settings.num_steps // settings.bin_size) + 1)

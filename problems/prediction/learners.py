@@ -1,4 +1,4 @@
-"""The learners of prediction: each is a method and the values of its one parameter that are compared."""
+"""The learners of prediction. Each is a method and the values to compare of one parameter."""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from problems.shared.sweeps import check_parameters, side_by_side
 
 @dataclass(frozen=True)
 class PredictionLearner:
-    """A method and the values of its one parameter that is compared.
+    """A method and the values to compare of one parameter.
 
-    compared   the step size of td and true_online_td, the meta step size of tidbd and swift_td
+    compared   step sizes of td and true_online_td, meta step sizes of tidbd and swift_td
     """
 
     rule: Literal["td", "true_online_td", "tidbd", "swift_td"] = "true_online_td"
@@ -42,7 +42,7 @@ class PredictionLearner:
             raise ValueError(f"smallest_step_size must be at most step_bound, {self.step_bound:g}")
 
     def make(self, weights: Array, discount: float) -> LinearPredictor:
-        """The method for weights (R, K, n), with the K values of its parameter."""
+        """The method for weights (R, K, n), with K values of its parameter."""
         value = side_by_side(self.compared, self.dtype)
         if self.rule in ("td", "true_online_td"):
             kind = TDLambda if self.rule == "td" else TrueOnlineTDLambda

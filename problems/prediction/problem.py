@@ -1,4 +1,4 @@
-"""R runs of one method of prediction, with all values of its parameter side by side."""
+"""R runs of one prediction method, with all values of its parameter side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from problems.shared.sweeps import Sweep, SweepRuns
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the examples are; they are drawn, so `data_folder` is not used."""
+    """A description of the examples. They are drawn, so `data_folder` is not used."""
     return "random cues, each followed by an outcome, among random distractors"
 
 
 def start(settings: Settings, learner: PredictionLearner, seeds: Sequence[int], data_folder: Path | None) -> SweepRuns:
-    """Begin R runs side by side; the stream is drawn, so `data_folder` is not used."""
+    """Begin R runs side by side. The stream is drawn, so `data_folder` is not used."""
     num_features = settings.num_taps + settings.num_distractors + 1
     weights = xp.zeros((len(seeds), len(learner.compared), num_features), learner.dtype)
     method = learner.make(weights, settings.discount)

@@ -10,7 +10,7 @@ from problems.shared.sweeps import check_sweep
 
 @dataclass(frozen=True)
 class Settings:
-    """The problem; all values are ours."""
+    """The settings of the problem; all values are ours."""
 
     num_steps: int = 20_000
     bin_size: int = 1_000
@@ -23,7 +23,7 @@ class Settings:
     distractor_probability: float = 0.1
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values that do not fit together."""
+        """Raises ValueError for values that are out of range or inconsistent."""
         check_range(self, "num_steps bin_size delay shortest_gap num_taps num_distractors", 1)
         check_range(self, "discount", 0, 1, below_high=True)
         check_range(self, "distractor_probability", 0, 1)

@@ -1,4 +1,4 @@
-"""The stream of prediction: cues, each followed by an outcome, among distractors."""
+"""The stream of prediction: cues, outcomes that follow them, and distractors."""
 
 import math
 
@@ -10,9 +10,9 @@ from problems.prediction.settings import Settings
 
 
 class CueStream:
-    """The steps of R runs: features (T, R, 1, n), cumulants (T, R, 1) and returns G (T, R, 1).
+    """The streams of R runs: features (T, R, 1, n), cumulants (T, R, 1) and returns G (T, R, 1).
 
-    cues, cumulants, returns   (R, T) of the whole stream, on the host
+    cues, cumulants, returns   (R, T), the whole stream, on the host
     """
 
     def __init__(self, settings: Settings, seeds: np.ndarray, dtype: str):
@@ -20,7 +20,7 @@ class CueStream:
         self.seeds = seeds
         self.dtype = dtype
         self.arrays: dict[str, Array] = {}
-        # So far into the future that what comes later is discounted to nothing.
+        # After this many further steps, the discount is negligible.
         future = math.ceil(math.log(1e-9) / math.log(settings.discount)) if settings.discount else 1
         length = settings.num_steps + future
         num_cues = length // (settings.delay + settings.shortest_gap) + 1
@@ -39,7 +39,7 @@ class CueStream:
     def examples(self, start: int, stop: int) -> tuple[Array, ...]:
         settings, runs = self.settings, len(self.seeds)
         steps = np.arange(start, stop)[:, None]  # (T, 1)
-        since = steps - np.arange(settings.num_taps)  # (T, taps): the step at which the cue of each tap was
+        since = steps - np.arange(settings.num_taps)  # (T, taps), the step of the cue that each tap shows
         taps = np.where(since >= 0, self.cues[:, since], False).swapaxes(0, 1)  # (T, R, taps)
         uniform = draws.uniform(self.seeds, "distractor", settings.num_distractors, step=steps, dtype=self.dtype)
         distractors = (uniform < settings.distractor_probability).astype(self.dtype)

@@ -1,4 +1,4 @@
-"""The figures of tracking: error against parameter, learned step sizes over time, rates against closed form."""
+"""The figures of tracking: error against the parameter, learned step sizes over time, rates and their closed form."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,31 +21,31 @@ from problems.shared.sweep_figures import (
 )
 from problems.tracking.closed_form import best_rate, error_at_rate
 
-# Sutton (1992), experiment 1: a level, its name, and whether that stands below the line
+# Sutton (1992), experiment 1: an error, its label, and whether the label is below the line
 PUBLISHED_ERRORS = ((3.5, "LMS at its best, published", True), (1.5, "IDBD, published", False))
-PUBLISHED_STEP_SIZE = 0.13  # of the relevant inputs, the best common one: Sutton (1992), experiment 2
+PUBLISHED_STEP_SIZE = 0.13  # the best one shared by all relevant inputs: Sutton (1992), experiment 2
 PUBLISHED_TASK = {"num_inputs": 20, "num_relevant": 5, "task_length": 20, "target_noise": 0}
 PUBLISHED_COMPARED = {**PUBLISHED_TASK, "num_compared": 30_000, "compared_bin": 10_000}
 PUBLISHED_OBSERVED = {**PUBLISHED_TASK, "num_observed": 250_000}
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Error against parameter, learned step sizes over time, rates against their closed form, as far as measured."""
+    """Error against the parameter, learned step sizes over time, and rates with their closed form, if measured."""
     drawn = {"tracking": compared_figure(results)}
-    if having(results, "observed"):
+    if with_sweep(results, "observed"):
         drawn["tracking_step_sizes"] = observed_figure(results)
-    if having(results, "rates"):
+    if with_sweep(results, "rates"):
         drawn["tracking_rates"] = rates_figure(results)
     return drawn
 
 
-def having(results: ResultSet, sweep: str) -> list[str]:
-    """The learners that took part in an experiment."""
+def with_sweep(results: ResultSet, sweep: str) -> list[str]:
+    """The learners that have results of an experiment."""
     return [name for name in results.learners if f"{sweep}.squared_error" in results[name].arrays]
 
 
 def as_published(results: ResultSet, published: Mapping[str, float]) -> bool:
-    """Whether the settings are those with which an experiment was published."""
+    """Whether the settings are those of a published experiment."""
     return all(getattr(results.settings, name) == value for name, value in published.items())
 
 
@@ -55,7 +55,7 @@ def about(results: ResultSet) -> str:
     noise = f", noise of standard deviation {settings.target_noise:g}" if settings.target_noise else ""
     return (
         f"Tracking: {settings.num_inputs} normal inputs, of which {settings.num_relevant} matter; every "
-        f"{settings.task_length} examples one of their signs is inverted{noise}."
+        f"{settings.task_length} examples, one of their signs is inverted{noise}."
     )
 
 
@@ -81,8 +81,8 @@ def compared_figure(results: ResultSet) -> Figure:
                 draw_level(axes, *level)
         finish_panel(axes, ends, "Squared error", qualification, x_label)
     zero = (
-        f"To predict 0 has an error of {settings.num_relevant + settings.target_noise**2:g}. Where line and dots part, "
-        "a few runs have bursts of very large errors."
+        f"Always predicting 0 has an error of {settings.num_relevant + settings.target_noise**2:g}. Where the dotted "
+        "line leaves the solid one, a few runs have bursts of very large errors."
     )
     shown = describe_sweep(results, learners, "compared")
     add_caption(figure, f"{about(results)} {zero} Shown are {shown}")
@@ -93,7 +93,7 @@ def observed_figure(results: ResultSet) -> Figure:
     """Mean step sizes of relevant and irrelevant inputs over time."""
     settings = results.settings
     shown, errors = {}, []
-    for name in having(results, "observed"):
+    for name in with_sweep(results, "observed"):
         step_sizes = results[name]["observed.step_sizes"][:, 0]  # (R, bins, n), of the first meta step size
         arrays = {
             "relevant": step_sizes[..., : settings.num_relevant].mean(axis=-1),
@@ -125,17 +125,17 @@ def observed_figure(results: ResultSet) -> Figure:
     at_end = f"Squared error of the last {last_examples:,} examples: {'; '.join(errors)}."
     if "autostep_transient" in shown:
         at_end += (
-            " With the transient bound the stored step sizes are shown; an example that they overshoot divides them."
+            " With the transient bound, the stored step sizes are shown; steps that would overshoot use smaller ones."
         )
     add_caption(figure, f"{about(results)} {at_end} {describe_runs(derived, list(shown))}")
     return figure
 
 
 def rates_figure(results: ResultSet) -> Figure:
-    """Step sizes and errors on random walks, with what the closed form says."""
+    """Step sizes and errors on random walks, with the closed form."""
     settings = results.settings
     sigmas = np.array(settings.sigmas)
-    learners = having(results, "rates")
+    learners = with_sweep(results, "rates")
     figure, (left, right) = new_figure(2)
     logarithmic(left, "y")
     right.set_xscale("log")
@@ -148,10 +148,10 @@ def rates_figure(results: ResultSet) -> Figure:
     best = best_rate(sigmas)[0]
     right.plot(sigmas, best, color="black", linewidth=1.2, linestyle="--", marker="+", markersize=11)
     labels = [(float(best[-1]), "Closed form", "black")]
-    for place, name in enumerate(learners):
+    for index, name in enumerate(learners):
         errors = as_infinite(results[name]["rates.squared_error"][..., 1]).mean(axis=0)  # (L, K), of the second half
         step_sizes = results[name]["rates.step_sizes"][..., 1, 0].mean(axis=0)  # (L, K)
-        size = 4 if name == "lms" else 11 - 3 * place  # rings, so that one does not hide another
+        size = 4 if name == "lms" else 11 - 3 * index  # rings of different sizes do not hide each other
         style: dict[str, Any] = {
             "color": color_of(name),
             "marker": "o",
@@ -167,7 +167,7 @@ def rates_figure(results: ResultSet) -> Figure:
             end = float(finite[-1]) if len(finite) else np.nan
             labels.append((end, f"{label_of(name)}, {value:g}", color_of(name)))
     finish_panel(
-        left, ends, "Squared error", "against the mean step size; logarithmic", "Step size, given (LMS) or learned"
+        left, ends, "Squared error", "against the mean step size; logarithmic", "Step size, fixed (LMS) or learned"
     )
     finish_panel(
         right,
@@ -180,11 +180,11 @@ def rates_figure(results: ResultSet) -> Figure:
     right.minorticks_off()
     counts = sorted({results[name].num_runs for name in learners})
     caption = (
-        "Random walks in noise of variance 1, followed by one weight. Lines of the left panel: the error of a constant "
-        "step size in closed form; crosses: its minimum, the Kalman filter's. Rings: "
-        f"{'LMS in red, its step sizes given, and ' if 'lms' in learners else ''}the learners of the right panel in "
-        f"its colors; means over the second half of {settings.num_rates:,} examples and over "
-        f"{' to '.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))} runs where none overflowed. "
+        "One weight tracks random walks in noise of variance 1. Left, lines: the error of a constant step size in "
+        "closed form; crosses: its minimum, which the Kalman filter attains; rings: "
+        f"{'LMS with fixed step sizes, in red, and ' if 'lms' in learners else ''}the learners of the right panel in "
+        f"the same colors, means over the second half of {settings.num_rates:,} examples and over "
+        f"{' to '.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))} runs if none overflowed. "
         f"Scale: {results.scale}.{describe_overflow(results, learners, 'rates')}"
     )
     add_caption(figure, caption)

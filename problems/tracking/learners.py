@@ -1,4 +1,4 @@
-"""The learners of tracking: each is a rule and the values of its one parameter that are compared."""
+"""The learners of tracking. Each is a rule and the values to compare of one parameter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from problems.shared.sweeps import check_parameters, side_by_side
 
 @dataclass(frozen=True)
 class TrackingLearner:
-    """A rule and the values of its one parameter: the step size of lms, the meta step size of the others."""
+    """A rule and values of one parameter for each experiment: step sizes of lms, meta step sizes of the others."""
 
     rule: Literal["lms", "idbd", "autostep"] = "lms"
     compared: tuple[float, ...] = (0.03,)
-    observed: tuple[float, ...] = ()  # none: the experiment is left out
+    observed: tuple[float, ...] = ()  # empty: no such experiment
     rates: tuple[float, ...] = ()
     initial_step_size: float = 0.05  # idbd, autostep
     tau: float = 1e4  # autostep
@@ -33,7 +33,7 @@ class TrackingLearner:
         check_range(self, "tau", 1)
 
     def make(self, weights: Array, values: Sequence[float]) -> LinearLearner:
-        """The learner for weights (R, ..., K, n) with these K values of its parameter."""
+        """The learner for weights (R, ..., K, n), with these K values of its parameter."""
         parameter = side_by_side(values, self.dtype)
         if self.rule == "lms":
             return LMS(weights, parameter)
@@ -63,6 +63,6 @@ LEARNERS = {
         rule="autostep",
         bound="transient",
         compared=(1e-4, 3e-4, 0.001, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5),
-        observed=(0.01,),  # no rates: there the bound is hardly ever met
+        observed=(0.01,),  # no rates: the bound almost never acts there
     ),
 }

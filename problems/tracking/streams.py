@@ -1,4 +1,4 @@
-"""The streams of tracking: signs that are inverted, and levels that walk at random."""
+"""The streams of tracking: a linear target whose signs are inverted, and random walks."""
 
 import numpy as np
 
@@ -18,14 +18,14 @@ class SignStream:
         self.arrays = {"signs": signs.astype(dtype)}  # (R, relevant), of the last example
 
     def signs(self, start: int, stop: int) -> Array:
-        """The signs (T, R, relevant) of the examples, and on into `arrays`."""
+        """The signs (T, R, relevant) of the examples; the last ones are stored in `arrays`."""
         length, relevant = self.settings.task_length, self.settings.num_relevant
-        task = np.arange(start, stop) // length  # (T,) of each example
-        changes = np.arange(task[0], task[-1] + 1)  # of the tasks
+        task = np.arange(start, stop) // length  # (T,), of each example
+        changes = np.arange(task[0], task[-1] + 1)  # indices of the tasks
         inverted = draws.integers(self.seeds, "inverted sign", 1, relevant, step=changes[:, None])  # (tasks, R, 1)
         factor = 1 - 2 * (inverted == xp.arange(relevant)).astype(self.dtype)  # (tasks, R, relevant)
         if start % length or start == 0:
-            factor[0] = 1  # begun before, or the first of all
+            factor[0] = 1  # this task began earlier, or is the first
         signs = self.arrays["signs"] * xp.cumprod(factor, axis=0)
         self.arrays["signs"][...] = signs[-1]
         return signs[xp.asarray(task - task[0])]
