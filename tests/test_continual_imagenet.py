@@ -1,4 +1,4 @@
-"""Continual ImageNet: its tasks by independent loops, what is measured when, and runs that do not notice each other.
+"""Continual ImageNet: its tasks by independent loops, its measures, and the independence of runs.
 
 Dohare et al., Nature 632 (2024), "Continual ImageNet"; the published driver is imagenet/single_expr.py.
 """
@@ -27,13 +27,13 @@ from problems.continual_imagenet import ImagePairs, Settings
 
 TINY = Settings(
     images="easy",
-    halvings=1,  # 16 x 16 pixels: convolutions and pooling leave 7 x 7 places, then 2 x 2
+    halvings=1,  # 16 x 16 pixels: convolutions and pooling leave 7 x 7 positions, then 2 x 2
     num_classes=5,
     num_tasks=3,
     num_training_images=12,
     num_test_images=7,
     num_epochs=2,
-    batch_size=8,  # three mini-batches an epoch, six a task
+    batch_size=8,  # three mini-batches per epoch, six per task
     num_channels=(4, 5),
     kernel_sizes=(3, 3),
     dense_units=(6, 7),
@@ -82,7 +82,7 @@ def finish(runs):
 
 
 def advance_to(runs, task):
-    """To the end of the task before: what `task` begins with has not been done yet."""
+    """Advance to the end of the previous task; `task` has not begun."""
     while runs.task < task:
         runs.advance()
     assert runs.step == 0
@@ -113,7 +113,7 @@ def pairs(runs, num_tasks):
 @pytest.mark.quick
 @pytest.mark.parametrize("num_classes", [6, 5])
 def test_the_pairs_of_a_round_are_a_random_order_of_the_classes_two_by_two(num_classes, array_module):
-    """Each class is seen once in a round of tasks; of an odd number another one is left out every time."""
+    """Each class occurs once in a round of tasks. If their number is odd, each round omits a different class."""
     found = pairs(start(num_classes=num_classes, seeds=[3, 8, 5]), 40)
     assert found.shape == (40, 3, 2) and set(np.unique(found)) == set(range(num_classes))
     pairs_a_round = num_classes // 2
@@ -132,7 +132,7 @@ def test_every_ordered_pair_is_as_likely_as_any_other():
     for place in (0, 1):
         first, second = found[place::2].reshape(-1, 2).T
         counts = np.bincount(4 * first + second, minlength=16).reshape(4, 4)
-        assert (np.diag(counts) == 0).all()  # a class is never told apart from itself
+        assert (np.diag(counts) == 0).all()  # a class is never paired with itself
         expected = 3000 / 12
         assert abs(counts[~np.eye(4, dtype=bool)] - expected).max() < 5 * math.sqrt(expected * 11 / 12)
 
@@ -160,7 +160,7 @@ def images_by_hand(class_number, indices, halvings=1):
 @pytest.mark.quick
 @pytest.mark.parametrize("halvings", [0, 1, 2])
 def test_inputs_are_the_first_images_of_both_classes_to_train_on_and_the_next_to_test_on(halvings, array_module):
-    """The first class of the pair comes first; (R, 3, Y, X, N), centred at zero."""
+    """The first class of the pair comes first; (R, 3, Y, X, N), centered at zero."""
     runs = start(halvings=halvings, kernel_sizes=(3, 2))
     runs.task = 1
     runs.load_task()
@@ -175,7 +175,7 @@ def test_inputs_are_the_first_images_of_both_classes_to_train_on_and_the_next_to
 
 @pytest.mark.quick
 def test_an_epoch_shows_every_training_image_once_with_the_place_of_its_class_in_the_pair(array_module):
-    """Labels 0 and 1 by position in the pair; every epoch of every task and run has an order of its own."""
+    """Labels 0 and 1 by position in the pair; every epoch of every task and run has its own order."""
     runs = start()
     orders = set()
     for runs.task in (0, 1):
@@ -194,7 +194,7 @@ def test_an_epoch_shows_every_training_image_once_with_the_place_of_its_class_in
 
 
 def test_a_mini_batch_is_the_same_whichever_was_asked_for_before():
-    """So that a run may be resumed in the middle of an epoch; step 4 is in the second epoch of either task."""
+    """So a run can be resumed in the middle of an epoch. Step 4 is in the second epoch of both tasks."""
 
     def mini_batch(runs, task, step):
         runs.task = task
@@ -207,7 +207,7 @@ def test_a_mini_batch_is_the_same_whichever_was_asked_for_before():
 
 
 def test_two_classes_that_differ_are_told_apart_whichever_comes_first(array_module):
-    """Class 0 is dark on the left, class 1 on the right, under noise. From task to task the labels may be swapped."""
+    """Class 0 is dark on the left, class 1 on the right, with noise. The labels may be swapped between tasks."""
 
     def read_class(class_number):
         images = np.random.default_rng(class_number).normal(0, 0.1, (19, 3, 16, 16)).astype("float32")
@@ -226,7 +226,7 @@ def test_two_classes_that_differ_are_told_apart_whichever_comes_first(array_modu
 
 
 def parts(runs, vector):
-    """A copy of the head's part of a vector like the parameters, and of the rest; (R, ...)."""
+    """Copies of the head's part of a vector like the parameters, and of the rest; (R, ...)."""
     head = runs.learner.network.dense_layers[-1]
     size = head.num_outputs * (head.num_inputs + 1)
     return host(vector)[:, -size:].copy(), host(vector)[:, :-size].copy()
@@ -234,7 +234,7 @@ def parts(runs, vector):
 
 @pytest.mark.parametrize("task", [0, 1, 2])
 def test_a_task_begins_with_a_zero_head_and_everything_else_is_carried_over(task, array_module):
-    """Weights and biases of the output layer alone; its momentum is kept, as all statistics of the units are."""
+    """Only weights and biases of the output layer are zero. Its momentum and all unit statistics are kept."""
     runs = start("continual_backprop")
     advance_to(runs, task)
     before = runs.learner.state()
@@ -254,7 +254,7 @@ def test_a_task_begins_with_a_zero_head_and_everything_else_is_carried_over(task
 
 @pytest.mark.parametrize("learner", ["adam", "batch_norm", "linear"])
 def test_other_learners_begin_a_task_with_a_zero_head_too(learner):
-    """Of the linear learner that is all there is, so every task starts afresh but for the momentum."""
+    """The linear learner has no other layer, so every task starts from scratch except for the momentum."""
     runs = start(learner)
     advance_to(runs, 1)
     before = runs.learner.state()
@@ -268,7 +268,7 @@ def test_other_learners_begin_a_task_with_a_zero_head_too(learner):
 
 @pytest.mark.parametrize("reset", ["nothing", "network"])
 def test_l2_init_pulls_toward_the_zero_head_that_a_task_starts_with(reset, array_module):
-    """And toward the other parameters as they started: those of the first task, or of the new network."""
+    """And toward the other initial parameters: those of the first task, or of the new network."""
     runs = start(LEARNERS["l2_init"].change(reset=reset))
     body = parts(runs, runs.learner.network.parameters)[1]
     for task in range(2):
@@ -284,8 +284,8 @@ def test_l2_init_pulls_toward_the_zero_head_that_a_task_starts_with(reset, array
 
 @pytest.mark.parametrize("task", [0, 1])
 def test_the_first_step_of_a_task_leads_no_gradient_below_the_head(task, array_module):
-    """The gradient passes through the head's weights, which are zero; so both classes get one half, and the loss is
-    ln 2. What is below the head moves by its momentum alone: v <- 0.9 v, p <- p - 0.05 v."""
+    """The weights of the head are zero, so both classes have probability one half, the loss is ln 2, and no gradient
+    passes below. The layers below move by momentum alone: v <- 0.9 v, p <- p - 0.05 v."""
     runs = start()
     advance_to(runs, task)
     runs.begin_task()
@@ -306,14 +306,14 @@ def test_the_first_step_of_a_task_leads_no_gradient_below_the_head(task, array_m
 
 
 def make_mirror(learner, settings=TINY, seeds=(3, 8)):
-    """A learner of its own for an independent loop."""
+    """A separate learner for an independent loop."""
     kernels = tuple(zip(settings.num_channels, settings.kernel_sizes))
     network = make_convnet((3, 16, 16), kernels, settings.dense_units, 2, learner, list(seeds), "kaiming")
     return make_learner(network, cross_entropy, learner)
 
 
-def percent_right(network, pair_of, indices):
-    """By hand: the network as it is evaluated, image by image of both classes of each run's pair."""
+def percent_correct(network, pair_of, indices):
+    """By hand: the network in evaluation, image by image, for both classes of each run's pair."""
     network.begin_evaluation()
     right = np.zeros(len(pair_of))
     for label in (0, 1):
@@ -325,8 +325,8 @@ def percent_right(network, pair_of, indices):
 
 @pytest.mark.parametrize("learner", ["backprop", "dropout", "batch_norm", "continual_backprop", "linear"])
 def test_accuracies_are_those_of_the_evaluated_network_after_the_last_epoch(learner, array_module):
-    """A loop of our own drives a second learner through the same mini-batches. Nothing is dropped, and running
-    statistics normalize, where it is judged; to be judged changes nothing, or the later tasks would differ."""
+    """An independent loop drives a second learner through the same mini-batches. In evaluation there is no dropout, and
+    normalization uses running statistics. Evaluation changes nothing, or the later tasks would differ."""
     settings = LEARNERS[learner]
     results = finish(start(settings, num_epochs=4))
     stream, mirror = start(settings, num_epochs=4), make_mirror(settings)
@@ -336,7 +336,7 @@ def test_accuracies_are_those_of_the_evaluated_network_after_the_last_epoch(lear
         for step in range(12):
             mirror.step(*stream.mini_batch(step))
         for name, indices in (("test_accuracy", range(12, 19)), ("training_accuracy", range(12))):
-            expected = percent_right(mirror.network, stream.classes(), indices)
+            expected = percent_correct(mirror.network, stream.classes(), indices)
             assert_allclose(results[name][:, stream.task], expected, err_msg=name)
         weights = [abs(host(layer.weight)).reshape(2, -1) for layer in mirror.network.weighted_layers]
         magnitude = np.concatenate(weights, axis=-1).mean(axis=-1)  # all kernels and matrices; biases do not count
@@ -344,8 +344,8 @@ def test_accuracies_are_those_of_the_evaluated_network_after_the_last_epoch(lear
     assert len(np.unique(results["test_accuracy"])) > 2
 
 
-def looked_at_by_hand(runs):
-    """Dormant units and stable rank of each run in percent, on the test images of the present task."""
+def diagnosed_by_hand(runs):
+    """Dormant units and stable rank of each run in percent, on the test images of the current task."""
     runs.load_task()
     network = runs.learner.network
     network.begin_evaluation()
@@ -368,8 +368,8 @@ def looked_at_by_hand(runs):
 
 def test_a_channel_is_dormant_by_its_places_and_the_rank_is_that_of_the_last_hidden_layer(array_module):
     """Active under 1 % of the time, on the test images, before the task is learned. In run 0 a bias leaves the first
-    channel active at 3 of its 7 * 7 places on 14 images, 0.4 %; four places more make it 1.02 %. In run 1 two of the
-    22 units are silent altogether, and at most 5 of the last layer's 7 directions are left."""
+    channel active at 3 of its 7 * 7 positions on 14 images, 0.4 %; four more positions make 1.02 %. In run 1 two of
+    the 22 units are always silent, and at most 5 of the last layer's 7 directions are left."""
     runs = start()
     network = runs.learner.network
     runs.load_task()
@@ -379,11 +379,11 @@ def test_a_channel_is_dormant_by_its_places_and_the_rank_is_that_of_the_last_hid
     for num_active in (3, 7):
         network.hidden[0].bias.bias[0, 0] = -float(pooled[num_active - 1] + pooled[num_active]) / 2
         shares.append(host(runs.diagnose()["dormant_units"])[0])
-        assert shares[-1] == pytest.approx(looked_at_by_hand(runs)[0, 0])
+        assert shares[-1] == pytest.approx(diagnosed_by_hand(runs)[0, 0])
     assert shares[0] - shares[1] == pytest.approx(100 / 22)
     network.hidden[3].bias.bias[1, 1:3] = -1000
     dormant, rank = (host(array) for array in runs.diagnose().values())
-    assert_allclose([dormant, rank], looked_at_by_hand(runs))
+    assert_allclose([dormant, rank], diagnosed_by_hand(runs))
     assert dormant[1] >= 200 / 22 and rank[1] <= 500 / 7
     network.parameters[...] = 0  # nothing is active at all
     dormant, rank = (host(array) for array in runs.diagnose().values())
@@ -393,7 +393,7 @@ def test_a_channel_is_dormant_by_its_places_and_the_rank_is_that_of_the_last_hid
 
 @pytest.mark.parametrize("learner", ["backprop", "dropout", "batch_norm", "continual_backprop", "fresh"])
 def test_features_are_looked_at_before_a_task_is_learned(learner, array_module):
-    """At the first task those of the initial network, then those that the task before has left, or a new network's."""
+    """At the first task of the initial network, then of the network after the previous task, or of a new network."""
     runs = start(learner)
     expected = []
     for task in range(3):
@@ -404,7 +404,7 @@ def test_features_are_looked_at_before_a_task_is_learned(learner, array_module):
             looked_at.task = task
         else:
             looked_at = runs
-        expected.append(looked_at_by_hand(looked_at))
+        expected.append(diagnosed_by_hand(looked_at))
     results = finish(runs)
     assert_allclose(results["dormant_units"], np.array(expected)[:, 0].T)
     assert_allclose(results["stable_rank"], np.array(expected)[:, 1].T)
@@ -419,7 +419,7 @@ def test_results_have_a_row_for_every_run_and_a_column_for_every_task(seeds, arr
         assert array.shape == ((len(seeds),) if name == "diverged_at" else (len(seeds), 3))
         assert np.isfinite(array).all()
     assert (results["diverged_at"] == -1).all()
-    assert list(finish(start("linear"))) == [*MEASURED, "diverged_at"]  # nothing hidden to look at
+    assert list(finish(start("linear"))) == [*MEASURED, "diverged_at"]  # no hidden units to diagnose
 
 
 def test_progress_is_the_share_of_the_steps(one_step_an_advance):
@@ -442,13 +442,13 @@ def test_the_first_task_of_a_fresh_network_is_that_of_backprop():
 
 @pytest.mark.parametrize("learner", ["fresh", "fresh_with_all_kinds_of_state"])
 def test_a_fresh_task_begins_with_new_weights_and_no_memory(learner, array_module):
-    """Other weights in every task and run; velocity, moments, statistics of units and of normalization as at first."""
+    """Weights differ between tasks and runs. Velocity, moments, and statistics of units and normalization are reset."""
     runs = start(learner)
     first = {name: array for name, array in runs.learner.state().items() if name not in ("parameters", "num_steps")}
     bodies = []
     for task in range(3):
         advance_to(runs, task)
-        if task:  # there is something to forget
+        if task:  # so the state is not the initial one
             forgotten = [name for name, array in runs.learner.state().items() if name in first and array.any()]
             assert len(forgotten) > len(first) / 2
         runs.begin_task()
@@ -464,7 +464,7 @@ def test_a_fresh_task_begins_with_new_weights_and_no_memory(learner, array_modul
 
 @pytest.mark.parametrize("learner", ["fresh", "fresh_with_all_kinds_of_state"])
 def test_a_fresh_task_is_that_of_a_new_learner(learner, array_module):
-    """One made for this task alone, whose initial weights are draw number 2, ends it bit for bit the same."""
+    """A learner created for this task alone, with the initial weights of draw 2, ends it bit for bit the same."""
     runs = start(learner)
     finish(runs)
     stream, mirror = start(learner), make_mirror(LEARNERS[learner])
@@ -483,7 +483,7 @@ def test_a_fresh_task_is_that_of_a_new_learner(learner, array_module):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_run_alone_is_itself_among_others_to_the_bit(learner):
-    """All that is measured of it, and all that its learner carries."""
+    """All measures, and the whole state of the learner."""
     alone, among = start(learner, seeds=[8]), start(learner, seeds=[3, 5, 8, 1])
     assert_same(finish(alone), {name: array[2:3] for name, array in finish(among).items()})
     states = [
@@ -494,8 +494,8 @@ def test_a_run_alone_is_itself_among_others_to_the_bit(learner):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_sequence_resumed_at_any_moment_ends_bit_for_bit_the_same(learner, one_step_an_advance):
-    """In the middle of an epoch, between two epochs and between two tasks. A state is a copy: neither the runs that it
-    was taken from nor those that were restored from it reach into it."""
+    """In the middle of an epoch, between two epochs and between two tasks. A state is a copy: neither the original
+    runs nor the restored ones change it."""
     uninterrupted = start(learner)
     expected = finish(uninterrupted)
     runs = start(learner)
@@ -551,8 +551,8 @@ def test_a_state_of_another_problem_or_network_is_refused():
 
 @pytest.mark.parametrize("learner", ["backprop", "shrink_and_perturb", "continual_backprop", "batch_norm", "fresh"])
 def test_a_step_size_too_large_breaks_one_run_of_a_sweep_and_no_other(learner):
-    """From the task on in which it diverges everything is NaN, also where the network is a new one in every task; its
-    features had been looked at before that task was learned."""
+    """From the task in which it diverges, everything is NaN, even if every task has a new network. Its features were
+    measured before that task was learned."""
 
     def sweep(size):
         sizes = np.array([[0.05], [size], [0.05]], "float32")
@@ -571,8 +571,8 @@ def test_a_step_size_too_large_breaks_one_run_of_a_sweep_and_no_other(learner):
 
 @pytest.mark.parametrize("step", [0, 3, STEPS])
 def test_a_run_that_diverges_later_keeps_what_was_measured_before(step, one_step_an_advance):
-    """In the second task, before its first step, in the midst of it, or by its very last step: then all losses are
-    finite, but the weights that it is judged with are not."""
+    """In the second task: before its first step, in the middle, or by its last step. In the last case all losses are
+    finite, but the final weights are not."""
     expected = finish(start(seeds=[3, 8, 5]))
     runs = start(seeds=[3, 8, 5])
     advance_to(runs, 1)
@@ -598,7 +598,7 @@ def test_a_run_that_diverges_later_keeps_what_was_measured_before(step, one_step
 
 
 def test_a_block_in_which_a_run_diverges_may_be_resumed_before_and_after(one_step_an_advance):
-    """Also between the loss that is not finite and the end of the task, where it is entered among the results."""
+    """Also between the first loss that is not finite and the end of the task, where the divergence is recorded."""
     sizes = np.array([[0.05], [1e30], [0.05]], "float32")
     settings = BACKPROP.change(step_size=sizes)
     with np.errstate(all="ignore"):
@@ -608,7 +608,7 @@ def test_a_block_in_which_a_run_diverges_may_be_resumed_before_and_after(one_ste
             state = runs.state()
             kept = {name: array.copy() for name, array in state.items()}
             runs.advance()
-            assert_same(state, kept)  # whatever has diverged since
+            assert_same(state, kept)  # although a run has diverged since
             runs = start(settings, seeds=[3, 8, 5])
             runs.restore(state)
             assert_same(runs.state(), state)
@@ -621,8 +621,8 @@ def test_a_block_in_which_a_run_diverges_may_be_resumed_before_and_after(one_ste
 
 
 def test_a_channel_that_is_replaced_in_a_task_begins_its_normalization_anew(array_module):
-    """Scale 1, bias 0, running mean 0 and variance 1, and no weight leaves it but to those that are as new; of the
-    others none is touched."""
+    """Scale 1, bias 0, running mean 0 and variance 1, and zero outgoing weights, except to units that are new as well.
+    The other channels do not change."""
     runs = start(CONTINUAL_BACKPROP.change(batch_norm=True, replacement_rate=0.1), num_epochs=4)
     runs.begin_task()
     (rule,), seen = runs.learner.rules, 0
@@ -727,7 +727,7 @@ OF_STORE = replace(
 
 
 def make_store(folder, images):
-    """A store of very few classes, from images (classes, 700, 3, 32, 32) in the prepared layout, classes/N.npy."""
+    """Make a store of few classes from images (classes, 700, 3, 32, 32) in the prepared layout, classes/N.npy."""
     (folder / "classes").mkdir(parents=True)
     for class_number, of_class in enumerate(images):
         np.save(folder / "classes" / f"{class_number}.npy", of_class)
@@ -743,7 +743,7 @@ def pixels():
 
 @pytest.fixture(scope="module", params=["bytes", "floats"])
 def store(request, pixels, tmp_path_factory):
-    """The folder of a store, and the inputs that it should give, (3, 700, 3, 32, 32)."""
+    """The folder of a store, and the inputs expected from it, (3, 700, 3, 32, 32)."""
     mean = (pixels[:, :600].mean(axis=(0, 1)) / 255).astype("float32")  # of the training images alone
     centred = pixels / np.float32(255) - mean
     images = pixels if request.param == "bytes" else centred
@@ -764,7 +764,7 @@ def test_the_store_gives_the_first_images_to_train_on_and_the_last_to_test_on(st
 
 
 def test_stores_are_told_apart_by_their_numbers_and_not_by_where_they_lie(store, pixels, tmp_path):
-    """Part of a result's fingerprint: a store made from other images is another source."""
+    """The source is part of a result's fingerprint. A store made from other images is a different source."""
     folder, _ = store
     found = problem.data_source(OF_STORE, folder)
     assert found.startswith("images in the form of ImageNet 32 x 32, not compared with a published checksum: 3 cl")
@@ -778,7 +778,7 @@ def test_stores_are_told_apart_by_their_numbers_and_not_by_where_they_lie(store,
 
 def test_a_store_that_is_missing_or_too_small_is_told_in_one_sentence(store, tmp_path, monkeypatch):
     folder, _ = store
-    monkeypatch.chdir(tmp_path)  # without --data it is looked for in the folder `data`
+    monkeypatch.chdir(tmp_path)  # without --data, the folder is `data`
     for missing, named in ((tmp_path / "nowhere", tmp_path / "nowhere"), (None, "data")):
         remedy = (
             f"There is no {named}/images.npy, .*; make it by python -m minilop.data imagenet32 SOURCE --out {named}"
@@ -788,8 +788,8 @@ def test_a_store_that_is_missing_or_too_small_is_told_in_one_sentence(store, tmp
         with pytest.raises(DataError, match=remedy):
             problem.data_source(OF_STORE, missing)
     for changes, message in (
-        ({"num_classes": 4}, "4 classes of 6 images are wanted, but the store has 3 of 700; set num_classes"),
-        ({"num_training_images": 700}, "3 classes of 702 images are wanted, but the store has 3 of 700"),
+        ({"num_classes": 4}, "4 classes of 6 images are needed, but the store has 3 of 700; set num_classes"),
+        ({"num_training_images": 700}, "3 classes of 702 images are needed, but the store has 3 of 700"),
     ):
         with pytest.raises(DataError, match=message):
             problem.start(replace(OF_STORE, **changes), BACKPROP, [3], folder)
@@ -799,7 +799,7 @@ def test_a_store_that_is_missing_or_too_small_is_told_in_one_sentence(store, tmp
 
 
 def test_the_paper_scale_is_the_published_protocol():
-    """1,000 classes, 600 and 100 images of each, 250 epochs of mini-batches of 100: 3,000 updates a task."""
+    """1,000 classes, 600 and 100 images of each, 250 epochs of mini-batches of 100: 3,000 updates per task."""
     scale = problem.SCALES["paper"]
     values = scale.settings
     assert (values.images, values.num_classes, values.num_tasks) == ("imagenet32", 1000, 5000)
@@ -861,9 +861,9 @@ def test_the_learners_of_the_paper_scale_are_the_published_ones():
 
 @pytest.mark.parametrize("name", ["continual_backprop", "continual_backprop_layer_style"])
 def test_a_task_of_the_paper_replaces_as_many_units_as_nine_tenths_of_a_layer(name):
-    """rho times all units of a layer is due in every step from 101 on: 28.8 of 32, 57.6 of 64 and 115.2 of 128 in the
-    3,000 steps of a task. Of eligible units alone it is a little less: each of the replaced ones, rho n a step, is not
-    counted for the 100 steps until it is mature, 3 %. Only the number of units matters, so dense layers will do."""
+    """From step 101 on, rho times all units of a layer are due per step: 28.8 of 32, 57.6 of 64 and 115.2 of 128 in the
+    3,000 steps of a task. Counting only eligible units gives 3 % less, because each replaced unit, rho n per step, is
+    not counted for the 100 steps until it is mature. Only the number of units matters, so dense layers suffice."""
     scale = problem.SCALES["paper"]
     settings, num_units = scale.learners[name], (32, 64, 128)
     network = make_mlp((1, *num_units, 1), settings, [0])
@@ -875,7 +875,7 @@ def test_a_task_of_the_paper_replaces_as_many_units_as_nine_tenths_of_a_layer(na
         for masks in (rule.before_update(values, None, step), rule.after_update(values, None, step)):
             for index, mask in enumerate(masks or []):
                 replaced[step, index] += 0 if mask is None else mask.sum()
-    assert not replaced[:100].any()  # nobody is old enough
+    assert not replaced[:100].any()  # no unit is mature
     rate = 1 if rule.rate_counts == "all" else 1 / (1 + 3e-4 * 101)
     late = replaced[steps:].sum(axis=0) / (num_tasks - 1)
     assert late == pytest.approx(np.array([28.8, 57.6, 115.2]) * rate, abs=0.5)
@@ -885,7 +885,7 @@ def test_a_task_of_the_paper_replaces_as_many_units_as_nine_tenths_of_a_layer(na
 
 
 def test_every_learner_of_every_scale_makes_a_step():
-    """Two in fact, as the first one of a task changes the head alone; small images and a small network."""
+    """Two steps, because the first step of a task changes only the head; small images and a small network."""
     shrunk = {field: getattr(TINY, field) for field in ("images", "halvings", "num_channels", "kernel_sizes")}
     images = {number: images_by_hand(number, range(19)).astype("float32") for number in range(5)}
     for scale in problem.SCALES.values():
@@ -917,8 +917,8 @@ def test_every_learner_of_every_scale_makes_a_step():
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_sequence_of_tasks_on_the_device_is_that_on_the_host(learner):
-    """The stand-in for CuPy refuses whatever mixes the two. In float64: it takes all rows of an image at a time where
-    NumPy takes a few, and so rounds differently by 1e-16."""
+    """The stand-in for CuPy refuses to mix the two. In float64, because it processes all rows of an image at a time and
+    NumPy a few, so that they round differently by 1e-16."""
     settings = LEARNERS[learner].change(dtype="float64")
     found = []
     for module in ("numpy", strict_cupy.cupy):
@@ -938,8 +938,8 @@ def test_a_sequence_of_tasks_on_the_device_is_that_on_the_host(learner):
 
 @pytest.mark.parametrize("learner", ["backprop", "l2_init", "shrink_and_perturb", "adam", "batch_norm"])
 def test_between_the_borders_of_a_task_nobody_waits_for_the_device(learner, strict, one_step_an_advance):
-    """No transfer in the advances that neither begin nor end a task, because whether losses are finite is noted on the
-    device, and one synchronisation when an advance is over, so that progress is true. A learner without random draws
+    """There is no transfer in advances that neither begin nor end a task, because the device records whether losses are
+    finite, and one synchronization at the end of an advance, so that progress is true. A learner without random draws
     uploads nothing in the middle of an epoch either."""
     runs = start(learner)
     for step in range(STEPS):

@@ -1,4 +1,4 @@
-"""The figures of Continual ImageNet, as on the slides, from result files alone."""
+"""The figures of Continual ImageNet, as on the slides, drawn from result files only."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _ACCURACY = ("test_accuracy", "Test accuracy (%)", "at the end of each task")
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """All methods; backprop at several step sizes with its first ten tasks; and what became of both's networks."""
+    """All methods, backprop at several step sizes with its first ten tasks, and diagnostics of the networks."""
     settings = results.settings
     size = 32 // 2**settings.halvings
     sizes = "-".join(map(str, (*settings.num_channels, *settings.dense_units)))
@@ -22,7 +22,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
         images = title_of(next(iter(results.learners.values())).metadata[0].get("data_source") or "ImageNet")
     about = (
         f"Continual ImageNet on {images}, {size} x {size} pixels; {settings.num_training_images} training and "
-        f"{settings.num_test_images} test images of a class, {settings.num_epochs} epochs a task, layers {sizes}. "
+        f"{settings.num_test_images} test images per class, {settings.num_epochs} epochs per task, layers {sizes}. "
         "Dashed: a linear network, and a new network for every task."
     )
     steps = [name for name in results.learners if name.startswith("backprop_step_")]
@@ -56,7 +56,7 @@ def _accuracy_figure(results: ResultSet, learners: Sequence[str], about: str) ->
 
 
 def _step_size_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:
-    """As on the slides: left the first ten tasks one by one, right all tasks in bins."""
+    """As on the slides: the first ten tasks one by one on the left, all tasks in bins on the right."""
     figure, (first, all_tasks) = new_figure(2)
     number = min(10, results.settings.num_tasks)
     beginning = results.with_curves(lambda curve: curve[:, :number])
@@ -73,13 +73,13 @@ def _step_size_figure(results: ResultSet, learners: Sequence[str], about: str) -
 
 def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:
     figure, panels = new_figure(4)
-    before = "on the test images of the coming task, before learning from it"
+    before = "on the test images of the next task, before learning it"
     for axes, measure, label, qualification in zip(
         panels,
         ("dormant_units", "stable_rank", "weight_magnitude", "training_accuracy"),
         ("Dormant units (%)", "Stable rank", "Weight magnitude", "Training accuracy (%)"),
         (
-            f"active at under 1 % of places and images, {before}",
+            f"active at under 1 % of positions and images, {before}",
             "of the last hidden layer, as a percentage of its units, on the same images",
             "mean absolute weight, at the end of each task",
             "at the end of each task",

@@ -1,4 +1,4 @@
-"""The images of Continual ImageNet: those of the store, or generated classes of the same form."""
+"""The images of Continual ImageNet: those of the store, or generated classes of the same format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,32 +11,32 @@ from problems.shared.generated_images import generated_class
 
 
 def open_images(settings: Settings, data_folder: Path | None) -> Callable[[int], np.ndarray]:
-    """A function from a class to its inputs (N, 3, Y, X), single floats centred at zero, training images first.
+    """A function from a class to its inputs (N, 3, Y, X), float32 centered at zero, training images first.
 
-    Raises DataError where the store is missing or has not what the settings want.
+    Raises DataError if the store is missing or has fewer classes or images than the settings require.
     """
     number = settings.num_training_images + settings.num_test_images
     if settings.images != "imagenet32":
 
-        def centred(class_number: int) -> np.ndarray:
+        def centered(class_number: int) -> np.ndarray:
             images = generated_class(class_number, number, settings.images, settings.halvings)
             return images / np.float32(255) - np.float32(0.5)
 
-        return centred
+        return centered
     store = data.open_store(data_folder or Path("data"))
     if settings.num_classes > store.num_classes or number > store.array.shape[1]:
         raise data.DataError(
-            f"{settings.num_classes} classes of {number} images are wanted, but the store has {store.num_classes} of "
+            f"{settings.num_classes} classes of {number} images are needed, but the store has {store.num_classes} of "
             f"{store.array.shape[1]}; set num_classes and num_training_images to at most that."
         )
-    places = np.r_[
+    chosen = np.r_[
         : settings.num_training_images, store.array.shape[1] - settings.num_test_images : store.array.shape[1]
     ]
-    return lambda class_number: store.inputs(class_number)[places]
+    return lambda class_number: store.inputs(class_number)[chosen]
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the images are, the store's with a digest. Raises DataError where the store is missing or damaged."""
+    """A description of the images, with a digest of the store. Raises DataError if it is missing or damaged."""
     if settings.images != "imagenet32":
         return f"generated images, {settings.images}"
     store = data.open_store(data_folder or Path("data"))

@@ -1,9 +1,9 @@
-"""The learners of Continual ImageNet: those of the published tables, and ours for minutes or hours instead of days.
+"""The learners of Continual ImageNet: those of the published tables, and ours for runs of minutes or hours, not days.
 
-Published: the configuration files of Dohare et al. (2024), all with momentum 0.9. The talk calls Adam, dropout, batch
-normalization and other activations worse than plain backprop without giving their settings; those here are ours, and so
-are the step size of `linear` and the decay of `continual_backprop_l2`. The published layer-style file runs Continual
-Backprop twice over; here it runs once.
+Published are the configuration files of Dohare et al. (2024), all with momentum 0.9. According to the talk, Adam,
+dropout, batch normalization and other activations are worse than plain backprop, but it gives no settings; those here,
+the step size of `linear`, and the decay of `continual_backprop_l2` are ours. The published layer-style file applies
+Continual Backprop twice; ours once.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ ACTIVATIONS: tuple[ActivationName, ...] = ("tanh", "sigmoid", "leaky_relu", "elu
 
 
 def _variants(backprop: LearnerSettings, adam_step_size: float) -> dict[str, LearnerSettings]:
-    """What the talk calls worse than `backprop`, and the two levels that all are compared with."""
+    """Variants that the talk calls worse than `backprop`, and the two reference levels `linear` and `fresh`."""
     return {
         "adam": replace(backprop, optimizer=Adam(step_size=adam_step_size)),
         "dropout": backprop.change(dropout=0.1),
@@ -31,9 +31,9 @@ def _variants(backprop: LearnerSettings, adam_step_size: float) -> dict[str, Lea
 
 
 def _continual_backprop(backprop: LearnerSettings, rate: float, weight_decay: float) -> dict[str, LearnerSettings]:
-    """The rule as a class of its own, alone and with decay, and the variant that is part of the backward pass.
+    """The rule alone and with decay, and the variant that the published code applies within the backward pass.
 
-    Published for the pairs is Continual Backprop alone; for CIFAR-100 and the ant it has a little weight decay.
+    For the pairs, Continual Backprop is published alone; for CIFAR-100 and the ant, it has a little weight decay.
     """
     continual_backprop = backprop.with_rules(ContinualBackprop(replacement_rate=rate, rate_counts="all"))
     return {
@@ -49,7 +49,7 @@ _BACKPROP = LearnerSettings(SGD(step_size=0.01, momentum=0.9))
 PUBLISHED_LEARNERS = {
     "backprop": _BACKPROP,
     "l2": _BACKPROP.change(step_size=0.03, weight_decay=3e-6),
-    "l2_init": _BACKPROP.with_rules(L2Init(init_decay=1e-3)),  # ours, untried at this scale
+    "l2_init": _BACKPROP.with_rules(L2Init(init_decay=1e-3)),  # ours; not tried at this scale
     "shrink_and_perturb": _BACKPROP.change(weight_decay=1e-5).with_rules(ShrinkAndPerturb(perturb_scale=1e-5)),
     **_continual_backprop(_BACKPROP, rate=3e-4, weight_decay=1e-5),
     **_variants(_BACKPROP, adam_step_size=1e-3),
@@ -61,7 +61,7 @@ MAIN_LEARNERS = (
 
 
 def _short_task_learners(step_size: float, perturb_scale: float) -> dict[str, LearnerSettings]:
-    """Ours: a task has at most 200 steps where the paper's has 3,000, so step size and remedies are stronger."""
+    """Ours: a task has at most 200 steps, not 3,000 as in the paper, so the step size and the remedies are stronger."""
     backprop = LearnerSettings(SGD(step_size=step_size, momentum=0.9))
     l2 = backprop.change(weight_decay=2e-3)
     return {

@@ -1,4 +1,4 @@
-"""R runs of one learner on Continual ImageNet: tasks, mini-batches, and what is measured of each task."""
+"""R runs of one learner on Continual ImageNet: tasks, mini-batches, and the measures of each task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ from problems.continual_imagenet.settings import Settings
 from problems.shared.curves import Curves
 from problems.shared.generated_images import check_one_example
 
-# Images of all runs that are learned from between two reports of progress.
+# Images, of all runs together, between two reports of progress.
 IMAGES_AT_A_TIME = {"numpy": 4000, "cupy": 100_000}
 
 
 class ImagePairs:
-    """R runs of one learner on their sequences of tasks; `minilop.experiment.problem.Runs` says how it is driven."""
+    """R runs of one learner on their sequences of tasks, with the interface of `minilop.experiment.problem.Runs`."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class ImagePairs:
         self.training_images: Array = None
         self.test_images: Array = None
         self.epoch_images: Array = None
-        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the task were, up to now
+        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the task so far are finite
         self.diverged_at = np.full(self.num_runs, -1)
         self.at_start = Curves(settings.num_tasks, self.num_runs)
         self.at_end = Curves(settings.num_tasks, self.num_runs)
 
     @property
     def progress(self) -> float:
-        """The share of all steps that is done."""
+        """The fraction of all steps that are done."""
         steps = self.settings.steps_per_task
         return (self.task * steps + self.step) / (self.settings.num_tasks * steps)
 
     def advance(self) -> None:
-        """Learn from the next few mini-batches; diagnose the network where a task begins or ends."""
+        """Learn from the next few mini-batches; measure the network when a task begins or ends."""
         settings = self.settings
         if self.step == 0:
             self.begin_task()
@@ -75,54 +75,53 @@ class ImagePairs:
         backend.synchronize()  # so that progress does not run ahead of the device
 
     def classes(self) -> np.ndarray:
-        """The two classes of the present task of each run, (R, 2); all learners see the same."""
+        """The two classes of the current task of each run, (R, 2), the same for all learners."""
         seeds, number = self.learner.network.seeds, self.settings.num_classes
         round_, pair = divmod(self.task, number // 2)
         return to_host(draws.permutation(seeds, "order of classes", number, step=round_))[:, 2 * pair : 2 * pair + 2]
 
     def load_task(self) -> None:
-        """Bring the images of the present task to the device: to train on (R, 3, Y, X, N), and to test on."""
+        """Copy the training and test images of the current task, (R, 3, Y, X, N), to the device."""
         if self.loaded_task == self.task:
             return
         network, settings = self.learner.network, self.settings
-        self.training_images = self.test_images = self.epoch_images = None  # need not stay while the next ones come
+        self.training_images = self.test_images = self.epoch_images = None  # frees memory for the next ones
         shape = (self.num_runs, *self.input_shape)  # (R, 3, Y, X)
         images = np.empty((*shape, 2, settings.num_training_images + settings.num_test_images), network.dtype)
         for run, pair in enumerate(self.classes()):
-            for place, class_number in enumerate(pair):
-                images[run, ..., place, :] = np.moveaxis(self.read_class(int(class_number)), 0, -1)
+            for label, class_number in enumerate(pair):
+                images[run, ..., label, :] = np.moveaxis(self.read_class(int(class_number)), 0, -1)
         self.training_images, self.test_images = (
-            xp.asarray(part_of_both.reshape(*shape, -1))
-            for part_of_both in np.split(images, [settings.num_training_images], axis=-1)
+            xp.asarray(part.reshape(*shape, -1)) for part in np.split(images, [settings.num_training_images], axis=-1)
         )
         self.loaded_task, self.loaded_epoch = self.task, -1
 
     def labels(self, images: Array) -> Array:
-        """0 for the first half of the images, the first class of the pair, and 1 for the second; (N,)."""
+        """Labels (N,): 0 for the first half of the images, which are of the first class, 1 for the second half."""
         number = images.shape[-1]
         return (xp.arange(number) >= number // 2).astype(int)
 
     def mini_batch(self, step: int) -> tuple[Array, Array]:
-        """Images (R, 3, Y, X, B) and labels (R, B) of a step of the present task; each epoch has a new order."""
+        """Images (R, 3, Y, X, B) and labels (R, B) of a step of the current task; each epoch has a new order."""
         self.load_task()
         batches = 2 * self.settings.num_training_images // self.settings.batch_size
-        epoch, place = divmod(step, batches)
+        epoch, index = divmod(step, batches)
         if epoch != self.loaded_epoch:
             self.loaded_epoch = epoch
             number = self.task * self.settings.num_epochs + epoch
             order = draws.permutation(
                 self.learner.network.seeds, "order of examples", self.training_images.shape[-1], step=number
             )  # (R, N)
-            # All images of the epoch are put in order at once, as long stretches are copied faster than short ones.
+            # All images of the epoch are reordered at once, because long arrays are copied faster than short ones.
             self.epoch_images = xp.stack(
                 [images[..., of_run] for images, of_run in zip(self.training_images, order)]
             )  # (R, 3, Y, X, N)
             self.epoch_labels = self.labels(self.training_images)[order]  # (R, N)
-        batch = slice(place * self.settings.batch_size, (place + 1) * self.settings.batch_size)
+        batch = slice(index * self.settings.batch_size, (index + 1) * self.settings.batch_size)
         return self.epoch_images[..., batch], self.epoch_labels[:, batch]
 
     def begin_task(self) -> None:
-        """A zero output layer, or a whole new network for the learner that wants it, and diagnostics."""
+        """Set the output layer to zero, reset the network if the learner is reset, and diagnose it."""
         learner = self.learner
         if self.task and self.reset != "nothing":
             learner.reset(self.reset, draw=self.task)
@@ -136,8 +135,8 @@ class ImagePairs:
         self.at_start.add(self.task, self.diagnose())
 
     def end_task(self) -> None:
-        """Measure what the learner has reached; a run whose losses and parameters are not all finite has diverged."""
-        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss has seen the last step
+        """Measure the learner. A run has diverged if its losses or parameters are not all finite."""
+        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss shows the last update
         newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
         self.diverged_at[newly_diverged] = self.task
         magnitude = diagnostics.weight_magnitude(layer.rows() for layer in self.learner.network.weighted_layers)
@@ -151,7 +150,7 @@ class ImagePairs:
         )
 
     def values(self, images: Array) -> Iterator[list[Array]]:
-        """What the network makes of images (R, 3, Y, X, N), mini-batch by mini-batch, without learning from them."""
+        """Outputs of all layers in evaluation for images (R, 3, Y, X, N), mini-batch by mini-batch."""
         network, size = self.learner.network, self.settings.batch_size
         network.begin_evaluation()
         return (network.forward(images[..., start : start + size]) for start in range(0, images.shape[-1], size))
@@ -162,9 +161,9 @@ class ImagePairs:
         return 100.0 * (xp.argmax(outputs, axis=-2) == self.labels(images)).mean(axis=-1)
 
     def diagnose(self) -> dict[str, Array]:
-        """Dormant units of all hidden layers and stable rank of the last one, in percent of the units, (R,) each.
+        """Dormant units of all hidden layers and stable rank of the last one, as percentages of the units, (R,) each.
 
-        Seen on the test images of the task that begins, before anything is learned from it.
+        Measured on the test images of the task that begins, before learning it.
         """
         hidden = self.learner.network.hidden
         if not hidden:
@@ -178,7 +177,7 @@ class ImagePairs:
         }
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs to go on bit for bit."""
+        """Everything that `restore` needs to continue exactly."""
         return {
             **states.prefixed("learner", self.learner.state()),
             **states.prefixed("at_start", states.copied(self.at_start.arrays)),
@@ -190,7 +189,7 @@ class ImagePairs:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        """Continue where `state` was taken. Raises ValueError if it does not fit."""
         states.check_names(state, ["learner.", "at_start.", "at_end.", "task", "step", "finite", "diverged_at"])
         self.learner.restore(states.part("learner", state))
         self.at_start.arrays = states.copied(states.part("at_start", state))
@@ -200,7 +199,7 @@ class ImagePairs:
         self.diverged_at = state["diverged_at"].copy()
 
     def results(self) -> dict[str, np.ndarray]:
-        """All measures, (R, num_tasks) each, and the task at which a run diverged, (R,), -1 for never."""
+        """All measures, (R, num_tasks) each, and the task in which a run diverged, (R,), or -1."""
         tasks = np.arange(self.settings.num_tasks)
         end = np.where(self.diverged_at < 0, self.settings.num_tasks, self.diverged_at)[:, None]  # (R, 1)
         return {
@@ -211,5 +210,5 @@ class ImagePairs:
 
 
 def start(settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> ImagePairs:
-    """Begin R runs side by side. Raises ValueError (DataError is one) where data or settings cannot be used."""
+    """Begin R runs side by side. Raises DataError for data and ValueError for settings that cannot be used."""
     return ImagePairs(settings, learner, seeds, open_images(settings, data_folder))

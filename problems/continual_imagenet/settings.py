@@ -17,28 +17,28 @@ from problems.shared.generated_images import check_halvings
 
 @dataclass(frozen=True)
 class Settings:
-    """The problem; values of the paper where nothing else is said.
+    """The settings of the problem; values of the paper unless noted.
 
     images   imagenet32: the store that `python -m minilop.data imagenet32` makes, in the folder given with --data;
-             hard, medium, easy: generated classes of 32 x 32 pixels, hard ones about as hard as ImageNet's
+             hard, medium, easy: generated classes of 32 x 32 pixels; hard ones are about as hard as ImageNet's
     """
 
     images: Literal["imagenet32", "hard", "medium", "easy"] = "imagenet32"
-    halvings: int = 0  # how often 2 x 2 pixels of generated images are averaged to one
+    halvings: int = 0  # number of times that 2 x 2 pixels of generated images are averaged into one
     num_classes: int = 1000
     num_tasks: int = 5000
     num_training_images: int = 600  # of a class
     num_test_images: int = 100  # of a class
     num_epochs: int = 250
     batch_size: int = 100
-    num_channels: tuple[int, ...] = (32, 64, 128)  # of each convolution, all with 2 x 2 max-pooling
+    num_channels: tuple[int, ...] = (32, 64, 128)  # of the convolutions, each with 2 x 2 max-pooling
     kernel_sizes: tuple[int, ...] = (5, 3, 3)
     dense_units: tuple[int, ...] = (128, 128)
     initialization: Scheme = "default"
-    bin_size: int = 50  # tasks averaged to a point of the figures
+    bin_size: int = 50  # tasks averaged into one point of the figures
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values out of range or that contradict each other."""
+        """Raises ValueError for values that are out of range or inconsistent."""
         check_range(self, "num_tasks num_training_images num_test_images num_epochs batch_size bin_size", 1)
         check_range(self, "num_classes", 2)
         check_range(self, "halvings", 0)
@@ -59,7 +59,7 @@ class Settings:
         return self.num_epochs * 2 * self.num_training_images // self.batch_size
 
 
-# Ours, for minutes: small images, a small network, and few short tasks.
+# Ours, for runs of minutes: small images, a small network, and few short tasks.
 _LAPTOP = Settings(
     images="hard",
     halvings=1,
@@ -102,7 +102,7 @@ SCALES = {
         block=5,
         seconds=640,
     ),
-    # All runs side by side, as a GPU wants them.
+    # All runs side by side, to keep a GPU busy.
     "paper": Scale(
         Settings(),
         PUBLISHED_LEARNERS,
