@@ -1,4 +1,4 @@
-"""The command: run the problems, continue where an earlier command stopped, and draw the figures.
+"""The command: run the problems, resume interrupted runs, draw the figures.
 
 python run_all.py --list
 python run_all.py --problem permuted_mnist --learner backprop --runs 5
@@ -18,7 +18,7 @@ interrupted = signal.getsignal(signal.SIGINT)
 if __name__ == "__main__" and interrupted is signal.default_int_handler:
     signal.signal(signal.SIGINT, leave_at_once)
 
-# One thread per process and one process per core. NumPy reads this at its import, and workers inherit it.
+# One thread per process and one process per core. NumPy reads this when imported, and workers inherit it.
 for library in ("OPENBLAS", "MKL", "OMP", "BLIS", "VECLIB", "NUMEXPR"):
     os.environ[f"{library}_{'MAXIMUM_THREADS' if library == 'VECLIB' else 'NUM_THREADS'}"] = "1"
 

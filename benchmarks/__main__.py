@@ -3,7 +3,7 @@
 import os
 
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ[_variable] = "1"  # read when NumPy and PyTorch are imported, below
+    os.environ[_variable] = "1"  # NumPy and PyTorch read these when imported, below
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from minilop.experiment.settings import unknown
 @click.option("--list", "only_list", is_flag=True, help="Show the names of the rows.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the rows to this file.")
 def main(names: Sequence[str], only_list: bool, json_file: Path | None) -> None:
-    """Time our steps against the same learners written plainly in PyTorch, where it is installed."""
+    """Time our steps and, if PyTorch is installed, the same learners written plainly in PyTorch."""
     if only_list:
         click.echo("\n".join(ROWS))
         return

@@ -1,4 +1,4 @@
-"""Timing two functions side by side: A B A B ..., because the machine's other work comes and goes."""
+"""Timing of two functions in alternation, A B A B ..., because the load of the machine varies."""
 
 import platform
 import statistics
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 9
-SECONDS_A_ROUND = 0.3
+SECONDS_PER_ROUND = 0.3
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What one row compares.
+    """The two functions that one row compares.
 
     ours, peer   do one step, or one batch of draws; peer may be None
-    runs         how many runs one call of ours advances; times are divided by it
+    runs         number of runs that one call of ours advances; times are divided by it
     """
 
     ours: Callable[[], Any]
@@ -27,7 +27,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """A finished comparison; times in microseconds of processor time per run-step, ratios ours / peer."""
+    """A finished comparison: times in microseconds of processor time per run and step, ratios ours / peer."""
 
     name: str
     ours: float
@@ -50,9 +50,9 @@ class Row:
 
 
 def compare(name: str, pair: Pair) -> Row:
-    """Time both in turn; medians over the rounds, and the median of the ratios of each round."""
-    ours_calls = _calls_a_round(pair.ours)
-    peer_calls = _calls_a_round(pair.peer) if pair.peer else 0
+    """Time both in alternation. Returns medians of the times and of the ratios over the rounds."""
+    ours_calls = _calls_per_round(pair.ours)
+    peer_calls = _calls_per_round(pair.peer) if pair.peer else 0
     ours, peer = [], []
     for _ in range(ROUNDS):
         ours.append(_seconds(pair.ours, ours_calls) / pair.runs * 1e6)
@@ -66,7 +66,7 @@ def compare(name: str, pair: Pair) -> Row:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it."""
+    """The name of the processor."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():
@@ -75,14 +75,14 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _calls_a_round(function: Callable[[], Any]) -> int:
-    function()  # the first call pays for memory
+def _calls_per_round(function: Callable[[], Any]) -> int:
+    function()  # the first call allocates memory
     once = max(_seconds(function, 3), 1e-7)
-    return max(1, int(SECONDS_A_ROUND / once))
+    return max(1, int(SECONDS_PER_ROUND / once))
 
 
 def _seconds(function: Callable[[], Any], calls: int) -> float:
-    """Processor seconds per call: on a shared machine the clock on the wall measures the neighbours too."""
+    """Processor seconds per call. On a shared machine, wall-clock time would include the work of other processes."""
     start = time.process_time()
     for _ in range(calls):
         function()

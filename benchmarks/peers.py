@@ -114,7 +114,7 @@ class ResidualBackprop:
 
 
 class ContinualBackprop(Backprop):
-    """Backprop and generate-and-test with the utility adaptable_contribution and an accumulated rate."""
+    """Backprop with generate-and-test, with the utility adaptable_contribution and fractional accumulation."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class ContinualBackprop(Backprop):
         self.age = [torch.zeros(size) for size in hidden]
         self.utility = [torch.zeros(size) for size in hidden]
         self.mean_feature = [torch.zeros(size) for size in hidden]
-        self.due = [0.0 for _ in hidden]
+        self.units_to_replace = [0.0 for _ in hidden]
 
     @torch.no_grad()
     def generate_and_test(self, features: list[torch.Tensor]) -> None:
@@ -144,20 +144,20 @@ class ContinualBackprop(Backprop):
             correction = 1 - self.decay_rate ** self.age[index]
             self.mean_feature[index] *= self.decay_rate
             self.mean_feature[index] += (1 - self.decay_rate) * feature.mean(dim=0)
-            centre = self.mean_feature[index] / correction
+            center = self.mean_feature[index] / correction
             outgoing_magnitude = outgoing.weight.abs().mean(dim=0)
             incoming_magnitude = incoming.weight.abs().mean(dim=1)
-            contribution = outgoing_magnitude * (feature - centre).abs().mean(dim=0)
+            contribution = outgoing_magnitude * (feature - center).abs().mean(dim=0)
             self.utility[index] *= self.decay_rate
             self.utility[index] += (1 - self.decay_rate) * contribution / incoming_magnitude
             eligible = torch.where(self.age[index] > self.maturity_threshold)[0]
             if eligible.shape[0] == 0:
                 continue
-            self.due[index] += self.replacement_rate * eligible.shape[0]
-            number = int(self.due[index])
+            self.units_to_replace[index] += self.replacement_rate * eligible.shape[0]
+            number = int(self.units_to_replace[index])
             if number == 0:
                 continue
-            self.due[index] -= number
+            self.units_to_replace[index] -= number
             utility = (self.utility[index] / correction)[eligible]
             replaced = eligible[torch.topk(-utility, number)[1]]
             bound = (6 / incoming.in_features) ** 0.5
@@ -218,12 +218,12 @@ class PPO:
                 self.optimizer.step()
 
     def advantages(self, rewards: torch.Tensor, values: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
-        """Generalized advantage estimation, with the plain numbers of Python, which are faster here than tensors."""
+        """Generalized advantage estimation. Python floats are faster here than tensors."""
         advantages, advantage = [], 0.0
         following = values[-1].item()
         for reward, value, ended in zip(*(array.flip(0).tolist() for array in (rewards, values[:-1], done))):
-            going_on = 0.0 if ended else 1.0
-            advantage = reward + 0.99 * going_on * following - value + 0.99 * 0.95 * going_on * advantage
+            continues = 0.0 if ended else 1.0
+            advantage = reward + 0.99 * continues * following - value + 0.99 * 0.95 * continues * advantage
             advantages.append(advantage)
             following = value
         return torch.tensor(advantages[::-1])

@@ -1,4 +1,4 @@
-"""What is compared: a name and a function that makes the pair, for every row."""
+"""The rows of the benchmark: for each, its name and a function that creates the pair."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,15 +28,15 @@ try:
     import torch
 
     from benchmarks import peers
-except ImportError:  # then our times are shown alone
+except ImportError:  # then only our times are shown
     torch = None  # type: ignore[assignment]
 
-_EXAMPLES = 64  # so many different examples are shown in turn
+_EXAMPLES = 64  # number of different examples, used in turn
 _RATES = {5: 1e-4, 100: 1e-5, 2000: 1e-6}  # replacement rate by width
 
 
 def _regression(num_runs: int, continual: bool) -> Pair:
-    """Slowly-Changing Regression: 20 - 5 - 1, one example a step, squared error."""
+    """Slowly-Changing Regression: 20 - 5 - 1, one example per step, squared error."""
     settings = LearnerSettings(SGD(step_size=0.01))
     if continual:
         rule = ContinualBackprop(replacement_rate=1e-4, rounding="chance", maturity_threshold=10)
@@ -49,7 +49,7 @@ def _regression(num_runs: int, continual: bool) -> Pair:
 
 
 def _permuted_mnist(width: int, continual: bool) -> Pair:
-    """Online Permuted MNIST: 784 - width - width - width - 10, one example a step, cross-entropy."""
+    """Online Permuted MNIST: 784 - width - width - width - 10, one example per step, cross-entropy."""
     if continual:
         rule = ContinualBackprop(replacement_rate=_RATES[width])
         settings = LearnerSettings(InPlaceSGD(step_size=0.003), (rule,))
@@ -64,9 +64,9 @@ def _permuted_mnist(width: int, continual: bool) -> Pair:
 
 
 def _dynamic(width: int) -> Pair:
-    """The learner at three levels beside our own backprop: 64 - width - width - 10, one example a step, cross-entropy.
+    """The learner with three levels and our own backprop: 64 - width - width - 10, one example per step, cross-entropy.
 
-    Units are old enough at once, so that making new ones is part of the time.
+    The maturity threshold is 1 step, so that the time includes replacements of units.
     """
     sizes = (64, width, width, 10)
     generator = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def _pair(
     peer_inputs: np.ndarray,
     peer_targets: np.ndarray,
 ) -> Pair:
-    """Our learner with R runs beside PyTorch's with one, each shown the examples in turn."""
+    """Our learner with R runs and PyTorch's with one run, both with the examples in turn."""
     loss = squared_error if sizes[-1] == 1 else cross_entropy
     learner = make_learner(make_mlp(sizes, settings, range(num_runs)), loss, settings)
     ours = _in_turn(learner.step, list(zip(inputs, targets)))
@@ -123,7 +123,7 @@ def _convnet(num_runs: int, memory_format: str) -> Pair:
 
 
 def _resnet(memory_format: str) -> Pair:
-    """The network of class-incremental CIFAR-100, a mini-batch of 90 images of 3 x 32 x 32, momentum and weight decay."""
+    """The network of class-incremental CIFAR-100, a mini-batch of 90 images of 3 x 32 x 32, momentum, weight decay."""
     optimizer = SGD(step_size=0.01, momentum=0.9, weight_decay=5e-4)
     generator = np.random.default_rng(0)
     images = generator.random((1, 3, 32, 32, 90)).astype("float32")
@@ -144,7 +144,7 @@ def _ppo(num_runs: int) -> PPO:
 
 
 def _ppo_action(num_runs: int) -> Pair:
-    """An action of the policy 27 - 256 - 256 - 8 with its log-probability, for one environment a run."""
+    """An action of the policy 27 - 256 - 256 - 8 with its log-probability, for one environment per run."""
     ppo = _ppo(num_runs)
     observations = np.random.default_rng(0).normal(size=(num_runs, 27, 1)).astype("float32")
     ours = _in_turn(ppo.act, [(observations, step) for step in range(10_000)])
@@ -176,9 +176,9 @@ def _ppo_update(num_runs: int) -> Pair:
 
 
 def _ant(num_runs: int) -> Pair:
-    """A step of 256 ants in each run under random actions, beside one of a single Ant-v5 without contact forces.
+    """A step of 256 ants per run with random actions, and a step of a single Ant-v5 without contact forces.
 
-    Times are of one step of one ant.
+    Times are per ant and step.
     """
     generator = np.random.default_rng(0)
     environments = AntEnvironments(AntSettings(num_environments=256), range(num_runs))

@@ -45,7 +45,7 @@ def test_the_command_lists_rows_refuses_unknown_ones_and_writes_json(monkeypatch
     refused = runner.invoke(command.main, ["million_wurds"])
     assert refused.exit_code == 2 and "million_words" in refused.output
     monkeypatch.setattr(pairs, "ROUNDS", 1)
-    monkeypatch.setattr(pairs, "SECONDS_A_ROUND", 1e-3)
+    monkeypatch.setattr(pairs, "SECONDS_PER_ROUND", 1e-3)
     done = runner.invoke(command.main, ["million_words", "--json", str(tmp_path / "rows.json")])
     assert done.exit_code == 0
     (row,) = json.loads((tmp_path / "rows.json").read_text())
