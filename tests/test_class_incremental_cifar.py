@@ -1,4 +1,4 @@
-"""Class-incremental CIFAR-100: classes that arrive, outputs that wait, early stopping of each run, measures.
+"""Class-incremental CIFAR-100: arriving classes, outputs of unseen classes, early stopping, measures.
 
 Dohare et al., Nature 632 (2024), Methods, "Class-incremental CIFAR-100", and the published code.
 """
@@ -45,7 +45,7 @@ BACKPROP = LEARNERS["backprop"]
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    """Work is done in parts of two or three mini-batches, so that it can be stopped within an epoch."""
+    """Let `advance` process two or three mini-batches at a time, so that a run can be stopped within an epoch."""
     monkeypatch.setattr("problems.class_incremental_cifar.problem.IMAGES_AT_A_TIME", {"numpy": 48})
 
 
@@ -54,7 +54,7 @@ def start(settings=TINY, learner=BACKPROP, seeds=(3, 8)):
 
 
 def percent_correct(runs, which):
-    number = runs.settings.mini_batches(runs.increment, len(runs.examples.places_of[which]))
+    number = runs.settings.mini_batches(runs.increment, len(runs.examples.indices_of[which]))
     network, num_seen = runs.learner.network, runs.num_seen
     runs.num_correct[which] = count_correct(network, runs.examples, which, num_seen, range(number))
     return host(runs.accuracy(which))
@@ -101,7 +101,7 @@ def test_every_run_has_an_order_of_the_classes_that_all_learners_share(array_mod
 
 @pytest.mark.quick
 def test_an_epoch_shows_every_training_image_of_the_classes_so_far_once(array_module):
-    """And none of validation or test; the label is the place of the class in the order of arrival."""
+    """And no validation or test images. The label is the position of the class in the order of arrival."""
     runs = start(PLAIN)
     kept = {}
     for increment in range(3):
@@ -112,15 +112,15 @@ def test_an_epoch_shows_every_training_image_of_the_classes_so_far_once(array_mo
             batches = [mini_batch(runs, step) for step in range(number)]
             labels = np.concatenate([host(batch[1]) for batch in batches], axis=-1)  # (R, N)
             images = np.concatenate([host(batch[0]) for batch in batches], axis=-1)  # (R, C, Y, X, N)
-            places = host(runs.examples.epoch_places)
+            indices = host(runs.examples.epoch_indices)
             for run in range(2):
                 expected = [22 * c + i for c in runs.examples.class_order[run, : 2 * increment + 2] for i in range(12)]
-                assert sorted(places[run].tolist()) == sorted(expected)
-                assert_array_equal(runs.examples.class_order[run][labels[run]], places[run] // 22)
-            kept[increment, epoch] = places[0].tolist()
-            image = data.halve(data.synthetic_objects(places[1, 5] // 22, [places[1, 5] % 22], "easy"))[0]
+                assert sorted(indices[run].tolist()) == sorted(expected)
+                assert_array_equal(runs.examples.class_order[run][labels[run]], indices[run] // 22)
+            kept[increment, epoch] = indices[0].tolist()
+            image = data.halve(data.synthetic_objects(indices[1, 5] // 22, [indices[1, 5] % 22], "easy"))[0]
             assert_allclose(images[1, ..., 5], (image / 255 - 0.4) / 0.22, rtol=1e-4, atol=1e-5)
-    assert len(set(map(tuple, kept.values()))) == 6  # every epoch has an order of its own
+    assert len(set(map(tuple, kept.values()))) == 6  # every epoch has its own order
 
 
 @pytest.mark.quick
@@ -180,7 +180,7 @@ def test_the_loss_and_the_accuracy_are_those_among_the_classes_seen(array_module
 
     head = runs.learner.network.dense_layers[-1]
     head.weight[...] = 0
-    head.bias[...] = device([[0.0], [1], [0], [0], [9], [9]])  # the last two are not yet in question
+    head.bias[...] = device([[0.0], [1], [0], [0], [9], [9]])  # the last two classes have not arrived
     for which in ("training", "validation", "test"):
         assert percent_correct(runs, which).tolist() == [25, 25]
 
@@ -202,7 +202,7 @@ def test_published_outputs_are_there_from_the_start_and_only_decay_until_their_c
 
 
 def test_outputs_of_the_paper_are_fresh_when_their_classes_arrive(array_module):
-    """With the law of the first ones, and without momentum; the others go on as they are."""
+    """With the distribution of the first outputs, and without momentum. The other outputs do not change."""
     runs = advance_to(start(replace(TINY, heads="paper")), 1)
     network = runs.learner.network
     head, velocity = network.dense_layers[-1], runs.learner.optimizer.state["velocity"]
@@ -227,7 +227,7 @@ def test_outputs_of_the_paper_are_fresh_when_their_classes_arrive(array_module):
 
 
 def test_every_run_goes_on_with_the_network_of_its_best_epoch(monkeypatch, array_module):
-    """Strictly better, so the first of equals; running statistics too, but neither momentum nor ages."""
+    """Only a strictly better epoch counts. Running statistics are restored, but momentum and ages are not."""
     runs = start(replace(TINY, num_epochs=4), LEARNERS["continual_backprop"], seeds=[3, 8, 5])
     validation = np.array([[10.0, 30, 20], [30, 30, 10], [30, 20, 50], [20, 10, 40]])  # (epoch, R)
     best_epoch, calls = [1, 0, 2], []
@@ -272,7 +272,7 @@ def test_the_record_starts_again_with_every_increment(array_module):
     record = runs.early_stopping.record
     runs.early_stopping.record = {
         name: array + 200.0 for name, array in record.items()
-    }  # as of an impossibly good past
+    }  # as after an impossibly good epoch
     results = finish(runs)
     assert (results["stopping_epoch"] >= 1).all() and (results["best_test_accuracy"] <= 100).all()
 
@@ -290,7 +290,7 @@ def test_what_is_reset_when_classes_arrive(what, array_module):
     runs.begin_increment()
     after = arrays_of(runs)
     changed = {name for name in after if (after[name] != before[name]).any()}
-    everything = set(after) - {name for name in after if ".mean_feature." in name}  # of no use here, so zero
+    everything = set(after) - {name for name in after if ".mean_feature." in name}  # not needed here, so zero
     assert learner.num_steps == steps
     assert (
         changed
@@ -306,7 +306,7 @@ def test_what_is_reset_when_classes_arrive(what, array_module):
     head = network.dense_layers[-1]
     assert (host(head.bias) == 0).all()
     initial = start(seeds=[3, 8]).learner.network  # as it was made
-    initial.initialize(1)  # by another draw than that
+    initial.initialize(1)  # a different draw
     expected = host(initial.dense_layers[-1].weight if what == "head" else initial.parameters)
     assert_array_equal(host(head.weight if what == "head" else network.parameters), expected)
     if what == "head":
@@ -318,11 +318,11 @@ def test_what_is_reset_when_classes_arrive(what, array_module):
 
 
 def test_learners_that_are_reset_differ_only_from_the_second_increment_on():
-    """All three have the same first increment; then only two of them start with other weights."""
+    """All three have the same first increment. Then only two of them start with new weights."""
     results = {name: finish(start(learner=LEARNERS[name])) for name in ("backprop", "head_reset", "retrained")}
     for name in ("head_reset", "retrained"):
         assert_array_equal(results[name]["best_test_accuracy"][:, 0], results["backprop"]["best_test_accuracy"][:, 0])
-        for measure in ("weight_magnitude", "dormant_units"):  # before anything is drawn anew
+        for measure in ("weight_magnitude", "dormant_units"):  # before anything is redrawn
             assert_array_equal(results[name][measure][:, :2], results["backprop"][measure][:, :2])
         assert (results[name]["weight_magnitude"][:, 2] != results["backprop"]["weight_magnitude"][:, 2]).all()
 
@@ -343,7 +343,7 @@ def test_results_have_a_row_for_every_run_and_a_column_for_every_increment(array
             assert array.shape == ((len(seeds),) if name == "diverged_at" else (len(seeds), 3))
             known = array[:, 1:] if name == "dormant_units_on_previous" else array
             assert np.isfinite(known).all(), name
-        assert np.isnan(results["dormant_units_on_previous"][:, 0]).all()  # there are no classes before the first
+        assert np.isnan(results["dormant_units_on_previous"][:, 0]).all()  # there are no earlier classes
         assert (results["test_accuracy"] <= results["best_test_accuracy"]).all()
         for name in ("best_test_accuracy", "validation_accuracy", "training_accuracy", "dormant_units", "stable_rank"):
             assert ((results[name] >= 0) & (results[name] <= 100)).all()
@@ -368,12 +368,12 @@ def test_an_accuracy_is_counted_image_by_image_with_running_statistics(array_mod
                 right[run] += host(network.forward(image)[-1])[run, :4, 0].argmax() == label
     assert_allclose(found, 100 * right / 24)
     for name, array in arrays_of(runs).items():
-        assert_array_equal(array, statistics[name], name)  # nothing is learned from looking
+        assert_array_equal(array, statistics[name], name)  # measuring does not change the network
 
 
 def test_diagnostics_are_of_new_and_of_earlier_classes_before_learning(array_module):
-    """All images to train or validate on, 32 of two classes, at most `num_diagnostic_images`; normalized by their own
-    mean and variance, without a trace of them in the running ones."""
+    """All training and validation images, 32 of two classes, at most `num_diagnostic_images`. They are normalized by
+    their own mean and variance, and the running statistics do not change."""
     settings = replace(TINY, num_diagnostic_images=1000)
     runs = advance_to(start(settings), 1)
     network, before = runs.learner.network, arrays_of(runs)
@@ -382,11 +382,11 @@ def test_diagnostics_are_of_new_and_of_earlier_classes_before_learning(array_mod
         assert_array_equal(array, before[name], name)
     assert_allclose(found["weight_magnitude"], abs(before["parameters"]).mean(axis=-1), rtol=1e-5)
     for measure, classes in (("dormant_units", slice(2, 4)), ("dormant_units_on_previous", slice(0, 2))):
-        places = [
+        indices = [
             [22 * c + i for c in order for i in range(16)] for order in runs.examples.class_order[:, classes].tolist()
         ]
         network.begin_step(0)
-        values = network.forward(runs.examples.inputs(device(places)))
+        values = network.forward(runs.examples.inputs(device(indices)))
         features = [host(layer.unit_features(values)) for layer in network.hidden]
         silent = [((h != 0).mean(axis=-1) < 0.01).sum(axis=-1) for h in features]
         assert_allclose(found[measure], 100 * sum(silent) / sum(h.shape[1] for h in features))
@@ -414,7 +414,7 @@ def test_no_more_images_than_wanted_are_looked_at():
     assert seen == [20]
 
 
-# --- runs beside each other, and going on after a stop ----------------------------------------------------------------
+# --- runs side by side, and resuming ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -439,7 +439,7 @@ def test_a_run_resumed_at_any_moment_ends_bit_for_bit_the_same(learner, heads):
         if runs.progress < 1.0:
             runs.advance()
         for name, array in state.items():
-            assert_array_equal(kept[name], array, name)  # a state is a copy: going on does not reach into it
+            assert_array_equal(kept[name], array, name)  # a state is a copy: continuing does not change it
         runs = start(settings, LEARNERS[learner])
         runs.restore(state)
         moments.add((runs.increment, runs.epoch > 0, runs.step > 0))
@@ -468,7 +468,7 @@ def test_a_state_of_another_network_is_refused():
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner):
-    """Early stopping may load what it was before, but its momentum has gone as well."""
+    """Early stopping may load earlier weights, but the momentum has diverged as well."""
     settings = replace(TINY, num_epochs=2)
     expected = finish(start(settings, LEARNERS[learner], [3, 8, 5]))
     runs = advance_to(start(settings, LEARNERS[learner], [3, 8, 5]), 1, epoch=1)
@@ -479,7 +479,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner):
     at_start = ("dormant_units", "dormant_units_on_previous", "stable_rank", "weight_magnitude")
     for name in expected.keys() - {"diverged_at"}:
         assert_array_equal(found[name][[0, 2]], expected[name][[0, 2]], name)
-        known = 2 if name in at_start else 1  # what is seen before learning is of the increment before
+        known = 2 if name in at_start else 1  # measured before learning, hence of the network of the previous increment
         assert_array_equal(found[name][1, :known], expected[name][1, :known], name)
         assert np.isnan(found[name][1, known:]).all(), name
 
@@ -495,7 +495,7 @@ def test_a_block_that_diverges_altogether_still_gives_results():
 
 
 def write_cifar(folder, num_training=6, num_test=4, brightness=0):
-    """CIFAR-100's binary files with very few images: pixel 0 of an image has its index within its class."""
+    """Write CIFAR-100's binary files with very few images. Pixel 0 of an image is its index within its class."""
     (folder / "cifar-100-binary").mkdir(exist_ok=True)
     for name, number in (("train", num_training), ("test", num_test)):
         labels = np.tile(np.arange(100, dtype="uint8"), number)  # the images of a class are scattered
@@ -509,7 +509,7 @@ CIFAR = Settings(num_classes=10, num_training_images=4, num_validation_images=2,
 
 
 def test_the_official_images_are_split_as_published(tmp_path):
-    """The first images of a class in the file are for validation, the others for training; then come those to test."""
+    """The first images of a class in the file are for validation, the others for training; test images come last."""
     write_cifar(tmp_path)
     images = problem.read_images(CIFAR, tmp_path)
     assert images.shape == (10, 10, 3, 32, 32) and images.dtype == np.uint8
@@ -539,7 +539,7 @@ def test_images_that_are_not_there_are_told_in_one_sentence(tmp_path):
     with pytest.raises(data.DataError, match="CIFAR-100 was not found in"):
         problem.start(CIFAR, BACKPROP, [0], tmp_path)
     write_cifar(tmp_path)
-    with pytest.raises(data.DataError, match=r"10 classes of 4 \+ 2 \+ 5 images are wanted"):
+    with pytest.raises(data.DataError, match=r"10 classes of 4 \+ 2 \+ 5 images are needed"):
         problem.read_images(replace(CIFAR, num_test_images=5), tmp_path)
     with pytest.raises(data.DataError, match="105 classes"):
         problem.read_images(replace(CIFAR, num_classes=105), tmp_path)
@@ -658,14 +658,16 @@ def test_figures_show_the_number_of_classes():
 
 
 def test_the_caption_says_who_differs_significantly_from_the_retrained_network():
-    """Of four runs the t test at 5 % asks for 3.18 standard errors: -3 and -1 with 0.58 are 5.2 and 1.7."""
+    """With four runs the t test at 5 % requires 3.18 standard errors: -3 and -1 with 0.58 are 5.2 and 1.7."""
     learners = {
         "backprop": results_of([[9, 62], [0, 71], [0, 82], [0, 93]], seeds=range(4)),
         "head_reset": results_of([[9, 64], [0, 73], [0, 84], [0, 95]], seeds=range(4)),
         "retrained": results_of([[0, 66], [0, 75], [0, 84], [0, 95]], seeds=range(4)),
     }
     relative = relative_to_retrained(ResultSet("class_incremental_cifar", "smoke", TINY, learners))
-    beginning = "Left panel, mean over the second half of the increments, significantly (t test, 5 %) different from "
+    beginning = (
+        "Left, learners whose mean over the second half of the increments differs significantly (t test, 5 %) from "
+    )
     assert (
         significant_differences(relative, ["backprop", "head_reset"])
         == f"{beginning}the retrained network: backprop -3.0."

@@ -5,10 +5,10 @@ from minilop.networks import Network
 
 
 class EarlyStopping:
-    """The best networks of R runs so far in an increment, and what was measured then.
+    """The best networks of R runs so far in an increment, and their accuracies.
 
-    record   (R,) each: the test accuracy of the best epoch by test accuracy; of the best epoch by validation accuracy
-             its test accuracy, validation accuracy and number
+    record   (R,) each: the highest test accuracy of any epoch; for the best epoch by validation accuracy, its test
+             accuracy, validation accuracy and number
     best     copies of the parameters (R, P) and running statistics of each run's best epoch by validation accuracy
     """
 
@@ -18,16 +18,16 @@ class EarlyStopping:
         self.begin()
 
     def begin(self) -> None:
-        """An increment begins. Accuracies are below all possible ones, so that the first epoch is the best so far."""
+        """Begin an increment. The recorded accuracies are below 0, so that the first epoch is better."""
         names = ("best_test_accuracy", "test_accuracy", "validation_accuracy", "stopping_epoch")
         self.record = {name: xp.full(len(self.network.seeds), -1.0) for name in names}
 
     def arrays(self) -> dict[str, Array]:
-        """What is kept of a network, the arrays themselves: parameters and running statistics, no momentum, no ages."""
+        """The arrays of the network to be kept: parameters and running statistics, but not momentum and ages."""
         return {"parameters": self.network.parameters, **self.network.buffers()}
 
     def end_epoch(self, epoch: int, validation: Array, test: Array) -> None:
-        """Each run whose validation accuracy (R,) is strictly its best so far keeps a copy of its network."""
+        """Copy the network of each run whose validation accuracy (R,) strictly exceeds its best so far."""
         record = self.record
         better = validation > record["validation_accuracy"]  # (R,)
         for name, array in self.arrays().items():
@@ -40,6 +40,6 @@ class EarlyStopping:
         }
 
     def load_best(self) -> None:
-        """Every run goes on with its best network."""
+        """Continue every run with its best network."""
         for name, array in self.arrays().items():
             array[...] = self.best[name]

@@ -1,4 +1,4 @@
-"""The figures of class-incremental CIFAR-100, as in the paper, from result files alone."""
+"""The figures of class-incremental CIFAR-100, as in the paper, drawn from result files only."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,25 +13,25 @@ from problems.appearance import describe_runs, draw_curves
 
 _REFERENCE = "retrained"
 _BEST = "best epoch of each increment by test accuracy, as published"
-_STOPPED = "of the network that early stopping keeps by validation accuracy"
+_STOPPED = "of the network that early stopping selects by validation accuracy"
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Accuracy relative to the retrained network, if there are results of it, accuracy itself, and diagnostics."""
+    """Accuracy relative to the retrained network, if it has results; accuracy; and diagnostics."""
     settings, learners = results.settings, list(results.learners)
     images, size = title_of(results[learners[0]].metadata[0].get("data_source") or "CIFAR-100"), 32
     if settings.images != "cifar100":
         images, size = f"generated classes ({settings.images})", 32 // 2**settings.halvings
     about = (
         f"Class-incremental {images}, {size} x {size} pixels; {settings.num_training_images} training, "
-        f"{settings.num_validation_images} validation and {settings.num_test_images} test images of a class, "
-        f"{settings.num_epochs} epochs for every {settings.classes_per_increment} classes more, stages of "
+        f"{settings.num_validation_images} validation and {settings.num_test_images} test images per class, "
+        f"{settings.num_epochs} epochs after every {settings.classes_per_increment} new classes, stages of "
         f"{'-'.join(map(str, settings.widths))} channels."
     )
     drawn = {}
     others = [name for name in learners if name != _REFERENCE]
     relative = relative_to_retrained(results) if _REFERENCE in learners else None
-    if relative and relative.learners:  # not where no seed is common to both
+    if relative and relative.learners:  # there are common seeds
         drawn["class_incremental_cifar"] = _relative_figure(relative, list(relative.learners), about)
     drawn["class_incremental_cifar_accuracy"] = _accuracy_figure(results, learners, about)
     drawn["class_incremental_cifar_diagnostics"] = _diagnostics_figure(results, others or learners, about)
@@ -39,7 +39,7 @@ def figures(results: ResultSet) -> dict[str, Figure]:
 
 
 def relative_to_retrained(results: ResultSet) -> ResultSet:
-    """The other learners' accuracies minus those of the retrained network, run by run of the same seed."""
+    """The accuracies of the other learners minus those of the retrained network with the same seed, run by run."""
     reference = results[_REFERENCE]
     of_seed = {metadata["seed"]: run for run, metadata in enumerate(reference.metadata)}
     learners = {}
@@ -59,7 +59,7 @@ def relative_to_retrained(results: ResultSet) -> ResultSet:
         either = np.stack([learner["diverged_at"][runs], reference["diverged_at"][references]])
         first = np.where(
             either.min(axis=0) < 0, either.max(axis=0), either.min(axis=0)
-        )  # the first; -1 where neither did
+        )  # the earlier one, or -1 if neither diverged
         metadata = [learner.metadata[run] for run in runs]
         learners[name] = LearnerResults({**differences, "diverged_at": first}, metadata)
     return replace(results, learners=learners)
@@ -86,20 +86,20 @@ def _relative_figure(relative: ResultSet, learners: Sequence[str], about: str) -
 
 
 def significant_differences(relative: ResultSet, learners: Sequence[str]) -> str:
-    """Whose published measure differs from the retrained network's over the second half of the increments, in words.
+    """Describe which learners differ significantly from the retrained network in the published measure.
 
-    By Student's t test of the runs' means at 5 %, each learner for itself.
+    Student's t test at 5 %, for each learner separately, of the runs' means over the second half of the increments.
     """
-    found = []
+    significant = []
     for name in learners:
         measured = relative[name]["best_test_accuracy"]
         by_run = measured[:, measured.shape[1] // 2 :].mean(axis=1)  # (R,), NaN where a run has diverged
         by_run = by_run[np.isfinite(by_run)]
         if len(by_run) > 1 and ttest_1samp(by_run, 0).pvalue < 0.05:
-            found.append(f"{name} {by_run.mean():+.1f}")
+            significant.append(f"{name} {by_run.mean():+.1f}")
     return (
-        "Left panel, mean over the second half of the increments, significantly (t test, 5 %) different from the "
-        f"retrained network: {', '.join(found) or 'none'}."
+        "Left, learners whose mean over the second half of the increments differs significantly (t test, 5 %) from the "
+        f"retrained network: {', '.join(significant) or 'none'}."
     )
 
 
@@ -113,20 +113,20 @@ def _accuracy_figure(results: ResultSet, learners: Sequence[str], about: str) ->
 
 def _diagnostics_figure(results: ResultSet, learners: Sequence[str], about: str) -> Figure:
     figure, panels = new_figure(4)
-    active = "active at under 1 % of places and images"
+    active = "active at under 1 % of positions and images"
     for axes, measure, label, qualification in zip(
         panels,
         ("dormant_units", "dormant_units_on_previous", "stable_rank", "weight_magnitude"),
         ("Dormant units (%)", "Dormant units on earlier classes (%)", "Stable rank", "Weight magnitude"),
         (
             f"{active} of the arriving classes, before learning from them",
-            f"{active} of the classes before",
+            f"{active} of the earlier classes",
             "of the last hidden layer on the arriving classes, as a percentage of its units",
             "mean over all parameters, when classes arrive",
         ),
     ):
         _draw(axes, results, learners, measure, label, qualification)
     if learners != [_REFERENCE]:
-        about += " Without the retrained network: its state before it is reset says nothing."
+        about += " The retrained network is omitted, because these are measured before it is reset."
     add_caption(figure, f"{about} {describe_runs(results, learners, 'increment')}")
     return figure

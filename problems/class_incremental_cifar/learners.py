@@ -1,9 +1,8 @@
-"""The learners of class-incremental CIFAR-100: those of the published configuration files, and ours for minutes.
+"""The learners of class-incremental CIFAR-100: those of the published configuration files, and ours for short runs.
 
-What differs between the published ones is all that is named; of the others, "continual_backprop_rate_0.0001" is in the
-paper's extended data. The published base system, `backprop`, has weight decay, and so has everything made of it. Ours
-has none, because decay alone hides most of what is lost within so few steps; the remedies have it, and `l2` is decay by
-itself.
+The published `continual_backprop_rate_0.0001` is in the paper's extended data. The published base system, `backprop`,
+and hence all published learners have weight decay. Our `backprop` has none, because weight decay alone hides most of
+the loss of plasticity within so few steps. Our remedies have weight decay, and `l2` is weight decay alone.
 """
 
 from minilop.learner_settings import LearnerSettings
@@ -14,7 +13,7 @@ from minilop.plasticity import ContinualBackprop, ShrinkAndPerturb
 def _learners(
     backprop: LearnerSettings, decayed: LearnerSettings, perturb_scale: float, rate: float, maturity_threshold: int
 ) -> dict[str, LearnerSettings]:
-    """The base system, its remedies, which stand on the `decayed` one, and the two baselines that are reset."""
+    """The base system, the remedies, which are built on `decayed`, and the two baselines that are reset."""
     continual_backprop = decayed.with_rules(
         ContinualBackprop(
             replacement_rate=rate,

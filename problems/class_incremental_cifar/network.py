@@ -1,4 +1,4 @@
-"""The network of class-incremental CIFAR-100, its outputs that arrive, and what it asks of settings and learners."""
+"""The network of class-incremental CIFAR-100, its new outputs, and checks of settings and learners."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ def make_network(
 ) -> Network:
     """The network of the problem, with an output for each class.
 
-    Raises ValueError for learners that want another one than residual networks are.
+    Raises ValueError for a learner whose network settings a residual network cannot satisfy.
     """
     check_one_example(learner_settings, settings.batch_size)
-    asked = learner_settings.network
-    if asked.kind == "linear":
+    requested = learner_settings.network
+    if requested.kind == "linear":
         return linear(input_shape, settings.num_classes, seeds, learner_settings.dtype)
-    if asked.activation != "relu" or asked.dropout or asked.batch_norm:
+    if requested.activation != "relu" or requested.dropout or requested.batch_norm:
         raise ValueError(
             "the residual network has relus, is always normalized and never drops; leave these settings out"
         )
@@ -41,7 +41,7 @@ def make_network(
 
 
 def check_settings(settings: Settings, learner_settings: LearnerSettings, side: int) -> None:
-    """Raises ValueError for settings that do not fit the learner, or images of `side` x `side` pixels."""
+    """Raises ValueError for settings that do not fit the learner or images of `side` x `side` pixels."""
     if settings.crop_padding >= side:
         raise ValueError(f"crop_padding={settings.crop_padding} must be less than the {side} pixels of an image's side")
     per_increment = settings.classes_per_increment * settings.num_training_images
@@ -63,13 +63,13 @@ def check_settings(settings: Settings, learner_settings: LearnerSettings, side: 
 
 
 def add_outputs(learner: Learner, first: int, last: int, increment: int) -> None:
-    """Fresh weights, biases and momentum for outputs `first` to `last` - 1, which arrive; zero for those to come."""
+    """Initialize the weights, biases and momentum of the new outputs `first` to `last` - 1; set later ones to zero."""
     network = learner.network
     head = network.dense_layers[-1]
     for array in (network.parameters, *learner.optimizer.state.values()):
         views = network.views(array)[head.index]
         views["weight"][:, first:] = 0
         views["bias"][:, first:] = 0
-    # The first ones are those that the network began with, as increment 0 is the draw of its initial weights.
+    # At increment 0 these are the weights that the network was created with.
     arriving = np.arange(first, last)
     head.weight[:, first:last] = head.initial_rows(network.seeds[:, None], arriving, "initial weight", increment)

@@ -1,4 +1,4 @@
-"""R runs of one learner on class-incremental CIFAR-100: increments, epochs, outputs, and what becomes a result."""
+"""R runs of one learner on class-incremental CIFAR-100: increments, epochs, outputs and results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ from problems.class_incremental_cifar.network import add_outputs, check_settings
 from problems.class_incremental_cifar.settings import Settings
 from problems.shared.curves import Curves
 
-# Images of all runs that are learned from between two reports of progress.
+# Images, of all runs together, between two reports of progress.
 IMAGES_AT_A_TIME = {"numpy": 500, "cupy": 50_000}
 
 
 class ClassIncremental:
-    """R runs of one learner on ever more classes; `minilop.experiment.problem.Runs` says how it is driven."""
+    """R runs of one learner on a growing number of classes, with the interface of `minilop.experiment.problem.Runs`."""
 
     def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int], images: np.ndarray):
         check_settings(settings, learner_settings, side=images.shape[-1])
@@ -35,27 +35,27 @@ class ClassIncremental:
         self.initial_step_size = self.learner.optimizer.step_size
         self.examples = Examples(settings, network.seeds, network.dtype, images)
         self.early_stopping = EarlyStopping(network)
-        self.increment, self.epoch, self.step = 0, 0, 0  # epoch of the increment, mini-batch of the epoch
-        self.num_correct = {name: xp.zeros(self.num_runs, int) for name in self.examples.places_of}
-        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the increment were
+        self.increment, self.epoch, self.step = 0, 0, 0  # epoch within the increment, mini-batch within the epoch
+        self.num_correct = {name: xp.zeros(self.num_runs, int) for name in self.examples.indices_of}
+        self.finite = xp.ones(self.num_runs, bool)  # whether all losses of the increment are finite
         self.diverged_at = np.full(self.num_runs, -1)
         self.at_start = Curves(settings.num_increments, self.num_runs)
         self.at_end = Curves(settings.num_increments, self.num_runs)
 
     def stages(self, increment: int, epoch: int) -> dict[str, int]:
-        """How many mini-batches are learned from in an epoch, and then classified to count errors, by name.
+        """The numbers of mini-batches, by name, that are learned from and then classified in an epoch.
 
-        After the last epoch of an increment the network that early stopping has kept classifies the training images.
+        After the last epoch of an increment, the network selected by early stopping classifies the training images.
         """
         counted = ("validation", "test") if epoch < self.settings.num_epochs else ("training",)
         learned = {"learning": self.settings.steps_per_epoch(increment)} if epoch < self.settings.num_epochs else {}
         return learned | {
-            name: self.settings.mini_batches(increment, len(self.examples.places_of[name])) for name in counted
+            name: self.settings.mini_batches(increment, len(self.examples.indices_of[name])) for name in counted
         }
 
     @property
     def progress(self) -> float:
-        """The share of all mini-batches that is done."""
+        """The fraction of all mini-batches that are done."""
         epochs = self.settings.num_epochs
         before, whole = 0, 0
         for increment in range(self.settings.num_increments):
@@ -68,7 +68,7 @@ class ClassIncremental:
         return before / whole
 
     def advance(self) -> None:
-        """Learn from the next few mini-batches of an epoch, or count how many images are classified correctly."""
+        """Learn from the next few mini-batches of an epoch, or count their correctly classified images."""
         settings = self.settings
         if self.epoch == 0 and self.step == 0:
             self.begin_increment()
@@ -90,7 +90,7 @@ class ClassIncremental:
         backend.synchronize()  # so that progress does not run ahead of the device
 
     def learn(self, first: int, stop: int) -> None:
-        """From mini-batches `first` to `stop` - 1 of the epoch."""
+        """Learn from mini-batches `first` to `stop` - 1 of the epoch."""
         self.learner.optimizer.step_size = self.initial_step_size * self.settings.step_size_at(self.epoch)
         for step in range(first, stop):
             images, labels = self.examples.mini_batch(self.increment, self.epoch, step, self.learner.num_steps)
@@ -98,7 +98,7 @@ class ClassIncremental:
             self.finite &= xp.isfinite(losses).all(axis=-1)
 
     def begin_increment(self) -> None:
-        """Classes arrive: diagnose the network as it is, then draw new weights for the learners that want them."""
+        """Begin an increment: diagnose the network, then reset it if the learner is reset."""
         self.at_start.add(self.increment, diagnose(self.learner, self.examples, self.increment))
         if self.increment and self.reset != "nothing":
             self.learner.reset(self.reset, draw=self.increment)
@@ -110,7 +110,7 @@ class ClassIncremental:
         self.early_stopping.begin()
 
     def end_epoch(self) -> None:
-        """Early stopping compares the accuracies; the last epoch of an increment ends with the best network."""
+        """Update early stopping. At the end of an increment, load the best network and record the measures."""
         if self.epoch == self.settings.num_epochs:
             measures = {**self.early_stopping.record, "training_accuracy": self.accuracy("training")}
             self.at_end.add(self.increment, measures)
@@ -125,19 +125,19 @@ class ClassIncremental:
             count[...] = 0
 
     def end_learning(self) -> None:
-        """The last epoch of an increment is over: note which runs diverged, and go on with each run's best network."""
-        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss has seen the last step
+        """Record which runs diverged in the increment, and continue with the best network of each run."""
+        self.finite &= xp.isfinite(self.learner.network.parameters).all(axis=-1)  # no loss shows the last update
         newly_diverged = (self.diverged_at < 0) & ~to_host(self.finite)
         self.diverged_at[newly_diverged] = self.increment
         self.early_stopping.load_best()
 
     def accuracy(self, which: str) -> Array:
-        """Percent of images classified correctly among the classes seen, (R,), once all of them have been counted."""
-        return self.num_correct[which] * (100.0 / (self.num_seen * len(self.examples.places_of[which])))
+        """Percentage of correctly classified images of the classes seen, (R,), once all of them have been counted."""
+        return self.num_correct[which] * (100.0 / (self.num_seen * len(self.examples.indices_of[which])))
 
     @property
     def num_seen(self) -> int:
-        """How many classes have arrived."""
+        """The number of classes that have arrived."""
         return self.settings.num_seen(self.increment)
 
     def loss(self, outputs: Array, labels: Array) -> tuple[Array, Array]:
@@ -147,7 +147,7 @@ class ClassIncremental:
         return losses, gradient
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs to go on bit for bit."""
+        """Everything that `restore` needs to continue exactly."""
         return {
             **states.prefixed("learner", self.learner.state()),
             **states.prefixed("best", states.copied(self.early_stopping.best)),
@@ -175,7 +175,7 @@ class ClassIncremental:
         self.diverged_at = state["diverged_at"].copy()
 
     def results(self) -> dict[str, np.ndarray]:
-        """All measures, (R, num_increments) each, and the increment at which a run diverged, (R,), -1 for never."""
+        """All measures, (R, num_increments) each, and the increment in which a run diverged, (R,), or -1."""
         increments = np.arange(self.settings.num_increments)
         end = np.where(self.diverged_at < 0, self.settings.num_increments, self.diverged_at)[:, None]  # (R, 1)
         return {
@@ -188,5 +188,5 @@ class ClassIncremental:
 def start(
     settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None
 ) -> ClassIncremental:
-    """Begin R runs side by side. Raises ValueError (DataError is one) where data or settings cannot be used."""
+    """Begin R runs side by side. Raises DataError for data and ValueError for settings that cannot be used."""
     return ClassIncremental(settings, learner, seeds, read_images(settings, data_folder))

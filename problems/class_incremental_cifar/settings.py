@@ -11,25 +11,25 @@ from problems.shared.generated_images import check_halvings
 
 @dataclass(frozen=True)
 class Settings:
-    """The problem; values of the paper where nothing else is said.
+    """The settings of the problem; values of the paper unless noted.
 
     images   cifar100: the official files in the folder given with --data; hard, medium, easy: generated classes
-    heads    published_code: all outputs from the start; paper: fresh ones when their classes arrive
+    heads    published_code: all outputs exist from the start; paper: outputs are initialized when their classes arrive
     """
 
     images: Literal["cifar100", "hard", "medium", "easy"] = "cifar100"
-    halvings: int = 0  # how often 2 x 2 pixels of generated images are averaged to one
-    num_classes: int = 100  # the first ones of the data; they arrive in a random order
+    halvings: int = 0  # number of times that 2 x 2 pixels of generated images are averaged into one
+    num_classes: int = 100  # the first classes of the data; they arrive in random order
     classes_per_increment: int = 5
     num_training_images: int = 450  # of a class
     num_validation_images: int = 50  # of a class
     num_test_images: int = 100  # of a class
     num_epochs: int = 200  # of an increment
     batch_size: int = 90
-    step_size_falls: tuple[float, ...] = (0.3, 0.6, 0.8)  # shares of an increment's epochs, at each of which
-    step_size_factor: float = 0.2  # the step size is multiplied by this; it starts again at each increment
+    step_size_falls: tuple[float, ...] = (0.3, 0.6, 0.8)  # fractions of an increment's epochs, at each of which
+    step_size_factor: float = 0.2  # the step size is multiplied by this; each increment starts again
     heads: Literal["published_code", "paper"] = "published_code"
-    flip: bool = True  # images to train on, see minilop/data/augmentation.py
+    flip: bool = True  # augmentation of training images, see minilop/data/augmentation.py
     crop_padding: int = 4
     rotation: float = 15.0  # degrees, at most
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the stages of the residual network
@@ -37,7 +37,7 @@ class Settings:
     num_diagnostic_images: int = 1000
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values out of range or that contradict each other."""
+        """Raises ValueError for values that are out of range or inconsistent."""
         check_range(self, "classes_per_increment num_training_images num_validation_images num_test_images", 1)
         check_range(self, "num_epochs num_diagnostic_images", 1)
         check_range(self, "num_classes batch_size", 2)
@@ -60,24 +60,24 @@ class Settings:
         return self.num_classes // self.classes_per_increment
 
     def num_seen(self, increment: int) -> int:
-        """How many classes have arrived by then."""
+        """The number of classes that have arrived by then."""
         return (increment + 1) * self.classes_per_increment
 
     def steps_per_epoch(self, increment: int) -> int:
         return self.mini_batches(increment, self.num_training_images)
 
     def mini_batches(self, increment: int, num_images: int) -> int:
-        """Of so many images of each class seen; where batch_size does not divide them the last one is smaller."""
+        """The number of mini-batches for `num_images` images of each class seen; the last one may be smaller."""
         return -(-self.num_seen(increment) * num_images // self.batch_size)
 
     def step_size_at(self, epoch: int) -> float:
-        """What the step size is multiplied by in an epoch of an increment: published 1, 0.2, 0.04, 0.008."""
-        falls = [max(1, round(share * self.num_epochs)) for share in self.step_size_falls]
-        return self.step_size_factor ** sum(epoch >= fall for fall in falls)
+        """The factor of the step size in an epoch of an increment: 1, 0.2, 0.04 and 0.008 as published."""
+        milestones = [max(1, round(share * self.num_epochs)) for share in self.step_size_falls]
+        return self.step_size_factor ** sum(epoch >= milestone for milestone in milestones)
 
 
-# Ours, for minutes: fewer, smaller and generated images, fewer classes and epochs, a narrower network. Training images
-# are shown as they are: augmented ones take more epochs to fit than there are, and a longer history would only help.
+# Ours, for runs of minutes: fewer, smaller and generated images, fewer classes and epochs, a narrower network. Training
+# images are not augmented, because augmented images take more epochs to fit than there are.
 _LAPTOP = Settings(
     images="easy",
     halvings=2,
