@@ -1,10 +1,10 @@
 """Slippery Ant: a body of four legs learns to run by PPO while the friction of the floor changes again and again.
 
-In the paper standard PPO does well on the first floor and ever worse on later ones; Adam with equal betas helps for a
-while, L2 and Continual Backprop lose little. `ppo_fresh`, reset on every floor, is the level of an agent without
-a past.
+In the paper, standard PPO does well on the first floor and worse and worse on later ones. Adam with equal betas helps
+for a while; L2 and Continual Backprop lose little. `ppo_fresh` is reset on every floor and shows what an agent without
+a past reaches.
 
-What is measured, and where paper, published code and ours differ, stands in `problems/ant/learning.py`.
+`problems/ant/learning.py` lists the measures and the differences between the paper, the published code and ours.
 """
 
 from dataclasses import replace
@@ -20,9 +20,9 @@ from problems.ant.settings import Settings
 
 __all__ = ["SCALES", "TITLE", "animations", "data_source", "figures", "start"]
 
-TITLE = "Slippery Ant: reinforcement learning, to run on floors of changing friction"
+TITLE = "Slippery Ant: reinforcement learning of running on floors of changing friction"
 
-# Ours, for minutes: many environments side by side, so few updates with much data each; small networks and large steps.
+# Ours, for runs of minutes: many environments side by side, so few updates from much data; small networks, large steps.
 _LAPTOP = Settings(
     num_environments=128,
     num_steps=32,
@@ -92,10 +92,10 @@ SCALES = {
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Rewards, what became of the policies, and walks of two learners."""
+    """Rewards, diagnostics of the policies, and walks of two learners."""
     return ant_figures(results, "Slippery Ant")
 
 
 def animations(results: ResultSet) -> dict[str, Animation]:
-    """The same walks, moving."""
+    """Animations of the same walks."""
     return ant_animations(results, "Slippery Ant")

@@ -1,9 +1,9 @@
 """Stationary Ant: a body of four legs learns to run by PPO on a floor that never changes, and may unlearn it.
 
-No change of the task is needed: what an agent learns from changes with what it has learned. In the paper standard PPO
-is at its best after 3 of 50 million steps and falls from there; Continual Backprop with a little L2 keeps rising.
+The task need not change, because an agent's data change as its policy changes. In the paper, standard PPO is at its
+best after 3 of 50 million steps and declines from there; Continual Backprop with a little L2 keeps improving.
 
-What is measured, and where paper, published code and ours differ, stands in `problems/ant/learning.py`.
+`problems/ant/learning.py` lists the measures and the differences between the paper, the published code and ours.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from problems.ant.learning import data_source, start
 
 __all__ = ["SCALES", "TITLE", "animations", "data_source", "figures", "start"]
 
-TITLE = "Stationary Ant: reinforcement learning, to run on a floor that stays as it is"
+TITLE = "Stationary Ant: reinforcement learning of running on a floor that never changes"
 _SHOWN = ("ppo", "ppo_tuned_adam", "ppo_l2", "ppo_continual_backprop")  # in the paper
 _LENGTHS: dict[str, dict[str, int]] = {
     "smoke": {},
@@ -30,7 +30,7 @@ _DEFAULT_LEARNERS = dict.fromkeys(_LENGTHS, _SHOWN) | {"overnight": ("ppo", "ppo
 
 
 def _stationary(name: str, scale: Scale) -> Scale:
-    """The same agents on a floor that stays."""
+    """The same agents on a floor that never changes."""
     settings = replace(scale.settings, change_period=0, **_LENGTHS[name])
     return replace(
         scale,
@@ -45,10 +45,10 @@ SCALES = {name: _stationary(name, scale) for name, scale in slippery_ant.SCALES.
 
 
 def figures(results: ResultSet) -> dict[str, Figure]:
-    """Rewards, what became of the policies, and walks of two learners."""
+    """Rewards, diagnostics of the policies, and walks of two learners."""
     return ant_figures(results, "Stationary Ant")
 
 
 def animations(results: ResultSet) -> dict[str, Animation]:
-    """The same walks, moving."""
+    """Animations of the same walks."""
     return ant_animations(results, "Stationary Ant")

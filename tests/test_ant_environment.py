@@ -1,4 +1,4 @@
-"""The ant's environments: rewards and ends of episodes by hand, what is kept apart, and what is refused."""
+"""The ant environments: rewards and ends of episodes by hand, independence of ants, and refused input."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_an_action_moves_the_joint_that_is_observed_in_its_place(array_module):
 
 @pytest.mark.quick
 def test_health_has_a_highest_and_a_lowest_height(array_module):
-    """In the air from rest, four substeps lower it by g dt^2 (1 + 2 + 3 + 4); upside down nothing touches the floor."""
+    """In the air from rest, four substeps lower the ant by g dt^2 (1 + 2 + 3 + 4). Upside down, no foot touches."""
     fall = 9.81 * 0.0125**2 * 10
     environments = make_environments(seeds=(3,))
     states = np.zeros((29, 1, 5))
@@ -120,10 +120,10 @@ def test_the_time_limit_ends_an_episode_but_is_no_fall(array_module):
 
 
 def test_an_episode_starts_near_the_middle_by_the_documented_draws(array_module):
-    """x by hand: 0.1 (2 u - 1); velocities 0.1 times a normal number. The third draw is that of the second step."""
+    """x by hand: 0.1 (2 u - 1); velocities are 0.1 times normal values. The third draw is that of the second step."""
     environments = make_environments()
     environments.step(still())
-    environments.states = device(np.full((29, 2, 5), 9.0))  # too high: all begin anew
+    environments.states = device(np.full((29, 2, 5), 9.0))  # too high: all episodes begin again
     environments.step(still())
     states, seeds = host(environments.states), np.array(SEEDS)
     uniform = host(draws.uniform(seeds, "ant positions", (15, 5), step=2, dtype="float64"))
@@ -160,7 +160,7 @@ def test_new_friction_comes_into_force_with_the_next_episode(array_module):
 
 
 def test_friction_at_once_is_in_force_and_may_differ_everywhere(array_module):
-    """Ants in full slide: the deceleration is that of their own floor."""
+    """While ants slide, their deceleration is that of their own floor."""
     environments = make_environments()
     environments.set_friction([[0.0], [0.5]], at_once=True)
     assert host(environments.friction)[:, 3].tolist() == [0, 0.5]
@@ -185,12 +185,12 @@ def test_more_frictions_than_environments_are_refused():
         make_environments().set_friction(np.ones((2, 6)))
 
 
-# --- what is kept apart -----------------------------------------------------------------------------------------------
+# --- independence of ants ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e200])
 def test_an_action_that_is_not_finite_ends_that_episode_and_touches_no_other(value, array_module):
-    """Nor does one whose square is not."""
+    """Nor does an action whose square is not finite."""
     broken, twin = make_environments(), make_environments()
     for number, actions in enumerate(make_actions(4)):
         expected = on_host(twin.step(device(actions)))
@@ -214,7 +214,7 @@ def test_an_action_that_is_not_finite_ends_that_episode_and_touches_no_other(val
 
 
 def test_a_return_too_large_to_be_told_does_not_outlive_its_episode(array_module):
-    """Actions whose cost is just finite in float32, 4e37, until 40 of them are not."""
+    """The cost of an action is finite in float32, 4e37, but the sum of 40 such costs is not."""
     environments = make_environments((3,), "float32", num_environments=1, time_limit=12)
     actions = device(np.full((1, 8, 1), 3e18, "float32"))
     place(environments, 2, 0.9)
@@ -240,7 +240,7 @@ def test_a_state_that_is_not_finite_ends_its_episode(array_module):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("number", [1, 5])
 def test_a_run_alone_is_the_same_run_as_in_a_block(dtype, number, array_module):
-    """To the bit, also through the ends of episodes."""
+    """To the bit, also across the ends of episodes."""
     block = make_environments((3, 8, 5), dtype, num_environments=number, time_limit=7)
     alone = make_environments((8,), dtype, num_environments=number, time_limit=7)
     for actions in make_actions(20, 3, number):
@@ -272,7 +272,7 @@ def test_runs_differ(array_module):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_restored_state_goes_on_to_the_bit(dtype, array_module):
-    """In the middle of episodes, into environments that have gone another way; the saved state does not change."""
+    """In the middle of episodes, into environments in a different state. The saved state does not change."""
     actions = [device(each) for each in make_actions(24, scale=1.5)]
     environments, other = make_environments(dtype=dtype, time_limit=9), make_environments(dtype=dtype, time_limit=9)
     environments.set_friction([[0.3], [0.7]])
@@ -313,7 +313,7 @@ def test_actions_of_another_shape_are_refused(shape):
 def test_a_state_of_other_environments_is_refused():
     with pytest.raises(ValueError, match="states has the shape"):
         make_environments().restore(make_environments((3,)).state())
-    with pytest.raises(ValueError, match="lacks states, friction, .* and 2 more; restore it into"):
+    with pytest.raises(ValueError, match="lacks episode_returns; restore it into"):
         make_environments().restore({})
     with pytest.raises(ValueError, match="^The state to restore has surplus in addition; restore it into"):
         make_environments().restore({**make_environments().state(), "surplus": np.zeros(2)})

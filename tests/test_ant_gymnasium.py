@@ -1,4 +1,4 @@
-"""Our ants behind Gymnasium's interface: what its checker says, and what an episode's end looks like."""
+"""Gymnasium's interface to our ants: its environment checker, and the ends of episodes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from problems.ant.gymnasium_ants import AntEnv, AntVectorEnv
 
 pytestmark = [
     pytest.mark.filterwarnings("error"),
-    pytest.mark.filterwarnings("ignore:.*infinity"),  # the checker would like bounds of observations
+    pytest.mark.filterwarnings("ignore:.*infinity"),  # the checker recommends bounds of observations
     pytest.mark.filterwarnings("ignore:.*render modes"),
 ]
 
@@ -39,7 +39,7 @@ def test_an_episode_of_a_single_ant_ends_at_the_time_limit_and_begins_with_reset
         observation, _, terminated, truncated, information = ant.step(np.zeros(8, "float32"))
         assert (terminated, truncated) == (False, number == 3)
     assert information["episode_steps"] == 3
-    assert abs(observation - first).max() < 2  # where it came to, not where the next begins
+    assert abs(observation - first).max() < 2  # the last position, not the first of the next episode
     second, _ = ant.reset()
     assert not np.array_equal(first, second)
     assert_array_equal(ant.reset(seed=5)[0], first)

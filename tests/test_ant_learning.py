@@ -1,4 +1,4 @@
-"""The two problems of the ant: friction that changes, networks that are reset, what is counted, and a film of it all.
+"""The two ant problems: changing friction, resets of networks, measures, and animations.
 
 Dohare et al., Nature 632 (2024), "Stationary and slippery Ant", and the published code.
 """
@@ -31,7 +31,7 @@ from problems.ant.learning import frictions
 from problems.ant.measures import diagnose, weight_change
 from problems.ant.settings import Settings
 
-# Updates after 32, 64, ... 192 steps of a run, so nobody learns from the last eight; friction changes after 72 and 144,
+# Updates after 32, 64, ... 192 steps of a run, so no run learns from the last eight; friction changes after 72 and 144,
 # within a rollout; bins end after 40, 80, ... 200.
 TINY = Settings(
     num_environments=4,
@@ -58,7 +58,7 @@ PPO = LEARNERS["ppo"]
 
 @pytest.fixture(autouse=True)
 def one_step_at_a_time(monkeypatch):
-    """So that it can be stopped everywhere."""
+    """Let `advance` take one step at a time, so that a run can be stopped anywhere."""
     monkeypatch.setattr(learning, "STEPS_AT_A_TIME", {"numpy": 1})
 
 
@@ -67,7 +67,7 @@ def start(settings=TINY, learner=PPO, seeds=(3, 8)):
 
 
 def advance_to(runs, steps):
-    """Until so many steps are taken and learned from."""
+    """Advance until this many steps have been taken and learned from."""
     while runs.steps < steps or runs.ppo.is_full or runs.ppo.epochs_left:
         runs.advance()
     return runs
@@ -181,7 +181,7 @@ def test_networks_are_reset_at_the_first_rollout_on_a_new_floor(change_period, s
 
 
 def test_only_that_learner_is_reset():
-    """Until then it is the same as with a past: step 96 is in the third bin."""
+    """Until then all learners are equal. Step 96 is in the third bin."""
     fresh, tuned = (finish(start(learner=LEARNERS[name])) for name in ("ppo_fresh", "ppo_tuned_adam"))
     assert_array_equal(fresh["reward"][:, :2], tuned["reward"][:, :2])
     assert (fresh["reward"][:, 2:] != tuned["reward"][:, 2:]).all()
@@ -196,7 +196,7 @@ def test_only_that_learner_is_reset():
 
 
 class ScriptedAnts:
-    """Environments with given rewards, (T, R, N), whose episodes go on, fall or time out as given: "-", "f", "t"."""
+    """Environments with given rewards (T, R, N), whose episodes continue, fall or time out as given: "-", "f", "t"."""
 
     num_observations, num_actions = 3, 2
 
@@ -270,7 +270,7 @@ def test_results_have_a_row_for_every_run_and_a_column_for_every_bin(array_modul
         assert set(found) == of_steps | of_looks | {"num_broken", "friction", "poses", "diverged_at"}
         for name in of_steps:
             assert found[name].shape == (len(seeds), 5) and np.isfinite(found[name]).all(), name
-        for name in of_looks:  # in the end at what there is of a rollout
+        for name in of_looks:  # finally from the incomplete rollout
             assert found[name].shape == (len(seeds), 5) and np.isfinite(found[name]).all(), name
         assert found["poses"].shape == (len(seeds), 5, 15) and found["friction"].shape == (len(seeds), 3)
         assert ((found["episode_length"] > 0) & (found["episode_length"] <= 7)).all()
@@ -281,7 +281,7 @@ def test_results_have_a_row_for_every_run_and_a_column_for_every_bin(array_modul
     [(200, 3), (200, 10), (192, 7), (40, 3), (24, 3)],  # 192 is six updates, 24 is none
 )
 def test_progress_is_1_when_all_is_done_and_never_before(steps_in_all, num_epochs):
-    """An epoch counts as its share of an update's 32 steps, a number that no float has where there are three."""
+    """An epoch counts as its part of the 32 steps of an update, which no float represents if there are three."""
     runs = start(replace(TINY, steps_in_all=steps_in_all, bin_size=8, num_epochs=num_epochs))
     seen = [runs.progress]
     while runs.progress < 1:
@@ -297,7 +297,7 @@ def test_progress_is_1_when_all_is_done_and_never_before(steps_in_all, num_epoch
 
 
 def test_diagnostics_are_those_of_the_policy_on_the_last_observations(array_module):
-    """20 observations of 4 environments are five steps. One of 8 units and two of 6 never fire in the second run."""
+    """20 observations of 4 environments are five steps. In the second run, one of 8 units and two of 6 never fire."""
     runs = start()
     while not (runs.steps == 64 and runs.ppo.is_full):
         runs.advance()
@@ -367,7 +367,7 @@ def test_a_policy_without_hidden_units_is_looked_at_as_far_as_it_goes():
 
 
 def test_a_walk_begins_with_a_reset_and_is_nan_from_a_fall_on(monkeypatch, array_module):
-    """Of the first environment; what others do does not matter. The second run falls in its third step."""
+    """The walk of the first environment, regardless of the others. The second run falls in its third step."""
     runs = advance_to(start(), 64)
     take_step, count = runs.ants.step, []
 
@@ -410,7 +410,7 @@ def test_a_walk_of_a_policy_that_is_not_finite_is_not_counted_among_what_broke()
     assert np.isfinite(found["poses"][:, 0]).all() and np.isnan(found["poses"][:, 1:]).all()
 
 
-# --- runs beside each other, and going on after a stop ----------------------------------------------------------------
+# --- runs side by side, and resuming ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -434,7 +434,7 @@ def test_a_run_resumed_at_any_moment_ends_bit_for_bit_the_same(learner, change_a
         copy = {name: array.copy() for name, array in kept.items()}
         if runs.progress < 1:
             runs.advance()
-        assert_same(kept, copy)  # a state is a copy: going on does not reach into it
+        assert_same(kept, copy)  # a state is a copy: continuing does not change it
         runs = start(settings, LEARNERS[learner])
         runs.restore(copy)
         moments.add((runs.steps, runs.ppo.epochs_left))
@@ -463,7 +463,7 @@ def test_a_state_of_other_networks_is_refused():
     [*((name, "policy") for name in LEARNERS), ("ppo", "value"), ("ppo", "log_std")],
 )
 def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner, part):
-    """In an epoch after step 96, which is in the third bin. A network that is reset does not make it well again."""
+    """In an epoch after step 96, which is in the third bin. A later reset of the networks does not clear the NaN."""
     expected = finish(start(learner=LEARNERS[learner], seeds=[3, 8, 5]))
     runs = start(learner=LEARNERS[learner], seeds=[3, 8, 5])
     while not (runs.steps == 96 and runs.ppo.epochs_left == 1):
@@ -482,9 +482,7 @@ def test_a_run_that_diverges_is_nan_from_there_on_and_nobody_else_is(learner, pa
         if name not in of_whole_run:
             assert_array_equal(found[name][1, :2], array[1, :2], name)
             assert np.isnan(found[name][1, 2:]).all(), name
-    assert (found["num_broken"][1] > 0) == (
-        learner != "ppo_fresh"
-    )  # which acts by a new network, from this very step on
+    assert (found["num_broken"][1] > 0) == (learner != "ppo_fresh")  # which acts by a new network from this step on
 
 
 def test_a_block_that_diverges_altogether_still_gives_results():
@@ -498,7 +496,7 @@ def test_a_block_that_diverges_altogether_still_gives_results():
 
 
 def test_ants_learn_to_run_forward(monkeypatch):
-    """100,000 steps on a floor of friction 1, of two runs, in four seconds; standing still would earn 0.2."""
+    """Two runs of 100,000 steps with friction 1, in four seconds. Standing still would earn 0.2."""
     monkeypatch.undo()  # many steps at a time
     settings = Settings(
         num_environments=64,
@@ -678,7 +676,7 @@ def run_smoke(tmp_path, *arguments, problem="slippery_ant", learners=("ppo",)):
 
 @needs_mujoco
 def test_mujocos_processes_are_for_an_engine_that_has_none_itself(tmp_path):
-    """A worker may not start processes; that is said before anything is computed."""
+    """A worker must not start processes. The message comes before anything is computed."""
     wanted = ["--set", "slippery_ant.simulator=mujoco", "--set", "slippery_ant.num_processes=2"]
     status, output = run_smoke(tmp_path, *wanted, "--engine", "process:1")
     assert status == 1 and "Traceback" not in output and "once more" not in output
@@ -692,7 +690,7 @@ def test_mujocos_processes_are_for_an_engine_that_has_none_itself(tmp_path):
 
 
 def made_up_pose():
-    """Turned by a quaternion of length 1, every joint at another angle."""
+    """Rotated by a quaternion of length 1, every joint at a different angle."""
     quaternion = np.array([0.8, 0.2, -0.4, 0.4])
     return np.concatenate([[2.0, -1.0, 0.6], quaternion, np.linspace(-0.5, 1.2, 8)])
 
@@ -715,7 +713,7 @@ def test_the_links_of_a_skeleton_keep_their_lengths():
 
 
 def walk_of(*places):
-    """A walk that is at these x, and then over."""
+    """A walk with these values of x, which then ends."""
     poses = np.full((len(places) + 2, 15), np.nan)
     poses[: len(places)] = made_up_pose()
     poses[: len(places), 0] = places
@@ -725,7 +723,7 @@ def walk_of(*places):
 def test_a_strip_shows_every_tenth_pose_until_the_walk_is_over():
     _, (axes,) = new_figure()
     draw_walk(axes, walk_of(*np.arange(15)), every=10)
-    assert [circle.center[0] for circle in axes.patches] == [0 + 0.35 * -1, 10 + 0.35 * -1]  # y = -1, seen aslant
+    assert [circle.center[0] for circle in axes.patches] == [0 + 0.35 * -1, 10 + 0.35 * -1]  # y = -1, slanted
     assert len(axes.lines) == 1 + 2 * 4  # the floor, and two ants
     assert axes.get_xlim()[1] > 14
 
@@ -790,12 +788,12 @@ def test_an_ants_problem_draws_three_figures_and_says_what_they_show(module, of_
             title,
             floor,
             "not MuJoCo's",
-            "8-6 units, 4 environments a run, episodes of at most 7 steps",
-            "reward: speed + 1 - 0.5 times the squares of the actions.",
+            "8-6 units, 4 environments per run, episodes of at most 7 steps",
+            "reward: speed + 1 - 0.5 times the squared actions.",
             "Mean over 2 runs; band: one standard error. Scale: smoke.",
         ):
             assert part in words(of_curves)
-    assert f"{title}: the first 0.25 s of a walk by the policies of the end, seed 0" in words(figures[f"{name}_walk"])
+    assert f"{title}: the first 0.25 s of a walk by the final policies, seed 0" in words(figures[f"{name}_walk"])
     titles = [axes.get_title(loc="left").strip() for figure in figures.values() for axes in figure.axes]
     assert titles == [
         *("Reward per episode", "Reward per step", "Dormant units (%)", "Stable rank", "Weight magnitude"),
@@ -809,7 +807,7 @@ def test_a_figure_tells_mujocos_ants_from_ours(of_ants):
     )
     found = words(slippery_ant.figures(replace(of_ants["slippery_ant"], settings=settings))["slippery_ant"])
     assert "MuJoCo's Ant-v5;" in found and "minilop's own" not in found
-    assert "1 environment a run" in found and "squares of the actions, clipped." in found
+    assert "1 environment per run" in found and "times the squared clipped actions." in found
 
 
 def test_dotted_lines_mark_every_change_of_friction(of_ants):
@@ -848,7 +846,7 @@ def test_one_learner_walks_alone_and_two_walk_the_same_run(of_ants):
 
 
 def test_a_film_is_made_from_result_files_alone(tmp_path):
-    """As many frames as the walk has poses, 0.05 s each; the command that made it stands inside."""
+    """One frame of 0.05 s for each pose of the walk. The file contains the command that made it."""
     status, output = run_smoke(tmp_path, "--engine", "serial", learners=("ppo", "ppo_continual_backprop"))
     assert status == 0, output
     film = tmp_path / "figures" / "slippery_ant_walk.gif"

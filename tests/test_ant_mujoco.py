@@ -1,4 +1,4 @@
-"""MuJoCo's ant behind our interface: the same rewards as Gymnasium's, friction, processes, and going on to the bit."""
+"""Our interface to MuJoCo's ant: the same rewards as Gymnasium's, friction, processes, and exact resuming."""
 
 import importlib
 import os
@@ -138,7 +138,7 @@ def ants_began_anew(ants):
 @needs_mujoco
 @pytest.mark.parametrize("settings", [{}, {"num_processes": 2}, {"contact_forces": True}])
 def test_a_restored_state_goes_on_to_the_bit(settings):
-    """In the middle of episodes, into environments that have gone another way."""
+    """In the middle of episodes, into environments in a different state."""
     actions = make_actions(40)
     with make_ants(time_limit=15, **settings) as ants, make_ants(time_limit=15, **settings) as other:
         ants.set_friction([[0.2], [0.6]])
@@ -159,7 +159,7 @@ def test_a_restored_state_goes_on_to_the_bit(settings):
 
 @needs_mujoco
 def test_what_is_not_finite_ends_its_own_episode(monkeypatch, tmp_path):
-    """An action, or a robot that explodes."""
+    """An action, or a robot whose simulation diverges."""
     monkeypatch.chdir(tmp_path)  # MuJoCo writes a log of warnings into the current folder
     with make_ants() as ants, make_ants() as twin:
         actions = make_actions(2)
@@ -182,13 +182,13 @@ def test_the_failure_of_a_process_is_told_in_a_sentence():
         with pytest.raises(RuntimeError, match=r"A process of MuJoCo's ants failed: AttributeError: .*fly"):
             ants._in_groups("fly")
         ants.groups[0].process.kill()
-        with pytest.raises(RuntimeError, match="has ended unasked, with exit code -9"):
+        with pytest.raises(RuntimeError, match="has ended unexpectedly with exit code -9"):
             ants.step(np.zeros((2, 8, 2)))
 
 
 @needs_mujoco
 def test_processes_do_not_hear_of_an_interruption():
-    """Ctrl-C reaches all processes of a terminal; the one that they serve still needs them for its checkpoint."""
+    """Ctrl-C reaches all processes of a terminal, but the main process still needs them for its checkpoint."""
     with make_ants(num_processes=1) as ants:
         os.kill(ants.groups[0].process.pid, signal.SIGINT)
         ants.step(np.zeros((2, 8, 2)))

@@ -1,7 +1,7 @@
-"""The ant's physics: kinematics and contact by hand and by finite differences, then what mechanics says of whole motions.
+"""The physics of the ant: kinematics and contact by hand and by finite differences, then laws of mechanics.
 
-Tolerances of whole motions are several times what was measured at substeps from 0.005 to 0.025 s, unless a bound comes
-from the physics itself.
+Tolerances of motions are several times the errors measured at substeps from 0.005 to 0.025 s, unless physics gives a
+bound.
 """
 
 import math
@@ -25,7 +25,7 @@ by_seconds = pytest.mark.parametrize("seconds", [0.0125, 0.025])
 
 
 def make_state(number, height=0.55, ankle=1.0, noise=0.0):
-    """Upright and at rest, float64; with noise, every number changed."""
+    """Upright and at rest, float64; with noise in every component."""
     state = np.zeros((29, number))
     state[2], state[3], state[8:15:2] = height, 1, ankle
     state += noise * np.random.default_rng(0).normal(size=state.shape)
@@ -41,7 +41,7 @@ def random_torques(steps, number, seed=1):
 def move(state, torques, friction, seconds, dtype, body=ANT, push=(0.0, 0.0, 0.0)):
     """One substep for each of `torques` (T, 4, 2, N); all states (T, 29, N) and impulses (T, 3, 4, N).
 
-    push   a force on the torso's middle in N, (3,) or (3, N)
+    push   a force on the center of the torso in N, (3,) or (3, N)
     """
     number = state.shape[-1]
     state = device(state.astype(dtype))
@@ -62,7 +62,7 @@ def rest(seconds, duration, number):
 
 @lru_cache
 def settled(seconds, dtype, body=ANT):
-    """After ten seconds on its feet without torques, one ant for each of FRICTIONS; not for writing."""
+    """States after ten seconds of standing without torques, one ant for each of FRICTIONS; read-only."""
     state = make_state(len(FRICTIONS), STANDING_HEIGHT, math.radians(30))
     return move(state, rest(seconds, 10, len(FRICTIONS)), FRICTIONS, seconds, dtype, body)[0][-1]
 
@@ -99,7 +99,7 @@ def test_the_derivatives_of_a_foot_are_those_of_finite_differences(joint):
 
 
 def feet_of(state):
-    """Feet in the world (3, 4, N), and their derivatives by the joints (3, 4, 2, N) from the torso's middle."""
+    """Feet in the world (3, 4, N), and their derivatives by the joints (3, 4, 2, N) from the center of the torso."""
     motion = physics.motion_of(state)
     vectors = physics.rotated(physics.rotation_matrix(motion.quaternion), leg_vectors(motion.joints))
     return motion.position[:, None] + vectors[:, :, 0], vectors[:, :, 0], vectors[:, :, 1:]
@@ -107,7 +107,7 @@ def feet_of(state):
 
 @pytest.mark.quick
 def test_the_velocity_of_a_foot_is_how_fast_its_place_changes():
-    """A substep without gravity, torques, friction of the joints or a floor; error of the order of its length, 1e-6 s."""
+    """A substep of 1e-6 s without gravity, torques, joint friction or a floor; the error is of the same order."""
     body = replace(ANT, gravity=0, joint_damping=0, limit_stiffness=0, limit_damping=0)
     state = device(make_state(5, height=9, noise=0.5))
     before, feet, columns = feet_of(state)
@@ -118,7 +118,7 @@ def test_the_velocity_of_a_foot_is_how_fast_its_place_changes():
 
 
 def test_the_response_is_the_jacobian_times_inverse_masses_times_its_transpose():
-    """A = J M^-1 J', with J (12, 14) written out: u = v + omega x r + its own two joints."""
+    """A = J M^-1 J', with J (12, 14) written out: u = v + omega x r + the two joints of the leg."""
     state = make_state(1, noise=0.5)
     _, feet, columns = (host(array)[..., 0] for array in feet_of(device(state)))
     mobility = np.random.default_rng(2).uniform(0.1, 1, (4, 2))
@@ -135,7 +135,7 @@ def test_the_response_is_the_jacobian_times_inverse_masses_times_its_transpose()
 
 
 def one_foot(approach, friction):
-    """The first foot's impulse where A is 2 sideways and 4 upwards, and no foot feels another's impulse."""
+    """The impulse of the first foot, if A is diagonal with 2 sideways and 4 upward."""
     matrix = np.zeros((3, 4, 3, 4))
     for axis, foot in np.ndindex(3, 4):
         matrix[axis, foot, axis, foot] = 4 if axis == 2 else 2
@@ -145,14 +145,14 @@ def one_foot(approach, friction):
 
 
 def test_a_foot_that_comes_down_is_stopped_and_holds():
-    """At 8 m/s down and 3 m/s to the side: 8 / 4 upwards, and 3 / 2 against it, less 0.4 in each of 8 iterations."""
+    """At 8 m/s down and 3 m/s sideways: 8 / 4 upward and 3 / 2 sideways; 8 iterations leave an error of 0.4^8."""
     done = 1 - 0.4**8
     assert_allclose(one_foot([3, 0, -8], friction=1.0), [-3 / 2 * done, 0, 8 / 4 * done], rtol=1e-12)
 
 
 @on_both_array_modules
 def test_a_foot_slides_where_friction_is_not_enough():
-    """3 / 2 would be needed, but mu times upwards is 0.5 * 2, along the velocity whatever its direction."""
+    """3 / 2 would be needed, but mu times the upward impulse is 0.5 * 2, in any direction of the velocity."""
     done = 1 - 0.4**8
     assert_allclose(one_foot([3, 0, -8], friction=0.5), [-0.5 * 2 * done, 0, 2 * done], rtol=1e-12)
     sideways = 0.5 * 2 * done
@@ -170,7 +170,7 @@ def test_a_foot_that_leaves_the_floor_is_not_held():
 @by_seconds
 @by_dtype
 def test_it_falls_as_galileo_says(seconds, dtype):
-    """After 1 s: -9.81 m/s, and 4.905 m, to which the new velocity of each substep adds g dt / 2."""
+    """After 1 s: -9.81 m/s, and 4.905 m, plus g dt / 2 because each substep uses the new velocity."""
     states, impulses = move(make_state(3, height=20), rest(seconds, 1, 3), 1.0, seconds, dtype)
     assert_allclose(states[-1][17], -GRAVITY, atol=1e-4)
     assert_allclose(20 - states[-1][2], GRAVITY / 2 + GRAVITY * seconds / 2, atol=1e-4)
@@ -189,9 +189,9 @@ def test_no_torque_of_the_legs_changes_momentum_in_the_air(seconds, dtype):
 @by_seconds
 @by_dtype
 def test_quaternions_keep_their_length_and_stops_hold_the_joints(seconds, dtype):
-    """Beyond its stop a joint comes to rest at 150 / 2500 rad, but it may be noticed a substep late, at full swing.
+    """Beyond its stop a joint comes to rest at 150 / 2500 rad, but the stop may act one substep late, at full speed.
 
-    Under 150 N m through the whole range of a hip, 60 degrees, that is v^2 = 2 * 150 * 60 degrees.
+    Under 150 N m over the whole range of a hip, 60 degrees, full speed is v^2 = 2 * 150 * 60 degrees.
     """
     torques = np.repeat(random_torques(100, 32), 4, axis=0)
     states, _ = move(make_state(32, noise=0.1), torques, 1.0, seconds, dtype)
@@ -219,7 +219,7 @@ def test_it_stands_still_and_the_floor_carries_its_weight(seconds, dtype):
 @by_dtype
 @pytest.mark.parametrize("heading", [0, 20, 45])
 def test_it_slides_to_a_halt_at_mu_g(seconds, dtype, heading):
-    """From 2 m/s, in the first 0.05 s, before it tips: a cone of friction has no preferred direction."""
+    """From 2 m/s, in the first 0.05 s, before it tips. The friction cone has no preferred direction."""
     state = settled(seconds, dtype).copy()
     direction = np.array([math.cos(math.radians(heading)), math.sin(math.radians(heading))])
     state[15:17] = 2 * direction[:, None]
@@ -241,7 +241,7 @@ def pushed(share, duration, seconds, dtype):
 @by_seconds
 @by_dtype
 def test_a_push_below_the_limit_of_friction_does_not_move_it(seconds, dtype):
-    """0.9 mu m g for 0.5 s, which on ice would make f t / m."""
+    """0.9 mu m g for 0.5 s, which would cause a speed of f t / m on ice."""
     speeds = pushed(0.9, 0.5, seconds, dtype)
     assert (abs(speeds[-1]) < 0.05 * 0.9 * FRICTIONS * GRAVITY * 0.5).all()
 
@@ -249,9 +249,9 @@ def test_a_push_below_the_limit_of_friction_does_not_move_it(seconds, dtype):
 @by_seconds
 @by_dtype
 def test_a_push_above_the_limit_of_friction_speeds_it_up_by_the_rest(seconds, dtype):
-    """1.1 mu m g: of it 0.1 mu m g is left, from 0.5 to 1 s.
+    """From 0.5 to 1 s, 0.1 mu m g of 1.1 mu m g accelerates the ant.
 
-    Before that, part of friction still bears the sideways thrust with which each foot has settled.
+    Before that, part of the friction balances the sideways thrust with which each foot has settled.
     """
     speeds = pushed(1.1, 1.0, seconds, dtype)
     gained = speeds[-1] - speeds[len(speeds) // 2 - 1]
@@ -260,7 +260,7 @@ def test_a_push_above_the_limit_of_friction_speeds_it_up_by_the_rest(seconds, dt
 
 
 def energy(states):
-    """Of motion, height and the springs of the stops, (T, N)."""
+    """The energy of motion, height and the springs of the stops, (T, N)."""
     hips, ankles = states[:, 7:15:2], states[:, 8:15:2]
     over = np.concatenate([hips - np.clip(hips, *ANT.hip_range), ankles - np.clip(ankles, *ANT.ankle_range)], axis=1)
     moving = 0.91 * states[:, 15:18] ** 2, 0.14 * states[:, 18:21] ** 2, states[:, 21:] ** 2, 2500 * over**2
@@ -282,9 +282,9 @@ def test_a_passive_ant_never_gains_energy(seconds, dtype):
 
 
 def quarter_turn(state):
-    """The world turned by 90 degrees about z, and the legs numbered anew: the first is now where the second was.
+    """Rotate the world by 90 degrees about z, and renumber the legs: the first is now where the second was.
 
-    The torso's axes turn with the legs' numbers, so the quaternion becomes z q z^-1.
+    The axes of the torso rotate with the numbers of the legs, so the quaternion becomes z q z^-1.
     """
     turned = state.copy()
     for x, y in ((0, 1), (15, 16), (18, 19), (4, 5)):
@@ -307,7 +307,7 @@ def test_a_quarter_turn_with_the_legs_relabelled_is_the_same_motion(seconds, dty
 @by_dtype
 @pytest.mark.parametrize("number", [1, 3, 16])
 def test_an_ant_alone_moves_as_it_does_among_64(dtype, number):
-    """To the bit, with any number of neighbours."""
+    """To the bit, with any number of other ants."""
     state, torques = make_state(64, height=0.5, noise=0.1), random_torques(20, 64)
     friction = np.geomspace(0.02, 2, 64)
     among, chosen = move(state, torques, friction, 0.0125, dtype)[0], slice(17, 17 + number)
@@ -316,7 +316,7 @@ def test_an_ant_alone_moves_as_it_does_among_64(dtype, number):
 
 
 def substep_slowly(state, torques, friction, seconds):
-    """One ant, with J (12, 14), A = J M^-1 J' and loops over feet, as the module's docstring has it."""
+    """One ant, with J (12, 14), A = J M^-1 J' and loops over feet, as in the docstring of the module."""
     place, quaternion, joints, velocity, spin, rates = np.split(state.copy(), [3, 7, 15, 18, 21])
     low, high = np.radians([-30, 30] * 4), np.radians([30, 70] * 4)
     over = joints - np.clip(joints, low, high)
@@ -361,7 +361,7 @@ def substep_slowly(state, torques, friction, seconds):
 
 @on_both_array_modules
 def test_a_substep_is_that_of_the_description():
-    """Three in a row, of ants that fall, stand and slide, on one to four feet."""
+    """Three successive substeps, of ants that fall, stand and slide, on one to four feet."""
     state, torques, friction = make_state(24, height=0.3, noise=0.2), random_torques(3, 24), np.geomspace(0.02, 2, 24)
     expected = state
     for each in torques:
@@ -391,7 +391,7 @@ def test_a_state_that_cannot_be_changed_in_place_is_refused():
 
 @by_dtype
 def test_wild_actions_on_any_floor_never_make_it_explode(dtype):
-    """Random torques, then full ones back and forth, on floors from ice to rubber; none is reset, whatever happens."""
+    """Random torques, then full ones back and forth, on floors from ice to rubber, without resets."""
     number, steps = 128, 240
     state = device(make_state(number, noise=0.05).astype(dtype))
     friction = device(np.geomspace(0.02, 2, number).astype(dtype))

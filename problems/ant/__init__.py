@@ -1,10 +1,10 @@
-"""An ant that learns to run, and the floor under it: physics and environments in plain array operations.
+"""The ant: physics and environments in plain array operations, for an agent that learns to run.
 
-`AntEnvironments` is what experiments use. With the extra `mujoco` there are also `problems.ant.mujoco_ants`, the same
-interface on MuJoCo's Ant, and `problems.ant.gymnasium_ants`, our ants behind Gymnasium's interface.
+Experiments use `AntEnvironments`. The extra `mujoco` adds `problems.ant.mujoco_ants`, the same interface to MuJoCo's
+Ant, and `problems.ant.gymnasium_ants`, Gymnasium's interface to our ants.
 
-The problems are not installed with the package `minilop`: import them from the folder of the repository, or with that
-on PYTHONPATH.
+The package `minilop` does not include the problems. To import them, work in the folder of the repository, or add it to
+PYTHONPATH.
 """
 
 from problems.ant.environment import AntEnvironments

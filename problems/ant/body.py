@@ -1,17 +1,17 @@
-"""The body of the ant: its measures, and where its feet are.
+"""The body of the ant: its dimensions, and the positions of its feet.
 
-A ball-shaped torso on four legs without mass, which stand off at azimuths of 45, 135, 225 and 315 degrees (x is
-forward, y left, z up). From the torso's middle a bar leads out to the hip, which turns the leg about the torso's own z
-axis; then comes the upper link, then the ankle, which bends the lower link downwards; the foot is its tip. With alpha
-the azimuth, psi = alpha + hip, a = ankle and reach = upper + lower cos a, in the torso's axes
+The torso is a ball with four massless legs at azimuths of 45, 135, 225 and 315 degrees (x is forward, y left, z up).
+From the center of the torso, a bar leads out to the hip, which turns the leg about the torso's z axis. The upper link
+follows, then the ankle, which bends the lower link downward. The foot is the tip of the lower link. With the azimuth
+alpha, psi = alpha + hip, a = ankle and reach = upper + lower cos a, in the torso's axes
 
     foot          = (bar cos alpha + reach cos psi, bar sin alpha + reach sin psi, -lower sin a)
     d foot/d hip   = (-reach sin psi, reach cos psi, 0)
     d foot/d ankle = (-lower sin a cos psi, -lower sin a sin psi, -lower cos a)
 
-Measures are those of Gymnasium's Ant-v5 (a MuJoCo model; v3 and v4 have the same body), checked against its mass
-matrix. There every joint has a rotor inertia of 1 kg m2, about 99 % of what has to be turned, so the legs' own mass is
-left out.
+The dimensions are those of Gymnasium's Ant-v5, a MuJoCo model; v3 and v4 have the same body. They were checked against
+its mass matrix. Every joint of Ant-v5 has a rotor inertia of 1 kg m2, about 99 % of its total inertia, so we neglect
+the mass of the legs.
 """
 
 import math
@@ -22,10 +22,10 @@ from minilop.backend import Array, xp
 
 @dataclass(frozen=True)
 class Body:
-    """Measures in kg, m, s and rad; of Ant-v5 where nothing else is said."""
+    """Properties in kg, m, s and rad; those of Ant-v5 unless noted."""
 
-    mass: float = 0.91  # all of it: a torso of 0.327 kg, with fixed bars, upper and lower links of density 5 kg/m3
-    inertia: float = 0.14  # of the torso with its legs, between its values about the axes, (0.121, 0.121, 0.187)
+    mass: float = 0.91  # total: a torso of 0.327 kg, and bars, upper and lower links of density 5 kg/m3
+    inertia: float = 0.14  # of torso and legs, between the values about the three axes, (0.121, 0.121, 0.187)
     rotor_inertia: float = 1.0  # of each joint, "armature"
     joint_damping: float = 1.0
     gear: float = 150.0  # N m, the torque of an action of 1
@@ -34,8 +34,8 @@ class Body:
     upper: float = 0.2 * math.sqrt(2)
     lower: float = 0.4 * math.sqrt(2) + 0.08  # to the tip of a capsule of radius 0.08
     hip_range: tuple[float, float] = (math.radians(-30), math.radians(30))
-    ankle_range: tuple[float, float] = (math.radians(30), math.radians(70))  # downwards is positive for all legs
-    limit_stiffness: float = 2500.0  # ours; with the damping critically damped, in 0.02 s, as MuJoCo's default
+    ankle_range: tuple[float, float] = (math.radians(30), math.radians(70))  # positive is downward for all legs
+    limit_stiffness: float = 2500.0  # ours; critically damped, time constant 0.02 s, as MuJoCo's default
     limit_damping: float = 100.0
 
 
@@ -43,7 +43,7 @@ ANT = Body()
 
 
 def leg_vectors(joints: Array, body: Body = ANT) -> Array:
-    """Foot, its derivative by the hip and by the ankle, in the torso's axes: (3 axes, 4 legs, 3, ...).
+    """The foot and its derivatives by the hip and the ankle, in the torso's axes: (3 axes, 4 legs, 3, ...).
 
     joints   (4 legs, 2, ...): hip and ankle of each leg
     """

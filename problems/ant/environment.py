@@ -1,34 +1,34 @@
-"""Ants that are paid for running forward, as many as one likes side by side: Gymnasium's Ant's task on our physics.
+"""Environments in which ants are rewarded for running forward: the task of Gymnasium's Ant on our physics.
 
     environments = AntEnvironments(AntSettings(num_environments=256), seeds=range(3), dtype="float32")
     observations = environments.reset()             # (R, 27, N): R runs of N environments each
     step = environments.step(actions)               # (R, 8, N), in [-1, 1]: hip and ankle of the first leg, then others
 
-Observation, 27 numbers in the order of Ant-v5 without its contact forces: height; quaternion w, x, y, z; eight angles
-of joints in the order of the actions; velocity; angular velocity; the joints' eight rates.
+An observation has 27 components in the order of Ant-v5 without contact forces: height; quaternion w, x, y, z; the eight
+joint angles in the order of the actions; velocity; angular velocity; the eight joint rates.
 
-    reward    forward speed over the step + 1 if healthy - 0.5 times the sum of the actions' squares
-    healthy   0.2 m <= height <= 1 m; where not, the episode ends
-    start     at (0, 0, 0.55) m, upright, hips at 0, ankles at 1 rad; places, angles and quaternion uniformly up to 0.1
-              off (height 0.03), velocities normal with deviation 0.1
+    reward    forward speed over the step + 1 if healthy - 0.5 times the sum of the squared actions
+    healthy   0.2 m <= height <= 1 m; otherwise the episode ends
+    start     at (0, 0, 0.55) m, upright, hips at 0, ankles at 1 rad; position, angles and quaternion with uniform noise
+              up to 0.1 (height 0.03), velocities normal with standard deviation 0.1
 
-An environment whose episode ends begins the next one within the same step. Paper - Gymnasium - ours:
+When an episode ends, the next one begins within the same step. Paper - Gymnasium - ours:
 
   observation   111 numbers of Ant-v3, of which 84 contact forces were always zero - 105 of Ant-v5, with contact forces,
                 or 27 without - 27
   angular velocity                   - in the torso's axes - in the world's
   actions       - fourth leg first - the order of the observed joints
-  healthy bonus - Ant-v3 pays it also in the step that ends the episode, Ant-v5 does not - as Ant-v5
-  control cost  of the action before it is clipped - the same - the same, or clipped by an option
+  healthy bonus - Ant-v3 adds it also in the step that ends the episode, Ant-v5 does not - as Ant-v5
+  control cost  of the action before it is clipped - the same - the same; of the clipped action by an option
   friction      changes with the first episode that ends after 2 million steps - - at each environment's next reset, or
                 at once
-  start         - ankles at 0, 30 degrees short of their stops, 0.75 m high - ankles within, feet about on the floor or
-                some centimetres below it, which lifts them gently
+  start         - ankles at 0, 30 degrees outside their range, 0.75 m high - ankles within their range, feet near the
+                floor or a few centimeters below it, from where they are lifted gently
 
-Draws (`minilop.draws`), at the number of the draw: 0 when the environments are made, then one for each call of `reset`
-or `step`. Purpose "ant positions": (15, N) uniform numbers, for the first 15 of a state; "ant velocities": (14, N)
-normal ones, for the others. They are made for all environments and taken by those that begin, so nothing waits for the
-device, and a run is the same alone or in a block.
+Draws (`minilop.draws`) have the index of the draw as step: 0 when the environments are created, then one for each call
+of `reset` or `step`. Purpose "ant positions": (15, N) uniform values for the first 15 components of a state; "ant
+velocities": (14, N) normal values for the others. They are drawn for all environments and used by those that begin an
+episode, so that the host need not wait for the device, and a run does not depend on the others of its block.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,25 +45,25 @@ from problems.ant.task_settings import AntSettings
 
 HEALTHY_HEIGHTS = (0.2, 1.0)  # Gymnasium's Ant
 
-_MIDDLE = (0, 0, 0.55, 1, 0, 0, 0, *(0, 1) * 4)  # of places and angles when an episode begins
-_SPREAD = (0.1, 0.1, 0.03, *(0.1,) * 12)  # to both sides
+_MIDDLE = (0, 0, 0.55, 1, 0, 0, 0, *(0, 1) * 4)  # of position, quaternion and angles when an episode begins
+_SPREAD = (0.1, 0.1, 0.03, *(0.1,) * 12)  # in both directions
 _VELOCITY_DEVIATION = 0.1
-_ANTS_AT_A_TIME = 1024  # for whose starts is drawn in one call: fewer cost mostly overhead
+_ANTS_AT_A_TIME = 1024  # ants whose starts are drawn in one call; for fewer, overhead dominates
 
 
 class AntEnvironments(Environments):
-    """R runs of N ants each, with no more in common than the call that moves them.
+    """R runs of N independent ants each.
 
     states            (29, R, N), see problems/ant/physics.py
-    episode_steps     (R, N), of the episodes under way
-    episode_returns   (R, N), their undiscounted rewards so far
+    episode_steps     (R, N), steps of the current episodes
+    episode_returns   (R, N), their undiscounted returns so far
     """
 
     def __init__(self, settings: AntSettings, seeds: Sequence[int], dtype: str = "float32"):
         super().__init__(settings, seeds, dtype)
         self.num_draws = 0
         num_environments, steps_at_a_time = self.shape[1], max(1, _ANTS_AT_A_TIME // (self.shape[0] * self.shape[1]))
-        self.draw_places = draws.PrefetchedDraws(
+        self.draw_positions = draws.PrefetchedDraws(
             lambda steps: draws.uniform(self.seeds, "ant positions", (15, num_environments), step=steps, dtype=dtype),
             steps_at_a_time,
         )
@@ -80,7 +80,7 @@ class AntEnvironments(Environments):
         self.reset()
 
     def reset(self) -> Array:
-        """All environments begin an episode; observations (R, 27, N)."""
+        """Begin an episode in all environments. Returns the observations (R, 27, N)."""
         self.states = self.initial_states()
         self.friction = self.new_friction.copy()
         self.episode_steps[...] = 0
@@ -88,7 +88,7 @@ class AntEnvironments(Environments):
         return self.observations()
 
     def step(self, actions: Array) -> Step:
-        """One step of all environments under actions (R, 8, N). Raises ValueError for another shape."""
+        """Take one step in all environments with actions (R, 8, N). Raises ValueError for another shape."""
         settings: AntSettings = self.settings
         actions = self.checked_actions(actions)
         clipped = xp.clip(actions, -1, 1)
@@ -102,7 +102,7 @@ class AntEnvironments(Environments):
             settings.substep_seconds,
         )
         height = self.states[2]
-        healthy = (height >= HEALTHY_HEIGHTS[0]) & (height <= HEALTHY_HEIGHTS[1])  # not where it is NaN
+        healthy = (height >= HEALTHY_HEIGHTS[0]) & (height <= HEALTHY_HEIGHTS[1])  # false if it is NaN
         forward_speed = (self.states[0] - start) * (1 / settings.step_seconds)
         rewards = forward_speed + settings.healthy_reward * healthy.astype(self.dtype)
         costly = clipped if settings.control_cost_of == "clipped_action" else actions
@@ -124,7 +124,7 @@ class AntEnvironments(Environments):
         self.states = xp.where(ended, initial_states, self.states)
         self.friction = xp.where(ended, self.new_friction, self.friction)
         self.episode_steps *= ~ended
-        self.episode_returns = xp.where(ended, xp.zeros_like(rewards), self.episode_returns)  # which may be infinite
+        self.episode_returns = xp.where(ended, xp.zeros_like(rewards), self.episode_returns)  # `*=` would give NaN
         return Step(
             self.observations(),
             rewards,
@@ -137,32 +137,33 @@ class AntEnvironments(Environments):
         )
 
     def observations(self) -> Array:
-        """(R, 27, N), a copy."""
+        """The observations, (R, 27, N), a copy."""
         return xp.moveaxis(self.states[STATE_SIZE - NUM_OBSERVATIONS :], 0, 1).copy()
 
     def poses(self) -> Array:
-        """Position (3), quaternion (4), hip and ankle of each leg, ankles positive downwards, (R, 15, N), a copy."""
+        """Position (3), quaternion (4), hip and ankle of each leg, ankles positive downward, (R, 15, N), a copy."""
         return xp.ascontiguousarray(xp.moveaxis(self.states[:15], 0, 1))
 
     def initial_states(self) -> Array:
-        """Where an episode that begins now starts: (29, R, N), other ones at each call."""
-        places, velocities = self.draw_places(self.num_draws), self.draw_velocities(self.num_draws)  # (R, 15 or 14, N)
+        """The states in which episodes begin now, (29, R, N), different at each call."""
+        positions = self.draw_positions(self.num_draws)  # (R, 15, N)
+        velocities = self.draw_velocities(self.num_draws)  # (R, 14, N)
         self.num_draws += 1
-        places = (2 * places - 1) * self.spread + self.middle
+        positions = (2 * positions - 1) * self.spread + self.middle
         states = xp.empty((STATE_SIZE, *self.shape), self.dtype)
-        states[:15] = xp.moveaxis(places, 1, 0)
+        states[:15] = xp.moveaxis(positions, 1, 0)
         states[15:] = xp.moveaxis(_VELOCITY_DEVIATION * velocities, 1, 0)
         squares = states[3:7] * states[3:7]
         states[3:7] /= xp.sqrt(squares[0] + squares[1] + squares[2] + squares[3])
         return states
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that `restore` needs to go on to the bit, on the host; nothing of it changes later."""
+        """A copy, on the host, of everything that `restore` needs to continue exactly."""
         arrays = {name: np.array(to_host(getattr(self, name))) for name in _CHANGING}
         return {**arrays, "num_draws": np.array(self.num_draws)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from `state()` of environments with the same settings and seeds, otherwise raises ValueError."""
+        """Continue from `state()` with equal settings and seeds. Raises ValueError if it does not fit."""
         check_names(state, [*_CHANGING, "num_draws"])
         for name in _CHANGING:
             expected = getattr(self, name).shape

@@ -1,4 +1,4 @@
-"""The figures of the ant's problems, from result files alone: rewards, what became of the policy, and a walk."""
+"""The figures of the ant problems, drawn from result files only: rewards, diagnostics of the policy, and walks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ from problems.ant.drawing import draw_walk, follow_walk
 from problems.appearance import describe_runs, draw_curves, label_of
 
 _POSES_APART = 10  # steps between two poses of a strip
-_WALKERS = ("ppo", "ppo_continual_backprop")  # whose walks are shown, where they are there
+_WALKERS = ("ppo", "ppo_continual_backprop")  # whose walks are shown, if they have results
 
 
 def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
-    """Reward per episode and per step, diagnostics of the policy, and the walks of at most two learners in the end."""
+    """Rewards per episode and per step, diagnostics of the policy, and final walks of at most two learners."""
     settings, learners = results.settings, list(results.learners)
     body = "MuJoCo's Ant-v5" if settings.simulator == "mujoco" else "minilop's own model of the body, not MuJoCo's"
     if settings.change_period:
@@ -28,9 +28,9 @@ def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
     hidden = "-".join(map(str, settings.hidden_units))
     about = (
         f"{title}: {body}; {change}; policy and value network of {hidden} units, {settings.num_environments} "
-        f"environment{'s' if settings.num_environments > 1 else ''} a run, episodes of at most {settings.time_limit} "
-        f"steps; reward: speed + {settings.healthy_reward:g} - {settings.control_cost:g} times the squares of the "
-        f"actions{', clipped' if settings.control_cost_of == 'clipped_action' else ''}."
+        f"environment{'s' if settings.num_environments > 1 else ''} per run, episodes of at most {settings.time_limit} "
+        f"steps; reward: speed + {settings.healthy_reward:g} - {settings.control_cost:g} times the squared "
+        f"{'clipped ' if settings.control_cost_of == 'clipped_action' else ''}actions."
     )
     num_observations = min(settings.num_diagnostic_observations, settings.num_samples)
     name = results.problem
@@ -42,7 +42,7 @@ def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
             ("Reward per episode", "Reward per step"),
             (
                 "of the episodes that end in a bin",
-                f"of all steps of a bin; standing still earns {settings.healthy_reward:g}",
+                f"over all steps of a bin; standing still earns {settings.healthy_reward:g}",
             ),
             about,
         ),
@@ -55,7 +55,7 @@ def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
                 f"active on under 1 % of {num_observations:,} observations, all hidden layers",
                 "of the last hidden layer, as a percentage of its units",
                 "mean absolute weight of the policy's middle layer",
-                "sum of the absolute changes by an update, the largest of a bin",
+                "sum of the absolute changes in an update, the largest of a bin",
             ),
             about,
         ),
@@ -65,7 +65,7 @@ def ant_figures(results: ResultSet, title: str) -> dict[str, Figure]:
 
 
 def ant_animations(results: ResultSet, title: str) -> dict[str, Animation]:
-    """The walks of `ant_figures`, moving, side by side."""
+    """The walks of `ant_figures`, side by side, as an animation."""
     walks, seed = _walks(results)
     figure, panels = new_figure(len(walks), most_columns=len(walks), height=3.4)
     add_caption(figure, f"{_about_walks(results, title, seed)} In real time.")
@@ -82,11 +82,11 @@ def ant_animations(results: ResultSet, title: str) -> dict[str, Animation]:
 
 
 def _walks(results: ResultSet) -> tuple[Mapping[str, np.ndarray], int]:
-    """The poses (T, 15) of the learners that are shown, in the first run that they all have, and its seed."""
+    """The poses (T, 15) of the learners that are shown, from the first seed that all of them have, and this seed."""
     walkers = [learner for learner in _WALKERS if learner in results.learners] or list(results.learners)[:2]
     rows = {learner: {run["seed"]: row for row, run in enumerate(results[learner].metadata)} for learner in walkers}
     shared = set.intersection(*(set(of_learner) for of_learner in rows.values()))
-    if not shared:  # no run that two of them could be compared in
+    if not shared:  # no common seed: show one learner
         rows = {walkers[0]: rows[walkers[0]]}
     seed = min(shared or rows[walkers[0]])
     return {learner: results[learner]["poses"][of_learner[seed]] for learner, of_learner in rows.items()}, seed
@@ -115,16 +115,16 @@ def _panels(
 def _about_walks(results: ResultSet, title: str, seed: int) -> str:
     learner = next(name for name in results.learners if any(run["seed"] == seed for run in results[name].metadata))
     row = [run["seed"] for run in results[learner].metadata].index(seed)
-    friction = results[learner]["friction"][row, -1]  # which all learners of a seed share
+    friction = results[learner]["friction"][row, -1]  # the same for all learners of a seed
     seconds = results.settings.num_pose_steps * results.settings.step_seconds
     return (
-        f"{title}: the first {seconds:g} s of a walk by the policies of the end, seed {seed}, friction {friction:.2g}, "
-        "without noise, seen from the side and a little from above. Metres."
+        f"{title}: the first {seconds:g} s of a walk by the final policies, seed {seed}, friction {friction:.2g}, "
+        "without noise, seen from the side and slightly from above. Units: meters."
     )
 
 
 def _walk_figure(results: ResultSet, title: str) -> Figure:
-    """One row a learner, all with the same run and the same measure of length."""
+    """One row per learner, all of the same seed and to the same scale."""
     walks, seed = _walks(results)
     figure, panels = new_figure(len(walks), most_columns=1, height=2.2)
     for axes, (learner, poses) in zip(panels, walks.items()):
@@ -134,5 +134,5 @@ def _walk_figure(results: ResultSet, title: str) -> Figure:
     for axes in panels:
         axes.axis((min(left), max(right), min(low), max(high)))
     apart = _POSES_APART * results.settings.step_seconds
-    add_caption(figure, f"{_about_walks(results, title, seed)} A pose every {apart:g} s, later ones darker.")
+    add_caption(figure, f"{_about_walks(results, title, seed)} One pose every {apart:g} s, later ones darker.")
     return figure

@@ -1,17 +1,17 @@
-"""Our ants behind Gymnasium's interface, for learners that were written for it.
+"""Gymnasium's interface to our ants, for learners that use this interface.
 
-Needs the extra `mujoco`, or Gymnasium alone.
+Requires Gymnasium, which is part of the extra `mujoco`.
 
     environments = AntVectorEnv(AntSettings(num_environments=256))
     observations, _ = environments.reset(seed=0, options={"friction": 0.1})          # (N, 27)
     observations, rewards, terminations, truncations, info = environments.step(actions)     # (N, 8) in [-1, 1]
 
-An episode that ends is followed by the next one in the same step (Gymnasium's AutoresetMode.SAME_STEP): `observations`
-are those to act on, and of the episodes that ended info["final_obs"] has the last one and info["final_info"] the rest,
-where the masks info["_final_obs"] and info["_final_info"] say so.
+When an episode ends, the next one begins in the same step (Gymnasium's AutoresetMode.SAME_STEP): `observations` are
+those to act on. For the episodes that ended, info["final_obs"] has the last observation and info["final_info"] the
+other information, where the masks info["_final_obs"] and info["_final_info"] are true.
 
-`AntEnv` is one ant, which Gymnasium's own checker accepts; it is slow, since a step costs nearly the same for one as
-for a hundred.
+`AntEnv` is a single ant, which passes Gymnasium's environment checker. It is slow, because a step of one ant takes
+nearly as long as a step of a hundred.
 """
 
 from typing import Any
@@ -32,9 +32,9 @@ ACTION_SPACE = Box(-1.0, 1.0, (NUM_ACTIONS,), np.float32)
 
 
 class AntVectorEnv(VectorEnv):
-    """One run of N ants; the draws are those of AntEnvironments with the seed of the last `reset`."""
+    """One run of N ants. The draws are those of AntEnvironments with the seed of the last `reset`."""
 
-    # As Gymnasium declares it.
+    # Declared as in Gymnasium.
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
 
     def __init__(self, settings: AntSettings | None = None, seed: int = 0):
@@ -51,17 +51,17 @@ class AntVectorEnv(VectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Reset all environments.
 
-        seed      of all draws from now on; without it they go on
-        options   {"friction": a number, or (N,) of them}, in force at once
+        seed      of all draws from now on; if None, the draws continue
+        options   {"friction": a number or an array (N,)}, effective at once
 
-        Raises ValueError for another option, a seed that is none, or a friction that is none.
+        Raises ValueError for any other option, an invalid seed, or an invalid friction.
         """
         super().reset(seed=seed)
         self.environments = renewed(self.environments, self.settings, seed, options)
         return by_environment(self.environments.reset()), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Raises ValueError for actions (N, 8) of another shape, or that are not finite."""
+        """Raises ValueError unless the actions have the shape (N, 8) and are finite."""
         step = self.environments.step(checked(actions, (self.num_envs, NUM_ACTIONS)).T[None])
         terminations, truncations = to_host(step.terminated)[0], to_host(step.timed_out)[0]
         info = {"forward_speed": to_host(step.forward_speed)[0], "_forward_speed": np.ones(self.num_envs, bool)}
@@ -81,7 +81,7 @@ class AntVectorEnv(VectorEnv):
 
 
 class AntEnv(Env):
-    """One ant, to be reset when its episode has ended; a step before that is one of the next episode."""
+    """One ant. Reset it when its episode has ended; without a reset, the next step belongs to a new episode."""
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (as Gymnasium declares it)
 
@@ -96,13 +96,13 @@ class AntEnv(Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """As AntVectorEnv.reset, for one."""
+        """As AntVectorEnv.reset, for one ant."""
         super().reset(seed=seed)
         self.environments = renewed(self.environments, self.settings, seed, options)
         return by_environment(self.environments.reset())[0], {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Raises ValueError for an action (8,) of another shape, or that is not finite."""
+        """Raises ValueError unless the action has the shape (8,) and is finite."""
         step = self.environments.step(checked(action, (NUM_ACTIONS,))[None, :, None])
         info = {name: array[0].item() for name, array in finished(step).items()}
         observation = by_environment(step.last_observations)[0]
@@ -113,7 +113,7 @@ class AntEnv(Env):
 def renewed(
     environments: AntEnvironments, settings: AntSettings, seed: int | None, options: dict[str, Any] | None
 ) -> AntEnvironments:
-    """The environments to reset: others for a seed, with the friction of the options."""
+    """The environments to reset, new ones if there is a seed, with the friction of the options."""
     options = dict(options or {})
     friction = options.pop("friction", None)
     if options:
@@ -128,7 +128,7 @@ def renewed(
 
 
 def checked(actions: np.ndarray, expected: tuple[int, ...]) -> np.ndarray:
-    """Actions as float32. Raises ValueError for another shape, or numbers that are not finite."""
+    """Actions as float32. Raises ValueError for another shape, or for values that are not finite."""
     actions = np.asarray(actions, np.float32)
     if actions.shape != expected:
         raise ValueError(f"actions must have the shape {expected}, not {actions.shape}")
@@ -138,11 +138,11 @@ def checked(actions: np.ndarray, expected: tuple[int, ...]) -> np.ndarray:
 
 
 def by_environment(observations: Any) -> np.ndarray:
-    """(1, 27, N) to (N, 27) on the host."""
+    """Observations (1, 27, N) as an array (N, 27) on the host."""
     return np.ascontiguousarray(to_host(observations)[0].T)
 
 
 def finished(step: Step) -> dict[str, np.ndarray]:
-    """What there is to say of a step besides, (N,) each."""
+    """Further information about a step, (N,) each."""
     names = ("forward_speed", "episode_returns", "episode_steps")
     return {name: to_host(getattr(step, name))[0] for name in names}

@@ -1,4 +1,4 @@
-"""What the ant's environments have in common, whatever computes their physics: what a step gives, and friction."""
+"""The interface of the ant environments, for any simulator: the result of a step, and friction."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,26 +14,26 @@ NUM_OBSERVATIONS = 27
 
 
 class Step(NamedTuple):
-    """What a step gives. Where terminated or timed_out the next episode has begun."""
+    """The result of a step. Where terminated or timed_out, the next episode has begun."""
 
     observations: Array  # (R, 27, N), to act on next
     rewards: Array  # (R, N)
     terminated: Array  # (R, N) bool: the ant fell, jumped too high, or broke
-    timed_out: Array  # (R, N) bool: the time limit, without the above
-    last_observations: Array  # (R, 27, N): before the next episode began, otherwise as `observations`
-    episode_returns: Array  # (R, N): undiscounted, with this step; of a finished episode where one ended
-    episode_steps: Array  # (R, N): the same of its length
+    timed_out: Array  # (R, N) bool: the time limit was reached, and not terminated
+    last_observations: Array  # (R, 27, N): from before the next episode began; otherwise `observations`
+    episode_returns: Array  # (R, N): undiscounted, including this step; of the episode that ended, if any
+    episode_steps: Array  # (R, N): likewise its length
     forward_speed: Array  # (R, N) in m/s, over this step
 
 
 class Environments(ABC):
-    """What R runs of N environments have in common, whatever computes their physics.
+    """R runs of N environments each, for any simulator.
 
-    friction       (R, N) in force
-    new_friction   (R, N), what an environment takes at its next reset
-    num_broken     (R,), how often a state or reward was not finite, as after an action that is not. Such an episode
-                   ends as terminated, with reward 0 for that step, and its last observation is that of the next one's
-                   start
+    friction       (R, N), the current one
+    new_friction   (R, N), the one after the next reset of an environment
+    num_broken     (R,), how often a state or reward was not finite, for example after an action that is not finite.
+                   Such an episode ends as terminated, with reward 0 in that step. Its last observation is the first of
+                   the next episode
     """
 
     settings: Any
@@ -53,9 +53,9 @@ class Environments(ABC):
         self.set_friction(1.0, at_once=True)
 
     def set_friction(self, values: float | Sequence[float] | np.ndarray, at_once: bool = False) -> None:
-        """Coefficients of friction, broadcast to (R, N), for each environment's next episode, or in force at once.
+        """Set coefficients of friction, broadcast to (R, N), for the next episodes, or effective at once.
 
-        Raises ValueError for one that is negative or not finite.
+        Raises ValueError for values that are negative or not finite.
         """
         checked = np.asarray(values, float)
         if not (np.isfinite(checked) & (checked >= 0)).all():
@@ -73,26 +73,26 @@ class Environments(ABC):
 
     @abstractmethod
     def reset(self) -> Array:
-        """All environments begin an episode; observations (R, num_observations, N)."""
+        """Begin an episode in all environments. Returns the observations (R, num_observations, N)."""
 
     @abstractmethod
     def step(self, actions: Array) -> Step:
-        """One step of all environments under actions (R, 8, N). Raises ValueError for another shape."""
+        """Take one step in all environments with actions (R, 8, N). Raises ValueError for another shape."""
 
     @abstractmethod
     def poses(self) -> Array:
-        """Position (3), quaternion (4), hip and ankle of each leg, ankles positive downwards, (R, 15, N), a copy."""
+        """Position (3), quaternion (4), hip and ankle of each leg, ankles positive downward, (R, 15, N), a copy."""
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
-        """All that `restore` needs to go on to the bit, on the host; nothing of it changes later."""
+        """A copy, on the host, of everything that `restore` needs to continue exactly."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from `state()` of environments with the same settings and seeds; ValueError where it does not fit."""
+        """Continue from `state()` with equal settings and seeds. Raises ValueError if it does not fit."""
 
     def checked_actions(self, actions: Array) -> Array:
-        """Actions (R, 8, N) in the environments' type. Raises ValueError for another shape."""
+        """Actions (R, 8, N) with the environments' dtype. Raises ValueError for another shape."""
         expected = (self.shape[0], NUM_ACTIONS, self.shape[1])
         if actions.shape != expected:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""The learners of the ant's problems: PPO as published and with its remedies, and the same for minutes.
+"""The learners of the ant problems: PPO with and without remedies, as published, and ours for runs of minutes.
 
-All published ones share a step size of 1e-4; "standard" Adam has betas 0.9 and 0.999, "tuned" (the published files say
-proper) 0.99 twice, and so have the remedies. `ppo_fresh` is ours: reset at every change of friction, it is the level
-that a network without a past reaches.
+All published learners have a step size of 1e-4. "Standard" Adam has betas 0.9 and 0.999. "Tuned" Adam ("proper" in the
+published files) has betas 0.99 and 0.99, and so do the remedies. `ppo_fresh` is ours: it is reset at every change of
+friction and shows what a network without a past reaches.
 """
 
 from minilop.learner_settings import LearnerSettings
@@ -13,9 +13,10 @@ from minilop.plasticity import ContinualBackprop, ReDo
 def _learners(
     standard: LearnerSettings, decay: float, small_decay: float, rate: float, maturity: int, redo_period: int
 ) -> dict[str, LearnerSettings]:
-    """Standard PPO, its remedies, and the level they are compared with.
+    """Standard PPO, the remedies, and the reference level `ppo_fresh`.
 
-    decay, small_decay   of L2, and of the remedies that have L2 beside them
+    decay         weight decay of L2
+    small_decay   weight decay of the remedies that are combined with L2
     """
     tuned = standard.change(beta_1=0.99, beta_2=0.99)
     decayed = tuned.change(weight_decay=small_decay)
@@ -38,7 +39,7 @@ PUBLISHED_LEARNERS = _learners(
 
 
 def _faster_learners(step_size: float) -> dict[str, LearnerSettings]:
-    """Ours: larger steps for fewer of them, and remedies strong enough to act within so few."""
+    """Ours: a larger step size for fewer steps, and remedies strong enough to act within them."""
     standard = LearnerSettings(Adam(step_size=step_size))
     return _learners(standard, decay=1e-3, small_decay=1e-4, rate=1e-3, maturity=500, redo_period=100)
 

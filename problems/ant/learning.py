@@ -1,23 +1,22 @@
-"""What the two problems of the ant share: R agents that learn to run by PPO, and what is measured of them.
+"""Code shared by the two ant problems: R agents that learn to run by PPO, and their measures.
 
 Dohare et al. (2024), "Stationary and slippery Ant". Paper - published code - ours:
 
   simulator        MuJoCo's Ant-v3 - the same - a model in plain array code (`physics.py`), or MuJoCo's Ant-v5
   observations     - 111, of which 84 are most likely always zero - the other 27
-  coefficients     log-uniform on [0.02, 2] - from a stored table - drawn, a sequence for each seed that all learners
-                   share
-  a change         after 2 million steps - with the first episode that begins then - the code's (`change_at`), for each
-                   of the N environments of a run; paper scale has one
-  return           undiscounted, of the episodes that end in a bin - the same - the same, and the mean reward of a step,
-                   which also tells of episodes that have not ended
+  friction         log-uniform on [0.02, 2] - from a stored table - drawn, the same sequence for all learners of a seed
+  change           after 2 million steps - with the first episode that begins then - as in the code (`change_at`), for
+                   each of the N environments of a run; N is 1 at paper scale
+  return           undiscounted, of the episodes that end in a bin - the same - the same, and the mean reward per step,
+                   which includes episodes that have not ended
   dormant units    of the policy, active in at most 1 % of 1,000 steps of acting - the same - in under 1 % of the last
-                   1,000 observations of the rollout that is complete next after the bin's end, or of all it has
-  stable rank      of the policy's last hidden layer, in the same steps - the same - in the same observations
-  weight change    of an update: sum over the policy's weights of |after - before|; the largest of 500 updates - the
+                   1,000 observations, or of all if there are fewer, in the first rollout completed after the bin
+  stable rank      of the policy's last hidden layer, in the same steps - the same - on the same observations
+  weight change    in an update: sum over the policy's weights of |after - before|; the largest of 500 updates - the
                    same - the largest of a bin
 
-Lengths of episodes, forward speed and falls are ours. A step is one of one environment; those of the N environments of
-a run add up.
+Episode lengths, forward speed and falls are our additions. A step is a step of one environment, so that a step of all N
+environments of a run counts N times.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,12 +35,12 @@ from problems.ant.measures import BinnedMeasures, diagnose, weight_change
 from problems.ant.mujoco_ants import MuJoCoAnts
 from problems.ant.settings import Settings
 
-# Steps of all environments of all runs between two reports of progress.
+# Steps, of all environments of all runs together, between two reports of progress.
 STEPS_AT_A_TIME = {"numpy": 10_000, "cupy": 4_000_000}
 
 
 def frictions(settings: Settings, seeds: np.ndarray) -> np.ndarray:
-    """The coefficient of each stretch, (R, num_segments), on the host; log-uniform where it changes."""
+    """The coefficient of friction of each segment, (R, num_segments), on the host; log-uniform if it changes."""
     if not settings.change_period:
         return np.full((len(seeds), 1), settings.friction)
     segments = np.arange(settings.num_segments)
@@ -51,12 +50,12 @@ def frictions(settings: Settings, seeds: np.ndarray) -> np.ndarray:
 
 
 def make_ants(settings: Settings, seeds: Sequence[int], dtype: str) -> Environments:
-    """The environments of all runs. Raises ValueError where a simulator is not installed."""
+    """The environments of all runs. Raises ValueError if the simulator is not installed."""
     return (MuJoCoAnts if settings.simulator == "mujoco" else AntEnvironments)(settings, seeds, dtype)
 
 
 class AntRuns:
-    """R runs of one learner; `minilop.experiment.problem.Runs` says how it is driven."""
+    """R runs of one learner, with the interface of `minilop.experiment.problem.Runs`."""
 
     def __init__(self, settings: Settings, learner_settings: LearnerSettings, seeds: Sequence[int]):
         self.settings = settings
@@ -74,31 +73,31 @@ class AntRuns:
         self.ants.set_friction(self.frictions[:, :1], at_once=True)
         self.observations = self.ants.reset()  # (R, I, N)
         self.time = 0  # steps of each environment
-        self.network_segment = 0  # in which the networks began, for the learner that is reset
+        self.network_segment = 0  # the segment of the last reset, for the learner that is reset
         self.bins_diagnosed = 0
         self.diverged_at = np.full(self.num_runs, -1)
         self.measures = BinnedMeasures(settings.steps_in_all // settings.bin_size, self.num_runs)
 
     @property
     def steps(self) -> int:
-        """Of all environments of a run."""
+        """The steps so far, of all environments of a run together."""
         return self.time * self.settings.num_environments
 
     @property
     def segment(self) -> int:
-        """The stretch of one friction that the next step belongs to."""
+        """The segment of constant friction that contains the next step."""
         return self.steps // self.settings.change_period if self.settings.change_period else 0
 
     @property
     def progress(self) -> float:
-        """The share of steps and of learning epochs that is done."""
+        """The fraction of steps and of learning epochs that are done."""
         settings = self.settings
         epochs_in_all = settings.steps_in_all // settings.num_samples * settings.num_epochs
-        weight = settings.num_samples / settings.num_epochs  # an epoch counts as its share of an update's samples
+        weight = settings.num_samples / settings.num_epochs  # an epoch counts as its part of the samples
         return (self.steps + weight * self.ppo.epochs_done) / (settings.steps_in_all + weight * epochs_in_all)
 
     def advance(self) -> None:
-        """Take a few steps in all environments, or learn for an epoch from the rollout when that is complete."""
+        """Take a few steps in all environments or, if the rollout is complete, learn from it for an epoch."""
         ppo = self.ppo
         if ppo.is_full:
             self.begin_update()
@@ -117,7 +116,7 @@ class AntRuns:
         backend.synchronize()  # so that progress does not run ahead of the device
 
     def act(self) -> None:
-        """Change friction where it is time, and reset the learner that is reset then; one step of all environments."""
+        """Change friction if due, reset the networks if the learner is reset, and take one step in all environments."""
         settings, ppo = self.settings, self.ppo
         if self.steps and settings.change_period and self.steps % settings.change_period == 0:
             self.ants.set_friction(
@@ -142,13 +141,13 @@ class AntRuns:
         self.time += 1
 
     def begin_update(self) -> None:
-        """Diagnose the network that has acted; then advantages."""
+        """Diagnose the policy that has acted, and begin the update."""
         self.diagnose_bin()
         self.parameters_before[...] = self.ppo.policy.network.parameters
         self.ppo.begin_update()
 
     def diagnose_bin(self) -> None:
-        """Where a bin has ended since the last time, diagnose the network that has made the rollout."""
+        """If a bin has ended since the last call, diagnose the policy that produced the rollout."""
         num_bins = self.steps // self.settings.bin_size
         if num_bins > self.bins_diagnosed and self.ppo.num_stored:
             self.bins_diagnosed = num_bins
@@ -156,19 +155,19 @@ class AntRuns:
             self.measures.set_snapshots(num_bins - 1, snapshots)
 
     def end_update(self) -> None:
-        """How much the policy has changed; a run whose parameters are not all finite has diverged."""
-        place = (self.steps - 1) // self.settings.bin_size
+        """Measure the change of the policy. A run has diverged if its parameters are not all finite."""
+        bin_index = (self.steps - 1) // self.settings.bin_size
         change = weight_change(self.ppo.policy.network, self.parameters_before)
-        largest = xp.fmax(self.measures.snapshots["weight_change"][place], change)
-        self.measures.set_snapshots(place, {"weight_change": largest})
+        largest = xp.fmax(self.measures.snapshots["weight_change"][bin_index], change)
+        self.measures.set_snapshots(bin_index, {"weight_change": largest})
         parameters = (self.ppo.policy.network.parameters, self.ppo.value.network.parameters, self.ppo.log_std)
         finite = np.all([to_host(xp.isfinite(each).all(axis=-1)) for each in parameters], axis=0)
-        self.diverged_at[(self.diverged_at < 0) & ~finite] = place
+        self.diverged_at[(self.diverged_at < 0) & ~finite] = bin_index
 
     def walk(self) -> np.ndarray:
-        """How one ant of each run walks in the end, from a reset on and without noise: poses (R, num_pose_steps, 15).
+        """The walk of one ant of each run by the final policy, from a reset, without noise: (R, num_pose_steps, 15).
 
-        Of each step position (3), quaternion (4) and the angles of hip and ankle of the four legs; NaN after a fall.
+        A pose is position (3), quaternion (4), and hip and ankle angles of the four legs; NaN after a fall.
         """
         before = self.ants.state()
         observations, poses = self.ants.reset(), []
@@ -182,11 +181,11 @@ class AntRuns:
         return np.stack(poses, axis=1)
 
     def arrays(self) -> dict[str, Array]:
-        """What is measured, and what the weight change is measured from, by name."""
+        """The measures, and the parameters before the last update, by name."""
         return {**self.measures.arrays(), "parameters_before": self.parameters_before}
 
     def state(self) -> dict[str, np.ndarray]:
-        """What `restore` needs to go on bit for bit."""
+        """Everything that `restore` needs to continue exactly."""
         return {
             **states.prefixed("ppo", self.ppo.state()),
             **states.prefixed("ants", self.ants.state()),
@@ -197,7 +196,7 @@ class AntRuns:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on where `state` was taken; raises ValueError where it does not fit."""
+        """Continue where `state` was taken. Raises ValueError if it does not fit."""
         states.restore(self.arrays(), state, ["ppo.", "ants.", "observations", "position", "diverged_at"])
         self.ppo.restore(states.part("ppo", state))
         self.ants.restore(states.part("ants", state))
@@ -206,15 +205,15 @@ class AntRuns:
         self.diverged_at = state["diverged_at"].copy()
 
     def results(self) -> dict[str, np.ndarray]:
-        """Measures of each bin (R, num_bins): means over steps or over episodes that ended; NaN where there are none.
+        """Measures of each bin (R, num_bins): means over steps or over ended episodes; NaN if there are none.
 
         friction      (R, num_segments)
         poses         (R, num_pose_steps, 15)
-        diverged_at   (R,) the bin, -1 for never
+        diverged_at   (R,), the bin of divergence, -1 for never
         """
         return {
             **self.measures.by_run(self.settings.bin_size, self.diverged_at),
-            "num_broken": to_host(self.ants.num_broken).copy(),  # before a walk adds to it
+            "num_broken": to_host(self.ants.num_broken).copy(),  # before the walk adds to it
             "friction": self.frictions,
             "poses": self.walk(),
             "diverged_at": self.diverged_at,
@@ -222,10 +221,10 @@ class AntRuns:
 
 
 def data_source(settings: Settings, data_folder: Path | None) -> str:
-    """What the ants are; nothing is read, so `data_folder` is not used."""
+    """The simulator. No data are read, so `data_folder` is not used."""
     return "Ant-v5 of Gymnasium and MuJoCo" if settings.simulator == "mujoco" else "the ant of minilop"
 
 
 def start(settings: Settings, learner: LearnerSettings, seeds: Sequence[int], data_folder: Path | None) -> AntRuns:
-    """Begin R runs side by side. Raises ValueError where settings or simulator cannot be used."""
+    """Begin R runs side by side. Raises ValueError if the settings or the simulator cannot be used."""
     return AntRuns(settings, learner, seeds)

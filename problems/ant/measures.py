@@ -1,4 +1,4 @@
-"""What is measured of the ant's agents: sums over the steps of a bin, and snapshots of the policy."""
+"""The measures of the ant problems: sums over the steps of a bin, and snapshots of the policy."""
 
 from collections.abc import Mapping
 
@@ -20,18 +20,18 @@ SNAPSHOTS = (
 
 
 class BinnedMeasures:
-    """What is measured of R runs in each bin.
+    """Measures of R runs in each bin.
 
     sums        over the steps of a bin, by name, (num_bins, R)
-    snapshots   of the policy, once a bin, by name, (num_bins, R); NaN where there is none
+    snapshots   of the policy, once per bin, by name, (num_bins, R); NaN if there is none
     """
 
     def __init__(self, num_bins: int, num_runs: int):
         self.sums = {name: xp.zeros((num_bins, num_runs)) for name in SUMS}
         self.snapshots = {name: xp.full((num_bins, num_runs), xp.nan) for name in SNAPSHOTS}
 
-    def add(self, place: int, step: Step) -> None:
-        """Sum up the rewards, speeds and episodes that end of a step in the bin at `place`."""
+    def add(self, bin_index: int, step: Step) -> None:
+        """Add the rewards, speeds and ended episodes of a step to the sums of a bin."""
         ended = step.terminated | step.timed_out  # (R, N)
         measured = {
             "reward": step.rewards,
@@ -42,19 +42,19 @@ class BinnedMeasures:
             "episode_length": xp.where(ended, step.episode_steps, 0),
         }
         for name, values in measured.items():
-            self.sums[name][place] += values.sum(axis=-1)
+            self.sums[name][bin_index] += values.sum(axis=-1)
 
-    def set_snapshots(self, place: int, values: Mapping[str, Array]) -> None:
-        """Keep `values`, (R,) each, for the bin at `place`."""
+    def set_snapshots(self, bin_index: int, values: Mapping[str, Array]) -> None:
+        """Store `values`, (R,) each, for a bin."""
         for name, value in values.items():
-            self.snapshots[name][place] = value
+            self.snapshots[name][bin_index] = value
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays themselves, by the names in a checkpoint."""
+        """The arrays themselves, by their names in a checkpoint."""
         return {**states.prefixed("sums", self.sums), **states.prefixed("snapshots", self.snapshots)}
 
     def by_run(self, bin_size: int, diverged_at: np.ndarray) -> dict[str, np.ndarray]:
-        """Means over steps or over episodes that ended, (R, num_bins); NaN from `diverged_at` (R,) on, -1 for never."""
+        """Means over steps or over ended episodes, (R, num_bins); NaN from the bin `diverged_at` (R,) on, if not -1."""
         sums = {name: to_host(array).T for name, array in self.sums.items()}
         episodes = np.where(sums["episodes"] > 0, sums["episodes"], np.nan)
         per_step = {name: sums[name] / bin_size for name in ("reward", "forward_speed")}
@@ -67,11 +67,11 @@ class BinnedMeasures:
 
 
 def diagnose(ppo: PPO, num_observations: int) -> dict[str, Array]:
-    """The policy on its last observations: dormant units and stable rank in percent of units, weights, actions; (R,).
+    """Measures, (R,) each, of the policy on its last observations; units and rank are percentages of the units.
 
-    weight_magnitude     mean |weight| of the layer in the middle, as published
-    saturated_actions    percent of the mean actions that are beyond -1 or 1, where the motors do not follow
-    standard_deviation   of the actions about their mean
+    weight_magnitude     mean |weight| of the middle layer, as published
+    saturated_actions    percentage of the mean actions beyond -1 or 1, where the motors saturate
+    standard_deviation   of the actions about their means
     """
     network = ppo.policy.network
     observations = by_run(ppo.rollout["observations"][: ppo.num_stored])  # (R, M, I)
@@ -95,7 +95,7 @@ def diagnose(ppo: PPO, num_observations: int) -> dict[str, Array]:
 
 
 def weight_change(network: Network, parameters_before: Array) -> Array:
-    """Sum over a network's weights, without biases, of |now - before|, (R,)."""
+    """Sum over the weights of a network, without biases, of |after - before|, (R,)."""
     before = network.views(parameters_before)
     changes = (abs(layer.weight - before[layer.index]["weight"]) for layer in network.dense_layers)
     return sum(change.sum(axis=(-1, -2)) for change in changes)

@@ -1,23 +1,24 @@
-"""MuJoCo's own Ant behind the interface of `AntEnvironments`: Gymnasium's Ant-v5, with a floor that can be slippery.
+"""MuJoCo's Ant with the interface of `AntEnvironments`: Gymnasium's Ant-v5, with variable friction.
 
     with MuJoCoAnts(MuJoCoSettings(num_environments=8, num_processes=2), seeds=[0]) as ants:
         ants.set_friction(0.1)
         observations = ants.reset()
 
-Needs the extra `mujoco`. For a single ant it is faster than our own physics, for hundreds side by side 25 to 40 times
-slower; it is there to compare with.
+Requires the extra `mujoco`. It serves for comparison. For a single ant it is faster than our own physics; for hundreds
+side by side it is 25 to 40 times slower.
 
-  friction      is that of all geometries, floor and robot. MuJoCo takes the larger one of two that touch, so a slippery
-                floor alone would change nothing below the robot's own 1. The paper's code does the same, by another
-                model file. It is a pyramid by MuJoCo's default: diagonally to a contact's axes a foot feels 0.71 of it
-  actions       are in the order of the observed joints, first leg first, as for AntEnvironments; MuJoCo's motors begin
-                with the fourth leg, so they are permuted here. Its ankles bend downwards by positive angles for the
-                first and fourth leg, by negative ones for the others
-  observation   27 numbers, or 105 with `contact_forces`; the angular velocity is in the torso's axes
-  contact cost  none, like the paper's, whose contact forces were always zero
+  friction      applies to all geometries, floor and robot. MuJoCo uses the larger coefficient of two geometries in
+                contact, so a slippery floor alone would have no effect below the robot's own 1. The paper's code does
+                the same by another model file. By MuJoCo's default the friction cone is a pyramid: diagonally to the
+                axes of a contact, friction is 0.71 of the coefficient
+  actions       in the order of the observed joints, first leg first, as in AntEnvironments. MuJoCo's motors begin with
+                the fourth leg, so the actions are permuted here. Positive ankle angles bend downward for the first and
+                fourth leg, negative ones for the others
+  observation   27 components, or 105 with `contact_forces`; the angular velocity is in the torso's axes
+  contact cost  none, as in effect in the paper, whose contact forces were always zero
 
-Draws (`minilop.draws`), at the number of the draw: 0 when the ants are made, then one for each call of `reset` or
-`step`. Purpose "ant resets": N words, the seeds of Gymnasium's resets.
+Draws (`minilop.draws`) have the index of the draw as step: 0 when the ants are created, then one for each call of
+`reset` or `step`. Purpose "ant resets": N words, the seeds of Gymnasium's resets.
 """
 
 import multiprocessing
@@ -37,11 +38,11 @@ NUM_CONTACT_FORCES = 78
 
 
 class MuJoCoAnts(Environments):
-    """R runs of N environments; attributes and methods as of AntEnvironments.
+    """R runs of N environments, with the attributes and methods of AntEnvironments.
 
-    Counts, returns and what broke are kept on the host, where MuJoCo is. Raises ValueError without the extra or where
-    processes may not be started, and RuntimeError where one of them fails. They end with this one, or before that by
-    `with` or `close`.
+    Counts and returns are on the host, where MuJoCo runs. Raises ValueError if the extra is not installed or processes
+    must not be started, and RuntimeError if one of them fails. The processes end at the end of `with`, by `close`, or
+    with this process.
     """
 
     def __init__(self, settings: MuJoCoSettings, seeds: Sequence[int], dtype: str = "float32"):
@@ -57,11 +58,11 @@ class MuJoCoAnts(Environments):
         self.episode_returns = np.zeros(self.shape)
         self.num_broken = np.zeros(self.shape[0], int)
         self.num_observations = NUM_OBSERVATIONS + NUM_CONTACT_FORCES * settings.contact_forces
-        shares = np.array_split(np.arange(self.seeds.size * settings.num_environments), max(1, settings.num_processes))
-        shares = [share for share in shares if share.size]
+        parts = np.array_split(np.arange(self.seeds.size * settings.num_environments), max(1, settings.num_processes))
+        parts = [part for part in parts if part.size]
         make: Any = Group if settings.num_processes == 0 else ProcessGroup
-        self.groups: list[Group | ProcessGroup] = [make(settings, share.size) for share in shares]
-        self.cuts = np.cumsum([share.size for share in shares])[:-1]
+        self.groups: list[Group | ProcessGroup] = [make(settings, part.size) for part in parts]
+        self.cuts = np.cumsum([part.size for part in parts])[:-1]
         self.reset()
 
     def __enter__(self) -> Self:
@@ -82,7 +83,7 @@ class MuJoCoAnts(Environments):
             self._in_groups("set_friction", self.friction)
 
     def reset(self) -> Array:
-        """All environments begin an episode; observations (R, 27 or 105, N)."""
+        """Begin an episode in all environments. Returns the observations (R, 27 or 105, N)."""
         self.friction = self.new_friction.copy()
         (observations,) = self._in_groups("reset", self._reset_seeds(), self.new_friction)
         self.episode_steps[...] = 0
@@ -90,7 +91,7 @@ class MuJoCoAnts(Environments):
         return self._on_device(observations)
 
     def step(self, actions: Array) -> Step:
-        """One step of all environments under actions (R, 8, N). Raises ValueError for another shape."""
+        """Take one step in all environments with actions (R, 8, N). Raises ValueError for another shape."""
         settings: MuJoCoSettings = self.settings
         chosen = to_host(self.checked_actions(actions)).astype(float)  # (R, 8, N)
         self.episode_steps += 1
@@ -118,19 +119,19 @@ class MuJoCoAnts(Environments):
         )
 
     def poses(self) -> Array:
-        """As of AntEnvironments, (R, 15, N)."""
+        """As in AntEnvironments, (R, 15, N)."""
         (positions,) = self._in_groups("positions")  # (R, N, 15)
         positions[..., [10, 12]] *= -1  # ankles of the second and third leg
         return self._on_device(positions)
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that `restore` needs to go on to the bit, on the host; nothing of it changes later."""
+        """A copy, on the host, of everything that `restore` needs to continue exactly."""
         arrays = {name: np.array(to_host(getattr(self, name))) for name in _CHANGING}
         (physics,) = self._in_groups("state")
         return {**arrays, "physics": physics, "num_draws": np.array(self.num_draws)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from `state()` of environments with the same settings and seeds, otherwise raises ValueError."""
+        """Continue from `state()` with equal settings and seeds. Raises ValueError if it does not fit."""
         check_names(state, [*_CHANGING, "physics", "num_draws"])
         for name in _CHANGING:
             expected = getattr(self, name).shape
@@ -151,13 +152,13 @@ class MuJoCoAnts(Environments):
         return xp.asarray(np.ascontiguousarray(observations.swapaxes(1, 2)), self.dtype)  # (R, O, N)
 
     def _in_groups(self, method: str, *arrays: Array) -> list[np.ndarray]:
-        """Call a method of all groups with their share of arrays (R, N, ...); its results are put together alike."""
+        """Call a method of all groups, each with its part of the arrays (R, N, ...), and concatenate the results."""
         flat = [to_host(array).reshape(-1, *array.shape[2:]) for array in arrays]
-        shares = zip(*(np.split(array, self.cuts) for array in flat)) if flat else [()] * len(self.groups)
-        for group, share in zip(self.groups, shares):
-            group.begin(method, *share)
-        parts = zip(*[group.finish() for group in self.groups])
-        return [np.concatenate(part).reshape(*self.shape, *part[0].shape[1:]) for part in parts]
+        parts = zip(*(np.split(array, self.cuts) for array in flat)) if flat else [()] * len(self.groups)
+        for group, part in zip(self.groups, parts):
+            group.begin(method, *part)
+        results = zip(*[group.finish() for group in self.groups])
+        return [np.concatenate(arrays).reshape(*self.shape, *arrays[0].shape[1:]) for arrays in results]
 
 
 _CHANGING = ("friction", "new_friction", "episode_steps", "episode_returns", "num_broken")

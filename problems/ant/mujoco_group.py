@@ -1,4 +1,4 @@
-"""Some of MuJoCo's ants, in this process or in one of their own; `mujoco_ants.py` puts groups together."""
+"""A group of MuJoCo's ants, in this process or in a separate one. `mujoco_ants.py` combines groups."""
 
 import importlib
 import multiprocessing
@@ -14,11 +14,11 @@ import numpy as np
 from problems.ant.task_settings import MuJoCoSettings
 
 SECONDS_TO_CLOSE = 5
-_TORSO = 1  # of MuJoCo's bodies
+_TORSO = 1  # index of the body in MuJoCo
 
 
 class Group:
-    """K environments in this process; arrays have them first."""
+    """K environments in this process. The first axis of all arrays is K."""
 
     def __init__(self, settings: MuJoCoSettings, number: int):
         self.settings = settings
@@ -60,23 +60,23 @@ class Group:
         return ()
 
     def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """`step_one` of all: observations, last ones, rewards, speeds, terminated, broken."""
+        """`step_one` of all: observations, last observations, rewards, speeds, terminated, broken."""
         results = [self.step_one(*each) for each in zip(self.environments, *arrays)]
         return tuple(map(np.array, zip(*results)))
 
     def step_one(
         self, environment: Any, action: np.ndarray, seed: int, friction: float, out_of_time: bool
     ) -> tuple[np.ndarray, np.ndarray, float, float, bool, bool]:
-        """One that breaks ends with reward 0, and its last observation is that of the next episode's start."""
+        """A broken episode ends with reward 0, and its last observation is the first of the next episode."""
         broken, terminated = not np.isfinite(np.square(action)).all(), True
         if not broken:
             if self.settings.control_cost_of == "clipped_action":
                 action = np.clip(action, -1, 1)
             observation, reward, terminated, _, information = environment.step(np.roll(action, 2))  # fourth leg first
             speed = information["x_velocity"]
-            # MuJoCo puts a robot that exploded back to its beginning, and warns.
-            exploded = any(environment.data.warning[warning].number for warning in self.warnings)
-            broken = exploded or not (np.isfinite(observation).all() and np.isfinite(reward))
+            # MuJoCo resets a robot whose simulation diverged, and warns.
+            diverged = any(environment.data.warning[warning].number for warning in self.warnings)
+            broken = diverged or not (np.isfinite(observation).all() and np.isfinite(reward))
         if not (broken or terminated or out_of_time):
             return observation, observation, reward, speed, False, False
         first = self.reset_one(environment, seed, friction)
@@ -88,9 +88,10 @@ class Group:
         return (np.array([environment.data.qpos for environment in self.environments]),)
 
     def state(self) -> tuple[np.ndarray, ...]:
-        """MuJoCo's state, and the torso's place as it last worked it out, from which the next speed is measured.
+        """MuJoCo's state, and the last computed position of the torso, from which the next speed is measured.
 
-        That is a fraction of a millimetre beside the state's own, since its integrator moves on after working it out.
+        This position differs by a fraction of a millimeter from the one in the state, because MuJoCo computes it before
+        it integrates.
         """
         kind = self.mujoco.mjtState.mjSTATE_INTEGRATION
         states = []
@@ -110,7 +111,7 @@ class Group:
 
 
 class ProcessGroup:
-    """A `Group` in a process of its own, which ends with this one."""
+    """A `Group` in a separate process, which ends with this one."""
 
     def __init__(self, settings: MuJoCoSettings, number: int):
         context = multiprocessing.get_context("spawn")
@@ -137,10 +138,10 @@ class ProcessGroup:
 
     def _ended(self) -> RuntimeError:
         self.process.join(SECONDS_TO_CLOSE)
-        return RuntimeError(f"A process of MuJoCo's ants has ended unasked, with exit code {self.process.exitcode}.")
+        return RuntimeError(f"A process of MuJoCo's ants ended unexpectedly with exit code {self.process.exitcode}.")
 
     def close(self) -> None:
-        self.pipe.close()  # which it takes as the end
+        self.pipe.close()  # which tells the process to end
         self.process.join(SECONDS_TO_CLOSE)
         if self.process.is_alive():
             self.process.kill()
@@ -149,9 +150,9 @@ class ProcessGroup:
 
 @contextmanager
 def _signals_ignored() -> Iterator[None]:
-    """A process that starts within it ignores Ctrl-C and SIGTERM, which a terminal sends to all processes.
+    """A process that starts within this context ignores Ctrl-C and SIGTERM, which a terminal sends to all processes.
 
-    The process that it serves stops by itself, with a checkpoint, and still needs it for that.
+    The main process stops by itself after writing a checkpoint, for which it needs this process.
     """
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
@@ -163,7 +164,7 @@ def _signals_ignored() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, settings: MuJoCoSettings, number: int) -> None:
-    """Answer the calls that come through the pipe until it is closed, each with (problem, results)."""
+    """Answer calls from the pipe, each with (problem, results), until the pipe is closed."""
     group = None
     while True:
         try:
@@ -174,7 +175,7 @@ def _serve(pipe: Connection, settings: MuJoCoSettings, number: int) -> None:
             group = group or Group(settings, number)
             group.begin(method, *arrays)
             answer: tuple[str, tuple[np.ndarray, ...]] = ("", group.finish())
-        except Exception as problem:  # noqa: BLE001 (whatever it is, it is told where it can be read)
+        except Exception as problem:  # noqa: BLE001 (any error is reported to the main process)
             answer = (f"{type(problem).__name__}: {problem}", ())
         pipe.send(answer)
 

@@ -1,47 +1,48 @@
 """The physics of the ant: a ball on four massless legs that push against the floor with dry friction.
 
-It is written for any number of ants: every array has its components first and the ants on the axes after them, so a
-line does one thing to all ants at once, and what happens to one never touches another.
+The code handles any number of ants at once: the first axes of every array are components, the last ones are ants. Ants
+never affect each other.
 
-The model. The torso has mass m and the same inertia I about every axis; legs have no mass, but each joint turns a rotor
-of inertia K. With q the joints' angles and omega the angular velocity, the Lagrangian is
+The model. The torso has mass m and the same inertia I about every axis. The legs have no mass, but each joint turns a
+rotor of inertia K. With joint angles q and angular velocity omega, the Lagrangian is
 
     L = m |v|^2 / 2 + I |omega|^2 / 2 + K |dq/dt|^2 / 2 - m g z
 
-As the inertia is the same about every axis there is no gyroscopic term and omega can be had in the world's axes; as the
-legs have no mass the mass matrix is diagonal. Motors, dampers and stops of the joints turn rotors and nothing else;
-what moves the torso is gravity, and the floor through the feet.
+Because the inertia is the same about every axis, there is no gyroscopic term, and omega can be expressed in the world's
+axes. Because the legs have no mass, the mass matrix is diagonal. Motors, dampers and joint stops act on the rotors
+only. The torso is moved by gravity and, through the feet, by the floor.
 
-One substep of length dt, semi-implicit: velocities first, and then places with the new velocities.
+One substep of length dt is semi-implicit: it updates the velocities first, then the positions with the new velocities.
 
-    joints      over = q - clip(q, low, high): beyond their stops there are springs with dampers, of implicit stiffness
-                and damping: mobility = 1 / (K + dt (c + [over != 0] d) + dt^2 [over != 0] k)
+    joints      over = q - clip(q, low, high): beyond their stops there are springs with dampers, whose stiffness and
+                damping are implicit: mobility = 1 / (K + dt (c + [over != 0] d) + dt^2 [over != 0] k)
                 dq/dt <- mobility (K dq/dt + dt (torque - k over))
     gravity     v_z <- v_z - dt g
-    feet        r from the torso's middle to a foot, and its derivatives by the joints, in the world's axes;
-                velocity u = v + omega x r + sum over its joints (dr/dq dq/dt), in short u = J w
-    contact     impulses p >= 0 upwards and |p_xy| <= mu p_z, Coulomb's cone, for which u + A p fits the floor (below);
-                A = J M^-1 J' with M the diagonal mass matrix, in which joints have 1 / mobility
+    feet        r is the vector from the center of the torso to a foot, in the world's axes, and dr/dq its derivatives;
+                the velocity is u = v + omega x r + sum over the leg's joints (dr/dq dq/dt), in short u = J w
+    contact     impulses in Coulomb's cone, p_z >= 0 and |p_xy| <= mu p_z, such that u + A p satisfies the contact with
+                the floor (below); A = J M^-1 J' with the diagonal mass matrix M, whose joint entries are 1 / mobility
     impulses    v += sum p / m,   omega += sum (r x p) / I,   dq/dt += mobility (dr/dq . p) for a leg's own joints
-    places      position += dt v,   q += dt dq/dt,   quaternion += dt / 2 (0, omega) * quaternion, and normalized
+    positions   position += dt v,   q += dt dq/dt,   quaternion += dt / 2 (0, omega) * quaternion, and normalized
 
-A, 12 x 12 for three axes of four feet, is short because the inertia is I everywhere, with
+A is 12 x 12, for three axes of four feet. Because the inertia is the same about every axis, it has a simple form, by
 (a x b) x c = b (a . c) - a (b . c):
 
     A[foot, foot'] = (1 / m + r . r' / I) Id - r' r^T / I  (+ own joints: dr/dq mobility dr/dq^T)
 
-Contact. With b = u, and for the vertical rows also gap / dt above the floor (so that a foot may just come down to it)
-or 0.2 gap / dt below it (so that it is lifted out), projected Jacobi iteration from p = 0, eight times:
+Contact. Let b = u. The vertical rows also contain gap / dt for a foot above the floor, which may just reach the floor,
+or 0.2 gap / dt for a foot below it, which is lifted out. Eight projected Jacobi iterations start from p = 0:
 
-    p <- p - 0.6 (b + A p) / D, then p_z <- max(p_z, 0) and p_xy shortened to mu p_z where it is longer
+    p <- p - 0.6 (b + A p) / D, then p_z <- max(p_z, 0), and p_xy is shortened to length mu p_z if it is longer
 
-D is A's diagonal, of which both horizontal rows of a foot take the larger, so that friction has no preferred direction.
-Feet in the air get no impulse without being asked for. With hard random torques, at 0.01 s, eight iterations leave an
-error of 0.025 m/s in the torso's velocity on average (three 0.06, twenty 0.005), and relaxation 1 diverges.
+D is the diagonal of A, except that both horizontal rows of a foot have the larger of their two entries, so friction has
+no preferred direction. Feet in the air get zero impulse without a special case. With strong random torques and substeps
+of 0.01 s, eight iterations leave a mean error of 0.025 m/s in the torso's velocity (three 0.06, twenty 0.005); without
+relaxation, the iteration diverges.
 
-What it is not: MuJoCo's Ant. Measures are its (problems/ant/body.py), but legs have no mass (so the torso does not
-recoil when one is swung), feet are points, nothing else touches the floor, and friction is a cone, not a pyramid.
-Energy, momentum and friction are honest, the gait is like it, but policies do not carry over.
+This is not MuJoCo's Ant. The dimensions are the same (problems/ant/body.py), but the legs have no mass, so the torso
+does not recoil when a leg swings; the feet are points; only the feet touch the floor; friction is a cone, not a
+pyramid. Energy, momentum and friction obey the laws of mechanics, and gaits are similar, but policies do not transfer.
 """
 
 from typing import NamedTuple
@@ -53,16 +54,16 @@ from problems.ant.body import ANT, Body, leg_vectors
 STATE_SIZE = 29
 ITERATIONS = 8
 RELAXATION = 0.6
-RECOVERY = 0.2  # the share of a foot's depth in the floor that it is lifted in a substep
+RECOVERY = 0.2  # fraction of its depth below the floor by which a foot is lifted in a substep
 
-_SMALLEST = 1e-30  # an impulse of no consequence, for 0 / 0
+_SMALLEST = 1e-30  # a negligible impulse, avoids 0 / 0
 
 
 class Motion(NamedTuple):
-    """The parts of a state (29, ...), which are views of it, in MuJoCo's order: state[2:] is what is observed."""
+    """The parts of a state (29, ...), as views, in MuJoCo's order; state[2:] is the observation."""
 
-    position: Array  # (3, ...) of the torso's middle, in the world's axes like all but the joints
-    quaternion: Array  # (4, ...): w, x, y, z; it turns the torso's axes into the world's
+    position: Array  # (3, ...), center of the torso, in the world's axes like all but the joints
+    quaternion: Array  # (4, ...): w, x, y, z; the rotation from the torso's axes to the world's
     joints: Array  # (4 legs, 2, ...): hip and ankle
     velocity: Array  # (3, ...)
     spin: Array  # (3, ...), the angular velocity
@@ -77,11 +78,11 @@ def motion_of(state: Array) -> Motion:
 
 
 def advance(state: Array, torques: Array, friction: Array, substeps: int, seconds: float, body: Body = ANT) -> None:
-    """Several substeps of `seconds` each under the same torques, in place.
+    """Take several substeps of `seconds` each with the same torques, in place.
 
     state (29, ...), in C order; torques (4 legs, 2, ...) of hip and ankle; friction (...)
 
-    Raises ValueError for a state in another order, of which a copy would be moved.
+    Raises ValueError for a state in another order, because a copy would change instead.
     """
     if not state.flags.c_contiguous:
         raise ValueError("the state must be in C order to be changed in place")
@@ -94,7 +95,7 @@ def advance(state: Array, torques: Array, friction: Array, substeps: int, second
 
 
 def substep(state: Array, torques: Array, friction: Array, seconds: float, body: Body = ANT) -> Array:
-    """One substep, in place; shapes as for `advance`. Gives the impulses of the floor, (3 axes, 4 feet, ...)."""
+    """Take one substep, in place; shapes as in `advance`. Returns the impulses of the floor, (3 axes, 4 feet, ...)."""
     motion = motion_of(state)
     mobility = move_joints(motion, torques, seconds, body)  # (4, 2, ...)
     motion.velocity[2] -= seconds * body.gravity
@@ -118,7 +119,7 @@ def substep(state: Array, torques: Array, friction: Array, seconds: float, body:
 
 
 def move_joints(motion: Motion, torques: Array, seconds: float, body: Body) -> Array:
-    """The joints' new rates, before the floor has its say, in place. Gives their mobility (4, 2, ...)."""
+    """Update the joint rates, without contact, in place. Returns the mobility of the joints, (4, 2, ...)."""
     joints, rates = motion.joints, motion.rates
     over = joints.copy()  # (4, 2, ...)
     for kind, (low, high) in enumerate((body.hip_range, body.ankle_range)):
@@ -137,7 +138,7 @@ def move_joints(motion: Motion, torques: Array, seconds: float, body: Body) -> A
 
 
 def foot_velocities(motion: Motion, feet: Array, columns: Array) -> Array:
-    """u = v + omega x r + dr/dq dq/dt, (3, 4, ...)."""
+    """The velocities u = v + omega x r + dr/dq dq/dt, (3, 4, ...)."""
     swings = columns * motion.rates  # (3, 4, 2, ...)
     velocities = cross(motion.spin[:, None], feet)
     velocities += swings[:, :, 0]
@@ -147,7 +148,7 @@ def foot_velocities(motion: Motion, feet: Array, columns: Array) -> Array:
 
 
 def response(feet: Array, columns: Array, mobility: Array, body: Body) -> Array:
-    """A: the feet's velocities by their impulses, (3, 4, 3, 4, ...). It is symmetric."""
+    """The symmetric matrix A, (3, 4, 3, 4, ...): the derivatives of foot velocities by impulses."""
     matrix = xp.empty((3, 4, *feet.shape), feet.dtype)
     by_foot = (feet * (-1 / body.inertia)).swapaxes(0, 1)[:, :, None]  # (4, 3, 1, ...)
     xp.multiply(feet[:, None, None], by_foot, out=matrix)  # -r' r^T / I
@@ -173,8 +174,8 @@ def contact_impulses(matrix: Array, approach: Array, friction: Array) -> Array:
     """
     diagonal = matrix.reshape(144, *friction.shape)[::13]  # (12, ...), a view
     step = -RELAXATION / diagonal.reshape(approach.shape)  # -s, (3, 4, ...)
-    step[:2] = xp.maximum(step[0], step[1])  # the larger D is the shorter step
-    matrix *= step  # -s A transposed: its rows belong to the impulses, its columns to the velocities
+    step[:2] = xp.maximum(step[0], step[1])  # the larger D gives the shorter step
+    matrix *= step  # -s A, transposed: rows are impulses, columns are velocities
     diagonal += 1
     step *= approach
     impulses = step.copy()  # the first iteration, from 0
@@ -189,16 +190,16 @@ def contact_impulses(matrix: Array, approach: Array, friction: Array) -> Array:
 
 def weighted_sum(rows: Array, weights: Array) -> Array:
     """The sum over j of rows (j, i, ...) times weights (j, ...), always in this order of j."""
-    if backend.name() == "cupy":  # whose einsum would first transpose the rows
+    if backend.name() == "cupy":  # its einsum would transpose the rows first
         return (rows * weights[:, None]).sum(axis=0)
-    return xp.einsum("ji...,j...->i...", rows, weights)  # goes over the rows once, where a product is written and read
+    return xp.einsum("ji...,j...->i...", rows, weights)  # reads the rows once, without an array of products
 
 
 def project(impulses: Array, friction: Array) -> None:
-    """Impulses (3, 4, ...) into the friction cone (...), in place: none down, sideways at most mu times upwards."""
-    sideways, upwards = impulses[:2], impulses[2]
-    xp.maximum(upwards, 0, out=upwards)
-    bound = friction * upwards  # (4, ...)
+    """Project impulses (3, 4, ...) onto the friction cone, in place: p_z >= 0, |p_xy| <= mu p_z; friction (...)."""
+    sideways, upward = impulses[:2], impulses[2]
+    xp.maximum(upward, 0, out=upward)
+    bound = friction * upward  # (4, ...)
     squares = sideways * sideways
     length = squares[0] + squares[1]
     xp.sqrt(length, out=length)
@@ -209,7 +210,7 @@ def project(impulses: Array, friction: Array) -> None:
 
 
 def over_legs(vectors: Array) -> Array:
-    """The sum over the legs of (3, 4, ...), in an order that does not depend on how many ants there are."""
+    """The sum over legs of (3, 4, ...), in an order that does not depend on the number of ants."""
     return vectors[:, 0] + vectors[:, 1] + vectors[:, 2] + vectors[:, 3]
 
 
@@ -224,7 +225,7 @@ def cross(a: Array, b: Array) -> Array:
 
 
 def rotation_matrix(quaternion: Array) -> Array:
-    """(3, 3, ...) of quaternions (4, ...): 2 (w^2 + x^2) - 1, 2 (x y - w z), 2 (x z + w y) and so on in a circle."""
+    """(3, 3, ...) of quaternions (4, ...): 2 (w^2 + x^2) - 1, 2 (x y - w z), 2 (x z + w y) and so on, cyclically."""
     products = quaternion[:, None] * (2 * quaternion)  # (4, 4, ...)
     matrix = xp.empty((3, 3, *quaternion.shape[1:]), quaternion.dtype)
     for row in range(3):
@@ -236,7 +237,7 @@ def rotation_matrix(quaternion: Array) -> Array:
 
 
 def rotated(matrix: Array, vectors: Array) -> Array:
-    """Vectors (3, 4, 3, ...) in the world's axes, the first of these axes turned by (3, 3, ...)."""
+    """Vectors (3, 4, 3, ...), whose first axis is rotated by matrices (3, 3, ...) into the world's axes."""
     columns = matrix[:, :, None, None]
     result = columns[:, 0] * vectors[0]
     term = columns[:, 1] * vectors[1]
@@ -247,7 +248,7 @@ def rotated(matrix: Array, vectors: Array) -> Array:
 
 
 def turn(quaternion: Array, spin: Array, seconds: float) -> None:
-    """Turn quaternions (4, ...) by a small angle, in place: spin, in the world's axes, stands on the left."""
+    """Rotate quaternions (4, ...) by a small angle, in place; `spin`, in the world's axes, multiplies from the left."""
     half = spin * (seconds / 2)
     scalar, vector = quaternion[0], quaternion[1:]
     change = half * scalar + cross(half, vector)

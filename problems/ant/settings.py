@@ -1,4 +1,4 @@
-"""The settings of the ant's problems: PPO's, the task's, the physics', and when friction changes."""
+"""The settings of the ant problems: of PPO, of the task, of the physics, and of the changes of friction."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,28 +13,28 @@ ChangeAt = Literal["reset", "at_once"]
 
 @dataclass(frozen=True)
 class Settings(PPOSettings, AntSettings, MuJoCoSettings):
-    """The problem; values of the published slippery Ant where nothing else is said.
+    """The settings of the problem; values of the published slippery Ant unless noted.
 
-    simulator   minilop: the model of `physics.py`; mujoco: Gymnasium's Ant-v5, which needs the extra `mujoco`
+    simulator   minilop: the model of `physics.py`; mujoco: Gymnasium's Ant-v5, which requires the extra `mujoco`
     change_at   when an environment takes a new friction: at its next reset, or at once
 
-    `friction` is for floors that stay, `lowest_friction`, `highest_friction` and `change_at` for those that change;
-    `substeps` and `substep_seconds` for minilop's own simulator, `contact_forces` and `num_processes` for MuJoCo's.
+    `friction` is for constant floors; `lowest_friction`, `highest_friction` and `change_at` are for changing ones.
+    `substeps` and `substep_seconds` are for minilop's own simulator, `contact_forces` and `num_processes` for MuJoCo's.
     """
 
     simulator: Simulator = "minilop"
     steps_in_all: int = 20_000_000  # of a run
-    change_period: int = 2_000_000  # steps between changes of friction; 0: it stays what `friction` says
+    change_period: int = 2_000_000  # steps between changes of friction; 0: constant at `friction`
     friction: float = 1.0
     lowest_friction: float = 0.02
     highest_friction: float = 2.0
     change_at: ChangeAt = "reset"
-    bin_size: int = 100_000  # steps averaged to a point of the figures
+    bin_size: int = 100_000  # steps averaged into one point of the figures
     num_diagnostic_observations: int = 1000
-    num_pose_steps: int = 60  # of the walk that is kept for the picture
+    num_pose_steps: int = 60  # of the walk that is recorded for the figure
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values out of range or that contradict each other."""
+        """Raises ValueError for values that are out of range or inconsistent."""
         PPOSettings.__post_init__(self)
         AntSettings.__post_init__(self)
         if self.simulator == "minilop" and (self.contact_forces or self.num_processes):
@@ -67,5 +67,5 @@ class Settings(PPOSettings, AntSettings, MuJoCoSettings):
 
     @property
     def num_segments(self) -> int:
-        """Stretches of one friction."""
+        """The number of segments of constant friction."""
         return -(-self.steps_in_all // self.change_period) if self.change_period else 1

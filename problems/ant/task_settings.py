@@ -1,4 +1,4 @@
-"""The settings of the ant's task, and of the two programs that can compute its physics."""
+"""The settings of the ant's task, and of the two simulators."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ from minilop.checks import check_range
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """The task, whatever computes its physics; values of Gymnasium's Ant-v5, as in the paper, unless noted.
+    """The task, for any simulator; values of Gymnasium's Ant-v5, as in the paper, unless noted.
 
-    control_cost_of   action: as the policy chose it; clipped_action: as the motors take it
+    control_cost_of   action: the action of the policy; clipped_action: the action that the motors apply
     """
 
-    num_environments: int = 256  # of a run; ours, the paper has one
+    num_environments: int = 256  # of a run; ours, 1 in the paper
     control_cost: float = 0.5
     control_cost_of: Literal["action", "clipped_action"] = "action"
     healthy_reward: float = 1.0
@@ -29,9 +29,9 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class AntSettings(TaskSettings):
-    """The task on our physics: 4 x 0.0125 s are one step of 0.05 s, as Ant-v5's; 2 x 0.025 s are faster and coarser."""
+    """The task with our physics. A step is 4 x 0.0125 = 0.05 s, as in Ant-v5; 2 x 0.025 s is faster and coarser."""
 
-    substeps: int = 4  # ours, as the next: those of Ant-v5 are 5 of 0.01 s by another method
+    substeps: int = 4  # ours, like substep_seconds; Ant-v5 has 5 of 0.01 s, by another method
     substep_seconds: float = 0.0125
 
     def __post_init__(self) -> None:
@@ -50,14 +50,14 @@ STEP_SECONDS = 0.05  # of MuJoCo's Ant-v5
 
 @dataclass(frozen=True)
 class MuJoCoSettings(TaskSettings):
-    """The task on MuJoCo's physics.
+    """The task with MuJoCo's physics.
 
-    num_processes   that share the environments of all runs; 0 computes them in this one. A worker of the command's
-                    process engine may start none: there are as many workers as cores already. A script that asks for
-                    some must guard what it does by `if __name__ == "__main__":`, since they import it
+    num_processes   number of processes that share the environments of all runs; 0: this process computes them. Workers
+                    of the process engine must not start processes, because there are as many workers as cores. A script
+                    that sets this must be guarded by `if __name__ == "__main__":`, because the processes import it
     """
 
-    num_environments: int = 8  # of a run; ours, the paper has one
+    num_environments: int = 8  # of a run; ours, 1 in the paper
     contact_forces: bool = False  # observed, clipped to [-1, 1]
     num_processes: int = 0
 
