@@ -39,7 +39,7 @@ def skeleton(pose: np.ndarray, body: Body = ANT) -> np.ndarray:
 
 
 def draw_pose(axes: Axes, pose: np.ndarray, color: str | tuple[float, ...] = "0.2", layer: int = 2) -> None:
-    """Draw one ant, seen from the side and slightly from above, in a layer of the figure. Draws nothing if NaN."""
+    """Draw one ant, seen from the side and slightly from above, over lower layers. A pose that is NaN is skipped."""
     from matplotlib.patches import Circle
 
     if not np.isfinite(pose).all():

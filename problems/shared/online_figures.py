@@ -12,7 +12,7 @@ from problems.appearance import describe_runs, draw_curves
 def diagnostics_figure(
     results: ResultSet, learners: Sequence[str], positions: np.ndarray, starts: np.ndarray, x_label: str, about: str
 ) -> Figure:
-    """Weight magnitude, dead units, effective rank and stable rank, if the learners have hidden units.
+    """Weight magnitude and, if learners have hidden units, their dead units, effective rank and stable rank.
 
     positions   (num_bins,), where averages over a bin are drawn
     starts      (num_bins,), where measures taken at the start of a bin are drawn
