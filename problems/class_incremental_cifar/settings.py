@@ -126,7 +126,7 @@ SCALES = {
         default_learners=("backprop", "l2", "shrink_and_perturb", "continual_backprop", "retrained"),
         runs=3,
         block=3,
-        seconds=820,
+        seconds=900,
     ),
     "paper": Scale(
         Settings(), PUBLISHED_LEARNERS, default_learners=MAIN_LEARNERS, runs=30, block=5, seconds=21_000_000
