@@ -334,7 +334,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
         AntSettings(**settings)
 
 
-@pytest.mark.parametrize("seeds", [(), (-1,), (2**32,), 3])
+@pytest.mark.parametrize("seeds", [(), (-1,), (2**32,), 3, (0.5,), ("3",), (2**70,)])
 def test_seeds_that_are_none_are_refused(seeds):
     with pytest.raises(ValueError, match="seeds must be"):
         AntEnvironments(AntSettings(), seeds)

@@ -81,10 +81,7 @@ class AntEnvironments(Environments):
 
     def reset(self) -> Array:
         """Begin an episode in all environments. Returns the observations (R, 27, N)."""
-        self.states = self.initial_states()
-        self.friction = self.new_friction.copy()
-        self.episode_steps[...] = 0
-        self.episode_returns[...] = 0
+        self.begin_episodes(xp.ones(self.shape, bool), self.initial_states())
         return self.observations()
 
     def step(self, actions: Array) -> Step:
@@ -121,10 +118,7 @@ class AntEnvironments(Environments):
         ended = terminated | timed_out
         last_observations = self.observations()
         episode_returns, episode_steps = self.episode_returns.copy(), self.episode_steps.copy()
-        self.states = xp.where(ended, initial_states, self.states)
-        self.friction = xp.where(ended, self.new_friction, self.friction)
-        self.episode_steps *= ~ended
-        self.episode_returns = xp.where(ended, xp.zeros_like(rewards), self.episode_returns)  # `*=` would give NaN
+        self.begin_episodes(ended, initial_states)
         return Step(
             self.observations(),
             rewards,
@@ -135,6 +129,13 @@ class AntEnvironments(Environments):
             episode_steps,
             forward_speed,
         )
+
+    def begin_episodes(self, where: Array, states: Array) -> None:
+        """Begin an episode in the environments for which `where` (R, N) is true, with their states (29, R, N)."""
+        self.states = xp.where(where, states, self.states)
+        self.friction = xp.where(where, self.new_friction, self.friction)
+        self.episode_steps *= ~where
+        self.episode_returns = xp.where(where, xp.zeros_like(self.episode_returns), self.episode_returns)  # may be NaN
 
     def observations(self) -> Array:
         """The observations, (R, 27, N), a copy."""

@@ -46,7 +46,8 @@ class Environments(ABC):
     def __init__(self, settings: TaskSettings, seeds: Sequence[int], dtype: str):
         self.settings = settings
         self.seeds = np.asarray(seeds)  # (R,)
-        if self.seeds.ndim != 1 or self.seeds.size == 0 or self.seeds.min() < 0 or self.seeds.max() > 2**32 - 1:
+        whole = self.seeds.ndim == 1 and self.seeds.size > 0 and self.seeds.dtype.kind in "iu"
+        if not whole or self.seeds.min() < 0 or self.seeds.max() > 2**32 - 1:
             raise ValueError(f"seeds must be at least one whole number from 0 to 2^32 - 1, not {seeds}")
         self.dtype = dtype
         self.shape = (len(self.seeds), settings.num_environments)
