@@ -1,6 +1,7 @@
 """What a result says of the images it was made from: in its stored source, in captions, and in a worker's check."""
 
 import hashlib
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -85,11 +86,7 @@ def test_a_worker_finds_that_the_files_have_changed(tmp_path):
 def test_a_caption_says_what_the_stored_source_says(problem, changes, title, monkeypatch):
     """Drawn from one learner without a curve: only the words under the figures count here."""
     captions = []
-    figures = {
-        "permuted_mnist": permuted_mnist,
-        "class_incremental_cifar": pytest.importorskip("problems.class_incremental_cifar_figures"),
-        "continual_imagenet": pytest.importorskip("problems.continual_imagenet_figures"),
-    }[problem]
+    figures = import_module(f"problems.{problem}.figures")
     settings = type(PROBLEMS[problem].SCALES["paper"].settings)(**changes)
     monkeypatch.setattr(figures, "draw_curves", lambda *arguments, **options: None)
     monkeypatch.setattr(figures, "describe_runs", lambda *arguments: "")

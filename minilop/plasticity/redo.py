@@ -9,7 +9,7 @@ Every `redo_period` steps, in every hidden layer:
 tau is `redo_threshold`. Young units are not protected, and scores are not averaged over earlier periods.
 
 Paper - published comparison code - ours. The loss-of-plasticity code takes the means over the current mini-batch only
-and keeps the moments of the optimizer; we also keep learned step sizes. The ReDo paper resets them
+and keeps the moments of the optimizer; we also keep learned step sizes. The ReDo paper resets the moments
 (`reset_optimizer_state`). With a mini-batch of one example, every unit that is inactive on that example would be
 replaced. For online problems we therefore add means over all examples since the last replacement (`redo_scores =
 "period"`). A layer in which no unit is active has undefined scores, 0 / 0, and is not changed, as in the published

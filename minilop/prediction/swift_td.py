@@ -65,7 +65,7 @@ class SwiftTD(LinearPredictor):
         check_number("step_decay", step_decay, SMALLEST, 1)
         check_number("smallest_step_size", smallest_step_size, SMALLEST)
         check_number("step_bound", step_bound, SMALLEST)
-        if isinstance(step_bound, (int, float)) and smallest_step_size > step_bound:
+        if not getattr(step_bound, "ndim", 0) and smallest_step_size > step_bound:
             limit = f"step_bound, {step_bound:g}"
             raise ValueError(f"smallest_step_size must be at most {limit}, not {smallest_step_size:g}")
         self.meta_step_size = like(weights, meta_step_size)
