@@ -51,7 +51,7 @@ class TDLambda(LinearPredictor):
 
 
 class TrueOnlineTDLambda(TDLambda):
-    """True online TD(lambda), dutch traces. State: `traces`, `last_features` (R, n); `last_value`, `last_decay` (R, 1)."""
+    """Dutch traces. State: `traces`, `last_features` (R, n); `last_value`, `last_decay` (R, 1)."""
 
     def __init__(self, weights: Array, step_size: Array, discount: Array, trace_decay: Array):
         super().__init__(weights, step_size, discount, trace_decay)
