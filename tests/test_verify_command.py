@@ -15,13 +15,13 @@ import strict_cupy
 from click.testing import CliRunner
 
 from minilop import backend
-from minilop.verify import case as cases
+from minilop.verify import case_files
 from minilop.verify.__main__ import main
 from minilop.verify.adapter import load_adapter, run_adapter
-from minilop.verify.case import load_case, write_arrays
+from minilop.verify.case_files import load_case, write_arrays
 from minilop.verify.conventions import MEANINGS
 from minilop.verify.gaps import gaps
-from minilop.verify.judging import Judgement, exit_status, judge_case, telling_cases
+from minilop.verify.judging import Judgment, distinguishing_cases, exit_status, judge_case
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.pages import page_of
 from minilop.verify.reference import Reference
@@ -56,8 +56,8 @@ def write_adapter(tmp_path):
 def copied_vectors(tmp_path, monkeypatch):
     """A copy of the vectors in the place of the package's own, to be damaged."""
     copy = tmp_path / "vectors"
-    shutil.copytree(cases.VECTORS, copy)
-    monkeypatch.setattr(cases, "VECTORS", copy)
+    shutil.copytree(case_files.VECTORS, copy)
+    monkeypatch.setattr(case_files, "VECTORS", copy)
     return copy
 
 
@@ -108,7 +108,7 @@ def test_a_case_that_the_adapter_does_not_know_is_skipped(write_adapter):
     ],
 )
 def test_the_exit_status_is_0_only_where_nothing_speaks_against_it(outcomes, status):
-    assert exit_status([Judgement(f"suite/{outcome}", outcome) for outcome in outcomes]) == status
+    assert exit_status([Judgment(f"suite/{outcome}", outcome) for outcome in outcomes]) == status
 
 
 def test_an_adapter_of_functions_alone_is_judged_on_functions_alone(tmp_path):
@@ -206,7 +206,7 @@ def test_what_no_known_mistake_looks_like_is_said_to_be_unknown(write_adapter):
     adapter = write_adapter("def step(self, *args):\n    return {'outputs': np.ones((2, 2))}")
     status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
     assert status == 1
-    assert "none of the" in said and "--mode resync judges each step by itself" in said
+    assert "none of the" in said and "--mode resync judges each step separately" in said
 
 
 def test_two_mistakes_at_once_are_named_by_the_one_that_shows_first(write_adapter):
@@ -215,16 +215,17 @@ def test_two_mistakes_at_once_are_named_by_the_one_that_shows_first(write_adapte
         "def load(self, case, parameters):\n"
         "    from minilop.verify.mistakes import MISTAKES\n"
         "    self.steps_left = case.steps\n"
-        "    self.player = MISTAKES['outgoing_weights_kept'].make()\n"
-        "    self.player.load(case, parameters)\n"
+        "    self.reference = MISTAKES['outgoing_weights_kept'].make()\n"
+        "    self.reference.load(case, parameters)\n"
         "def step(self, *args):\n"
         "    self.steps_left -= 1\n"
         "    return {'weight/1': super().step(*args)['replacement/weight/1'] + (self.steps_left == 0)}"
     )
-    judgement = judge_case(load_adapter(adapter), CONTRIBUTION)
-    assert not judgement.mistakes and [mistake.name for mistake in judgement.resembles] == ["outgoing_weights_kept"]
+    judgment = judge_case(load_adapter(adapter), CONTRIBUTION)
+    assert not judgment.mistakes and [mistake.name for mistake in judgment.resembles] == ["outgoing_weights_kept"]
     assert (
-        "later steps differ, so there is more than this" in say("run", "--adapter", adapter, "--case", CONTRIBUTION)[1]
+        "later steps differ, so there is another difference"
+        in say("run", "--adapter", adapter, "--case", CONTRIBUTION)[1]
     )
 
 
@@ -245,18 +246,18 @@ def change_description(vectors, case_id, **changes):
 def test_mistakes_that_look_alike_in_a_case_are_told_apart_by_one_that_catches_only_some(copied_vectors):
     change_description(copied_vectors, PLAIN, flags=["age_at_least"])
     alike = MISTAKES["age_at_least"], MISTAKES["raw_running_average"]
-    told_apart = telling_cases(alike)
+    told_apart = distinguishing_cases(alike)
     assert PLAIN in told_apart
     assert all(len({each.name for each in alike}.intersection(load_case(name).flags)) == 1 for name in told_apart)
     planted = judge_case(alike[0].make, CONTRIBUTION)
     assert planted.mistakes == alike[:1]
     said = " ".join(details(dataclasses.replace(planted, mistakes=alike)).split())
     assert "age_at_least: A unit" in said and "raw_running_average: Units" in said
-    assert f"In this case they look the same; {', '.join(told_apart)} may tell them apart." in said
+    assert f"They are indistinguishable in this case; {', '.join(told_apart)} may distinguish them." in said
 
 
 def test_every_quantity_has_a_page_that_exists():
-    for case in cases.load_cases():
+    for case in case_files.load_cases():
         for name in case.expected:
             page = page_of(case, name)
             assert (ROOT / page).exists(), (name, page)
@@ -285,7 +286,7 @@ def test_resync_says_what_state_nobody_can_judge(write_adapter):
         "def step(self, *args):\n    return {'weight/0': super().step(*args)['replacement/weight/0']}"
     )
     status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION, "--mode", "resync")
-    assert status == 0 and "not returned and so not judged: bias/0, weight/1" in said
+    assert status == 0 and "not returned and therefore not judged: bias/0, weight/1" in said
     assert "not judged" not in say("run", "--adapter", adapter, "--case", CONTRIBUTION)[1]
 
 
@@ -325,10 +326,10 @@ def test_agreement_says_what_was_not_exercised_and_what_was_never_returned(tmp_p
 
 def test_continual_backprop_without_several_units_at_once_is_not_all_of_it():
     """Most cases replace one unit at most in a step; momentum's velocity, which is not returned here, comes first."""
-    judgement = judge_case(Reference, "continual_backprop/momentum")
-    kept = tuple(name for name in judgement.verdict.compared if "velocity" not in name)
-    verdict = dataclasses.replace(judgement.verdict, compared=kept)
-    found = gaps([dataclasses.replace(judgement, verdict=verdict)])
+    judgment = judge_case(Reference, "continual_backprop/momentum")
+    kept = tuple(name for name in judgment.verdict.compared if "velocity" not in name)
+    verdict = dataclasses.replace(judgment.verdict, compared=kept)
+    found = gaps([dataclasses.replace(judgment, verdict=verdict)])
     assert "units replaced at once (several)" in found["not_exercised"]
     assert found["never_returned"] == ["velocity_weight", "velocity_bias"]
     assert any(each.startswith("momentum (0)") for each in found["not_exercised"])
@@ -356,7 +357,7 @@ def test_a_view_of_what_is_not_returned_gets_a_hint(write_adapter):
     status, said = say("run", "--adapter", adapter, "--case", CONTRIBUTION)
     assert status == 1
     assert (
-        "hint optimizer/weight/0 has the values of replacement/weight/0; if a later phase changes it in place" in said
+        "hint optimizer/weight/0 has the values of replacement/weight/0; return a copy if a later phase changes" in said
     )
     assert "see docs/verify.md" in said
 
@@ -365,7 +366,7 @@ def test_one_array_of_single_precision_is_named(write_adapter):
     """--dtype float32 would be no remedy: the others are float64."""
     adapter = write_adapter(VIEW + "return found | {'forward/outputs': found['forward/outputs'].astype('f4')}")
     said = say("run", "--adapter", adapter, "--case", PLAIN)[1]
-    assert "hint forward/outputs is float32, less exact than float64" in said and "try --dtype" not in said
+    assert "hint forward/outputs is float32, less precise than float64" in said and "try --dtype" not in said
 
 
 def test_single_precision_taken_for_double_gets_a_hint(write_adapter):
@@ -374,7 +375,7 @@ def test_single_precision_taken_for_double_gets_a_hint(write_adapter):
         "    return {name: array.astype('float32') for name, array in found.items()}"
     )
     assert (
-        "hint what was returned is float32; try --dtype float32"
+        "hint the returned arrays are float32; try --dtype float32"
         in say("run", "--adapter", adapter, f"--case={PLAIN}")[1]
     )
 
@@ -432,13 +433,13 @@ def test_a_backend_that_is_missing_is_a_sentence(monkeypatch):
         ),
         (
             "def step(self, *args):\n    return {'outputs': [[1], [1, 2]]}",
-            "forward/outputs is not an array that NumPy can read; it must be a regular one, on the host.",
+            "forward/outputs is not an array that NumPy can read; it must be a regular array on the host.",
         ),
         ("def load(self, *args):\n    1 / 0", f"{PLAIN}: load raised ZeroDivisionError (adapter.py, line 6): division"),
         ("def step(self, *args):\n    return np.ones(3)", "step must return a dictionary of arrays, not ndarray"),
         (
             "def step(self, *args):\n    return {}",
-            f"{PLAIN}: nothing was returned; `python -m minilop.verify explain {PLAIN}` names what may be.",
+            f"{PLAIN}: nothing was returned; `python -m minilop.verify explain {PLAIN}` lists the quantities.",
         ),
         (
             "def step(self, *args):\n    return {'weight/0': np.ones((3, 5))}",
@@ -450,15 +451,15 @@ def test_a_backend_that_is_missing_is_a_sentence(monkeypatch):
         ),
         (
             "def step(self, *args):\n    return {'weights/0': np.ones(2)}",
-            f"{PLAIN} knows no quantity 'weights/0' (did you mean weight/0?); case.quantities, or `python -m minilop",
+            f"{PLAIN} has no quantity 'weights/0' (did you mean weight/0?); case.quantities, or `python -m minilop",
         ),
         (
             "def step(self, *args):\n    return {'weight/0': np.ones((5, 3)), 'optimizer/weight/0': np.ones((5, 3))}",
-            "optimizer/weight/0 was returned twice, with its phase and without; return it once.",
+            "optimizer/weight/0 was returned both with and without its phase; return it once.",
         ),
         (
             "n = 0\ndef step(self, *args):\n    self.n += 1\n    return dict([*super().step(*args).items()][:self.n])",
-            f"{PLAIN}, step 1: not the quantities of the first step; forward/features/1 came or went.",
+            f"{PLAIN}, step 1: return the same quantities at every step; forward/features/1 differs.",
         ),
     ],
 )
@@ -483,7 +484,7 @@ def test_an_error_in_one_case_does_not_stop_the_next(write_adapter):
     ("adapter", "sentence"),
     [
         ("nowhere.py:Adapter", "There is no file nowhere.py."),
-        ("Adapter", "An adapter is named FILE:CLASS (my_adapter.py:Adapter), not 'Adapter'."),
+        ("Adapter", "Name the adapter as FILE:CLASS, such as my_adapter.py:Adapter, not 'Adapter'."),
         ("no_such_module:Adapter", "no_such_module cannot be imported: ModuleNotFoundError"),
         ("minilop.verify.reference:Adaptor", "minilop.verify.reference has no class Adaptor; it has"),
     ],
@@ -506,7 +507,7 @@ def test_a_file_that_raises_when_imported_is_a_sentence_and_not_success(text, tm
         (
             "class Adapter:\n    def load(self, *a): pass\n    def step(self, *a): return {}\n",
             ["--mode", "resync"],
-            "The adapter Adapter has no method set_state, which --mode resync needs; --mode free does without.",
+            "The adapter Adapter has no method set_state, which --mode resync needs; add it or use --mode free.",
         ),
         ("class Adapter:\n    def __init__(self, size): pass\n", [], "Adapter() raised TypeError: "),
         ("class Adapter: pass\n", [], "The adapter Adapter has none of the methods load, call and curve."),
@@ -514,7 +515,7 @@ def test_a_file_that_raises_when_imported_is_a_sentence_and_not_success(text, tm
         (
             "class Adapter:\n    def load(self, *a): pass\n",
             [],
-            "The adapter Adapter has no method step, which must follow load.",
+            "The adapter Adapter has a method load but no method step; add step.",
         ),
     ],
 )
@@ -530,7 +531,7 @@ def test_what_is_wrong_with_an_adapter_in_every_case_is_said_once(text, options,
     ("arguments", "sentence"),
     [
         (["--case", "sgd/plian"], "There is no case 'sgd/plian'; did you mean sgd/plain?"),
-        (["--suite", "xyz"], "There is no suite 'xyz'; `python -m minilop.verify list` names all."),
+        (["--suite", "xyz"], "There is no suite 'xyz'; `python -m minilop.verify list` lists all."),
         (["--case", "paper"], "There is no case 'paper'; did you mean continual_backprop/paper?"),
         (["--case", "l2"], "l2 is a suite, not a case; it has l2/plain, l2/single_example."),
         (["--suite", "sgd/plain"], "There is no suite 'sgd/plain'; did you mean sgd?"),
@@ -547,12 +548,12 @@ def test_unknown_names_are_a_sentence(arguments, sentence):
 
 def test_vectors_that_were_changed_are_refused_and_others_are_still_judged(copied_vectors):
     path = copied_vectors / PLAIN / "expected.npz"
-    arrays = cases.read_arrays(path)
+    arrays = case_files.read_arrays(path)
     arrays["optimizer/weight/0"][3] += 1e-12
     write_arrays(path, arrays)
     status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN, "--case", CONTRIBUTION)
     assert status == 2
-    assert f"{path} is not what the manifest says (its SHA-256 differs)" in said
+    assert f"{path} does not match the manifest (its SHA-256 differs)" in said
     assert f"agrees {CONTRIBUTION}" in said
 
 
@@ -560,26 +561,30 @@ def test_a_changed_tolerance_or_setting_is_noticed(copied_vectors):
     path = copied_vectors / PLAIN / "case.json"
     path.write_text(path.read_text().replace("1e-09", "1e+09"))
     status, said = say("run", "--adapter", REFERENCE, "--case", PLAIN)
-    assert status == 2 and f"{path} is not what the manifest says" in said
+    assert status == 2 and f"{path} does not match the manifest" in said
 
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        (f"{PLAIN}/inputs.npz", b"PK", "; install minilop anew."),
-        (f"{PLAIN}/inputs.npz", None, "inputs.npz; install minilop anew."),
-        (f"{PLAIN}/case.json", b"{", "case.json is not what the manifest says (its SHA-256 differs)"),
-        ("manifest.json", b"{", "manifest.json is damaged; install minilop anew."),
-        ("manifest.json", b'{"schema": 1}', "manifest.json is damaged; install minilop anew."),
-        ("manifest.json", b"null", "manifest.json is damaged; install minilop anew."),
-        ("manifest.json", b"[1, 2]", "manifest.json is damaged; install minilop anew."),
-        ("manifest.json", b"[" * 200_000 + b"]" * 200_000, "manifest.json is damaged; install minilop anew."),
-        ("manifest.json", b"\xff\xfe", "manifest.json is damaged; install minilop anew."),
-        ("manifest.json", b'{"schema": 1, "cases": null}', "manifest.json is damaged; install minilop anew."),
+        (f"{PLAIN}/inputs.npz", b"PK", "; reinstall minilop."),
+        (f"{PLAIN}/inputs.npz", None, "inputs.npz; reinstall minilop."),
+        (f"{PLAIN}/case.json", b"{", "case.json does not match the manifest (its SHA-256 differs)"),
+        ("manifest.json", b"{", "manifest.json is damaged; reinstall minilop."),
+        ("manifest.json", b'{"schema": 1}', "manifest.json is damaged; reinstall minilop."),
+        ("manifest.json", b"null", "manifest.json is damaged; reinstall minilop."),
+        ("manifest.json", b"[1, 2]", "manifest.json is damaged; reinstall minilop."),
+        ("manifest.json", b"[" * 200_000 + b"]" * 200_000, "manifest.json is damaged; reinstall minilop."),
+        ("manifest.json", b"\xff\xfe", "manifest.json is damaged; reinstall minilop."),
+        ("manifest.json", b'{"schema": 1, "cases": null}', "manifest.json is damaged; reinstall minilop."),
         ("manifest.json", b'{"schema": 1, "cases": {}}', "There is no case 'sgd/plain'"),
-        ("manifest.json", b'{"schema": 1, "cases": {"sgd/plain": null}}', "is not what the manifest says"),
-        ("manifest.json", b'{"schema": 99, "cases": {}}', "manifest.json has schema 99; this minilop reads 1."),
-        ("manifest.json", None, "manifest.json cannot be read (No such file or directory); install minilop anew."),
+        ("manifest.json", b'{"schema": 1, "cases": {"sgd/plain": null}}', "does not match the manifest"),
+        (
+            "manifest.json",
+            b'{"schema": 99, "cases": {}}',
+            "manifest.json has schema 99; this version of minilop reads schema 1.",
+        ),
+        ("manifest.json", None, "manifest.json cannot be read (No such file or directory); reinstall minilop."),
     ],
 )
 def test_damaged_vectors_are_a_sentence(name, content, sentence, copied_vectors):
@@ -596,10 +601,10 @@ def test_a_case_that_is_described_wrongly_is_a_sentence_in_every_command(text, c
     """Even where the manifest has the digest of the wrong description."""
     describe(copied_vectors, PLAIN, text)
     for command in (["run", "--adapter", REFERENCE, "--case", PLAIN], ["explain", PLAIN], ["inputs", PLAIN], ["list"]):
-        assert say(*command)[1].count(f"{PLAIN}/case.json is damaged; install minilop anew.") == 1
+        assert say(*command)[1].count(f"{PLAIN}/case.json is damaged; reinstall minilop.") == 1
     for name, value in {"conventions": None, "flags": None, "quantities": [], "steps": "many"}.items():
         change_description(copied_vectors, CONTRIBUTION, **{name: value})
-        assert "case.json is damaged; install minilop anew." in say("explain", CONTRIBUTION)[1], name
+        assert "case.json is damaged; reinstall minilop." in say("explain", CONTRIBUTION)[1], name
 
 
 # --- Other languages --------------------------------------------------------------------------------------------------
@@ -634,11 +639,11 @@ def test_compare_takes_float32_for_what_it_is(tmp_path):
     ("arrays", "sentence"),
     [
         ({}, f"{PLAIN}: nothing was returned"),
-        ({"weights": np.zeros(3)}, f"{PLAIN} knows no quantity 'weights'"),
+        ({"weights": np.zeros(3)}, f"{PLAIN} has no quantity 'weights'"),
         ({"weight/0": np.zeros((5, 3))}, "optimizer/weight/0 must have the shape (60, 5, 3), not (5, 3)."),
         (
             {"weight/0": np.zeros((60, 5, 3)), "optimizer/weight/0": np.zeros((60, 5, 3))},
-            "has optimizer/weight/0 twice, with its phase and without; write it once.",
+            "has optimizer/weight/0 both with and without its phase; write it once.",
         ),
     ],
 )
@@ -668,7 +673,7 @@ def test_a_missing_file_or_a_pickle_is_a_sentence(tmp_path):
     ],
 )
 def test_a_curve_is_judged_by_its_mean(errors, outcome, status, write_adapter, tmp_path):
-    case = next(case for case in cases.load_cases() if case.kind == "curve")
+    case = next(case for case in case_files.load_cases() if case.kind == "curve")
     adapter = write_adapter(
         f"def curve(self, case):\n    import numpy as np\n    error = case.expected['curve/error']\n    return {errors}"
     )
@@ -682,7 +687,7 @@ def test_a_curve_is_judged_by_its_mean(errors, outcome, status, write_adapter, t
     assert say("compare", case.id, tmp_path / "actual.npz")[0] == status
     write_arrays(tmp_path / "mean.npz", {"curve/mean": case.expected["curve/mean"]})
     assert (
-        "is judged by curve/error (runs, bins) alone, not by curve/mean."
+        "is judged only by curve/error (runs, bins); return that, not curve/mean."
         in say("compare", case.id, tmp_path / "mean.npz")[1]
     )
 
@@ -693,7 +698,7 @@ def test_a_curve_is_judged_by_its_mean(errors, outcome, status, write_adapter, t
 def test_list_names_every_case_with_its_comment():
     status, said = say("list")
     assert status == 0
-    for case in cases.load_cases():
+    for case in case_files.load_cases():
         assert f"{case.id} {' '.join(case.comment.split())}" in said
 
 
@@ -706,13 +711,13 @@ def test_explain_says_what_is_given_and_expected_and_where_it_lies():
         "fresh_weight/1 (4, 5)",
         "selection (minilop/plasticity/continual_backprop.py) replaced/0 (5,) bool",
         *(f"{name} {MISTAKES[name].says}" for name in load_case(CONTRIBUTION).flags if name in MISTAKES),
-        f"files: {cases.VECTORS / CONTRIBUTION}",
+        f"files: {case_files.VECTORS / CONTRIBUTION}",
     ):
         assert words in said
 
 
 def test_every_case_can_be_explained():
-    for case_id in cases.case_ids():
+    for case_id in case_files.case_ids():
         assert say("explain", case_id)[0] == 0, case_id
 
 
@@ -721,7 +726,10 @@ def test_every_case_can_be_explained():
 
 def test_every_meaning_belongs_to_a_convention_of_some_case():
     found = {
-        pair for case in cases.load_cases() for pair in case.conventions.items() if isinstance(pair[1], (str, bool))
+        pair
+        for case in case_files.load_cases()
+        for pair in case.conventions.items()
+        if isinstance(pair[1], (str, bool))
     }
     assert MEANINGS.keys() <= found
 
@@ -729,4 +737,4 @@ def test_every_meaning_belongs_to_a_convention_of_some_case():
 def test_explain_says_what_conventions_mean():
     _, said = say("explain", CONTRIBUTION)
     assert "utility contribution outgoing |W| times mean |h|" in said
-    assert "rate_counts eligible due per step: replacement_rate times the units with age > maturity_threshold" in said
+    assert "rate_counts eligible quota per step: replacement_rate times the number of units with age > maturity" in said

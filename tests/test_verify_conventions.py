@@ -34,7 +34,7 @@ def rule_of(hidden=2, outputs=1, **settings):
 def judged(rule, features):
     """The units of the first hidden layer after one step of their averages with features (H, B)."""
     rule.begin([None, None, device([features])], 0, {})
-    rule.judge(rule.layers[0])
+    rule.update_utilities(rule.layers[0])
     return rule.layers[0]
 
 
@@ -105,7 +105,7 @@ def test_the_centered_utility_of_a_unit_that_never_varies_is_zero(utility):
     """f / (1 - eta^age) is then the feature itself from the first step on; only rounding is left of |h - f|."""
     rule = rule_of(utility=utility, maturity_threshold=1000)
     for _ in range(50):
-        assert abs(judged(rule, [[3.0, 3.0], [-7.0, -7.0]]).worth).max() < 1e-13
+        assert abs(judged(rule, [[3.0, 3.0], [-7.0, -7.0]]).ranking_score).max() < 1e-13
 
 
 @on_both_array_modules
@@ -125,7 +125,7 @@ def test_a_lifetime_utility_of_weights_ranks_by_the_present_outgoing_weights():
     rule = rule_of(utility="weight", average="lifetime_activity")
     rule.network.hidden[0].outgoing.weight[...] = device([[4.0, -1.0]])
     units = judged(rule, [[2.0], [5.0]])
-    assert units.worth.tolist() == [4.0, 1.0]
+    assert units.ranking_score.tolist() == [4.0, 1.0]
     assert_allclose(units.utility, [0.01 * 2, 0.01 * 5])
 
 
@@ -143,9 +143,11 @@ def test_infinite_and_undefined_utilities_protect_no_unit(worth, due, expected):
     """An eligible unit comes before the protected last one; 0 / 0 counts as 0; ties go to the lowest index."""
     rule = rule_of(hidden=5, replacement_rate=1e-3, maturity_threshold=4)
     (units,) = rule.layers
-    units.age[:], units.worth[:], units.due[:] = [9, 9, 9, 9, 4], worth, due
-    assert rule.choose(units) == expected
-    assert units.due[0] == pytest.approx(due + 4e-3 - len(expected))  # what is due beyond the eligible stays due
+    units.age[:], units.ranking_score[:], units.units_to_replace[:] = [9, 9, 9, 9, 4], worth, due
+    assert rule.select(units) == expected
+    assert units.units_to_replace[0] == pytest.approx(
+        due + 4e-3 - len(expected)
+    )  # what is due beyond the eligible stays due
 
 
 # --- bias transfer ----------------------------------------------------------------------------------------------------

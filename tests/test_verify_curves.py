@@ -1,4 +1,4 @@
-"""The verification kit on curves: the judgement by hand, and on runs with other random numbers."""
+"""The verification kit on curves: the judgment by hand, and on runs with other random numbers."""
 
 import dataclasses
 
@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop.verify.adapter import run_adapter
-from minilop.verify.case import VerifyError, load_case
+from minilop.verify.case import VerifyError
+from minilop.verify.case_files import load_case
 from minilop.verify.catalogue import curves
 from minilop.verify.curves import judge
 from minilop.verify.reference import Reference
@@ -26,7 +27,7 @@ def by_hand(mean, standard_error):
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    "own, judgement",
+    "own, judgment",
     [
         ([2.0, 2.0], "agrees"),  # off by 0
         ([2.1, 2.1], "agrees"),  # 5 %, and 1.645 * 0.05 / 2 = 4.1 %
@@ -38,10 +39,10 @@ def by_hand(mean, standard_error):
         ([np.nan, 2.0], "differs"),
     ],
 )
-def test_a_bin_by_hand(own, judgement):
+def test_a_bin_by_hand(own, judgment):
     """Reference 2 with a standard error of 0.05."""
     verdict = judge(by_hand([2.0], [0.05]), np.array(5 * own)[:, None])  # ten runs, of two values
-    assert verdict.overall == judgement
+    assert verdict.overall == judgment
     if np.isfinite(own).all():
         own_error = abs(own[1] - own[0]) / 2 * np.sqrt(10 / 9) / np.sqrt(10)
         assert verdict.uncertainty == pytest.approx(1.645 * np.hypot(own_error, 0.05) / 2)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from minilop import draws
 from minilop.verify.__main__ import main
-from minilop.verify.case import load_case
+from minilop.verify.case_files import load_case
 from minilop.verify.mistakes.table import with_table
 
 pytestmark = pytest.mark.quick

@@ -9,7 +9,7 @@ import scipy.stats
 from conftest import slope
 from numpy.testing import assert_allclose, assert_array_equal
 
-from minilop.verify.case import load_case
+from minilop.verify.case_files import load_case
 from minilop.verify.reference.functions import FUNCTIONS
 
 pytestmark = pytest.mark.quick

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from minilop.verify import case as cases
+from minilop.verify import case_files
 from minilop.verify.__main__ import main
-from minilop.verify.case import finite, load_case, read_arrays
+from minilop.verify.case_files import finite, load_case, read_arrays
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLAIN = "sgd/plain"
@@ -42,7 +42,7 @@ def test_inputs_are_the_description_and_the_arrays_of_a_case():
 
 
 def test_the_inputs_of_every_case_are_json_that_any_parser_reads():
-    for case_id in cases.case_ids():
+    for case_id in case_files.case_ids():
         found = json.loads(say("inputs", case_id)[1], parse_constant=refuse)["inputs"]
         assert all(np.array_equal(found[name], array) for name, array in load_case(case_id).inputs.items()), case_id
 
@@ -91,7 +91,7 @@ def test_compare_judges_json_as_it_judges_npz(tmp_path):
         ('{"outputs": ' + "[" * 500 + "]" * 500 + "}", "outputs must be numbers, in lists of lists"),
         ('{"outputs": null}', "forward/outputs must have the shape (60, 3, 4), not ()."),
         ('{"outputs": [[1, 2], [3, 4]]}', "forward/outputs must have the shape (60, 3, 4), not (2, 2)."),
-        ('{"output": [1]}', "knows no quantity 'output' (did you mean outputs?)"),
+        ('{"output": [1]}', "has no quantity 'output' (did you mean outputs?)"),
     ],
 )
 def test_json_that_is_no_answer_is_a_sentence(text, sentence, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from minilop.verify.adapter import run_adapter
-from minilop.verify.case import load_case
+from minilop.verify.case_files import load_case
 from minilop.verify.catalogue import FAMILIES
 from minilop.verify.comparison import compare
 from minilop.verify.diagnosis import diagnose, mistaken_trace
@@ -136,10 +136,10 @@ def test_a_step_that_is_left_out_is_found_where_it_happens():
 
         def step(self, x, y, draws):
             self.steps += 1
-            before = self.player.state()["weights"]
+            before = self.reference.state()["weights"]
             found = super().step(x, y, draws)
             if self.steps == 8:
-                self.player.method.weights[...] = before
+                self.reference.method.weights[...] = before
                 found["update/weights"] = before
             return found
 

@@ -15,7 +15,8 @@ from verify_loops import LoopRun, MetaOptimizeRun, NetworkIDBDRun
 import minilop
 from minilop.verify import diagnosis, generate, reference
 from minilop.verify.adapter import run_adapter
-from minilop.verify.case import below, last_quantity, load_case
+from minilop.verify.case import below, last_quantity
+from minilop.verify.case_files import load_case
 from minilop.verify.catalogue.learners import DESCRIPTIONS, make_inputs
 from minilop.verify.comparison import compare
 from minilop.verify.diagnosis import diagnose, mistaken_trace

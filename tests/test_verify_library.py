@@ -3,7 +3,7 @@
 import pytest
 
 from minilop.plasticity import ContinualBackprop
-from minilop.verify.case import case_ids, load_case
+from minilop.verify.case_files import case_ids, load_case
 from minilop.verify.catalogue.learners import DESCRIPTIONS
 from minilop.verify.judging import judge_case
 from minilop.verify.library import Library
@@ -42,20 +42,20 @@ def test_the_library_refuses_the_conventions_that_it_lacks():
 def test_the_library_learns_as_the_vectors_say(case_id):
     """In both modes, and in single precision; skipped are the conventions that it lacks, and no other case."""
     for mode, dtype in (("free", "float64"), ("resync", "float32")):
-        judgement = judge_case(Library, case_id, mode, dtype)
+        judgment = judge_case(Library, case_id, mode, dtype)
         if case_id in KIT_ONLY or case_id.startswith("functions/utilities"):
-            assert judgement.outcome == "skipped" and judgement.reason
+            assert judgment.outcome == "skipped" and judgment.reason
             continue
-        assert judgement.outcome == "agrees", judgement.verdict
-        if judgement.case.kind == "learner":
-            check_what_is_returned(judgement)
+        assert judgment.outcome == "agrees", judgment.verdict
+        if judgment.case.kind == "learner":
+            check_what_is_returned(judgment)
 
 
-def check_what_is_returned(judgement):
+def check_what_is_returned(judgment):
     """All but utilities before a replacement, and parameters between noise and replacement."""
-    assert judgement.verdict.largest_error < 0.25
-    for name in judgement.verdict.not_returned:
+    assert judgment.verdict.largest_error < 0.25
+    for name in judgment.verdict.not_returned:
         assert name.startswith(("age_and_utility/", "perturb/")), name
-    if judgement.case.settings.get("replacement_rate"):
-        returned = {name.rsplit("/", 1)[0] for name in judgement.verdict.compared}
-        assert {name for name in OF_UNITS if f"{name}/0" in judgement.case.expected} <= returned
+    if judgment.case.settings.get("replacement_rate"):
+        returned = {name.rsplit("/", 1)[0] for name in judgment.verdict.compared}
+        assert {name for name in OF_UNITS if f"{name}/0" in judgment.case.expected} <= returned

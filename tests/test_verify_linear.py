@@ -7,7 +7,7 @@ from test_autostep import slow_autostep
 from test_idbd import slow_idbd
 from test_prediction import per_step, slow_swift_td, slow_tidbd, slow_true_online
 
-from minilop.verify.case import load_case
+from minilop.verify.case_files import load_case
 from minilop.verify.catalogue import linear, prediction
 
 pytestmark = pytest.mark.quick

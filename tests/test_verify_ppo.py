@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import draws
 from minilop.verify.adapter import run_adapter
-from minilop.verify.case import load_case
+from minilop.verify.case_files import load_case
 from minilop.verify.catalogue import ppo
 from minilop.verify.comparison import compare
 from minilop.verify.reference import Reference
@@ -50,7 +50,7 @@ def test_wrong_orders_do_not_go_unnoticed(case_id):
 
         def load(self, case, parameters):
             super().load(case, parameters)
-            self.player.ppo.epochs_done = 100
+            self.reference.ppo.epochs_done = 100
 
     difference = compare(case, run_adapter(OtherSeed(), case)).difference
     assert (difference.step, difference.phase) == (0, "mini_batches")

@@ -69,15 +69,15 @@ def test_a_case_that_is_known_to_differ_is_expected_to(run_pytest, tmp_path):
     assert result.returncode == 0 and "1 xfailed" in result.stdout, result.stdout
     known.write_text("sgd/plain\n")
     result = run_pytest(*KIT, "--case=sgd/plain", f"--xfail={known}")
-    assert result.returncode == 1 and "sgd/plain agrees; take it off the list that --xfail names." in result.stdout
+    assert result.returncode == 1 and "sgd/plain agrees; remove it from the --xfail file." in result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (KIT[:2], 4, "minilop.verify has nothing to check: say --adapter FILE:CLASS"),
+        (KIT[:2], 4, "minilop.verify has nothing to check; add --adapter FILE:CLASS"),
         ((*KIT, "--case=sgd/plian"), 2, "There is no case 'sgd/plian'; did you mean sgd/plain?"),
-        ((*KIT, "--xfail=no.txt"), 2, "no.txt cannot be read (FileNotFoundError); --xfail names a text file."),
+        ((*KIT, "--xfail=no.txt"), 2, "no.txt cannot be read (FileNotFoundError); --xfail must name a text file."),
         ((*KIT[:3], "adapter.py:Adaptor"), 2, "adapter.py has no class Adaptor; it has Nothing."),
         (
             (*KIT[:3], "adapter.py:Nothing", "--mode=resync"),
@@ -88,7 +88,7 @@ def test_a_case_that_is_known_to_differ_is_expected_to(run_pytest, tmp_path):
         (
             (*KIT[:3], "adapter.py:Nothing", "--case=sgd/plain"),
             1,
-            "sgd/plain was asked for, and the adapter does not know",
+            "sgd/plain was requested but the adapter does not support it",
         ),
     ],
 )

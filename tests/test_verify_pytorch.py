@@ -12,7 +12,7 @@ import pytest
 
 from minilop.verify import curves
 from minilop.verify.adapter import NotCovered, load_adapter, run_adapter
-from minilop.verify.case import case_ids, load_case, load_cases
+from minilop.verify.case_files import case_ids, load_case, load_cases
 from minilop.verify.comparison import compare
 from minilop.verify.diagnosis import diagnose
 

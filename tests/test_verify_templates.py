@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from minilop.verify.__main__ import main
-from minilop.verify.case import load_case
+from minilop.verify.case_files import load_case
 
 KNOWN = ("sgd/plain", "continual_backprop/contribution", "continual_backprop/immature_units")
 CASES = [argument for case_id in KNOWN for argument in ("--case", case_id)]
@@ -67,7 +67,7 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("precious")
     result = CliRunner().invoke(main, ["new-adapter", "numpy", "--out", str(file)])
-    assert result.exit_code == 2 and f"{file} is there already and stays as it is" in result.output
+    assert result.exit_code == 2 and f"{file} already exists and is left unchanged" in result.output
     assert file.read_text() == "precious"
 
 

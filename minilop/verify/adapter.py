@@ -1,15 +1,16 @@
-"""An adapter connects the kit with an implementation: a class of the user's own, with NumPy arrays in and out.
+"""An adapter connects the kit with an implementation: a class that the user writes, with NumPy arrays in and out.
 
     class Adapter:
-        def load(self, case, parameters): ...        begin: settings in `case`, initial parameters by name
+        def load(self, case, parameters): ...        start a case: settings in `case`, initial parameters by name
         def step(self, x, y, draws): ...             learn from one example or mini-batch; returns {quantity: array}
-        def set_state(self, state): ...              optional: take over the reference's state, for the mode `resync`
+        def set_state(self, state): ...              optional: adopt the reference's state, for the mode `resync`
         def call(self, function, arguments): ...     optional: for cases of single functions; returns {quantity: array}
         def curve(self, case): ...                   optional: for cases of curves; returns (runs, bins)
 
-`step` and `call` return what they know, by full names ("optimizer/weight/0") or without the phase: "weight/0" is its
-value at the end of the step. What is not returned is not compared. If an adapter does not know a case (another
-learner, another convention), it raises NotImplementedError in `load`, `call` or `curve`, and the case is skipped.
+`step` and `call` return the quantities that the implementation has. A full name such as "optimizer/weight/0" includes
+the phase; a name without the phase, "weight/0", is the value at the end of the step. Quantities that are not returned
+are not compared. For a case that the adapter does not support (another learner, another convention), it raises
+NotImplementedError in `load`, `call` or `curve`, and the case is skipped.
 """
 
 import difflib
@@ -25,36 +26,36 @@ from typing import Any, Literal
 import numpy as np
 
 from minilop.verify.case import Arrays, Case, VerifyError, as_array
-from minilop.verify.comparison import is_right
+from minilop.verify.comparison import is_correct
 from minilop.verify.curves import checked_errors
 
 Mode = Literal["resync", "free"]
 
 
 class NotCovered(Exception):
-    """The adapter does not know this case."""
+    """The adapter does not support this case."""
 
 
 def load_adapter(name: str) -> type:
     """The class FILE:CLASS, or MODULE:CLASS. Raises VerifyError if it cannot be imported."""
-    place, _, class_name = name.rpartition(":")
-    if not place:
-        raise VerifyError(f"An adapter is named FILE:CLASS (my_adapter.py:Adapter), not {name!r}.")
+    source, _, class_name = name.rpartition(":")
+    if not source:
+        raise VerifyError(f"Name the adapter as FILE:CLASS, such as my_adapter.py:Adapter, not {name!r}.")
     try:
-        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _import_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
     except FileNotFoundError:
-        raise VerifyError(f"There is no file {place}.") from None
+        raise VerifyError(f"There is no file {source}.") from None
     except (Exception, SystemExit) as problem:  # whatever the user's file raises
-        raise VerifyError(f"{place} cannot be imported: {type(problem).__name__}: {problem}") from problem
+        raise VerifyError(f"{source} cannot be imported: {type(problem).__name__}: {problem}") from problem
     found = getattr(module, class_name, None)
     if not callable(found):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
-        raise VerifyError(f"{place} has no class {class_name}; it has {', '.join(classes) or 'none'}.")
+        raise VerifyError(f"{source} has no class {class_name}; it has {', '.join(classes) or 'none'}.")
     return found
 
 
 def make_adapter(adapter_class: Callable[[], Any]) -> Any:
-    """A new adapter. Raises VerifyError if it cannot be made without arguments."""
+    """A new adapter. Raises VerifyError if its constructor fails when called without arguments."""
     try:
         return adapter_class()
     except (Exception, SystemExit) as problem:
@@ -63,14 +64,14 @@ def make_adapter(adapter_class: Callable[[], Any]) -> Any:
 
 
 def check_methods(adapter: Any, mode: Mode) -> None:
-    """Raises VerifyError if an adapter has no methods, or lacks one that every case of a learner needs."""
+    """Raises VerifyError if an adapter has no methods, or lacks a method that every case of a learner needs."""
     there = {name for name in ("load", "step", "set_state", "call", "curve") if callable(getattr(adapter, name, None))}
     if not there & {"load", "call", "curve"}:
         says = "has none of the methods load, call and curve"
     elif "load" in there and "step" not in there:
-        says = "has no method step, which must follow load"
+        says = "has a method load but no method step; add step"
     elif "load" in there and mode == "resync" and "set_state" not in there:
-        says = "has no method set_state, which --mode resync needs; --mode free does without"
+        says = "has no method set_state, which --mode resync needs; add it or use --mode free"
     else:
         return
     raise VerifyError(f"The adapter {type(adapter).__name__} {says}.")
@@ -82,10 +83,10 @@ def _import_file(path: Path) -> Any:
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module  # as an import would, so that dataclasses of the file find it
+    sys.modules[path.stem] = module  # as an import would; dataclasses in the file look it up
     folder = str(path.resolve().parent)
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # what lies beside it may be imported
+        sys.path.insert(0, folder)  # the file may import its neighbors
     specification.loader.exec_module(module)
     return module
 
@@ -93,10 +94,10 @@ def _import_file(path: Path) -> Any:
 def run_adapter(adapter: Any, case: Case, mode: Mode = "free") -> Arrays:
     """What the adapter returned at each step, by full name, (T, ...).
 
-    mode   "free": its own state goes from step to step; "resync": before each step it takes over the reference's, so
-           every step is judged by itself. A function or a curve has no state, and the mode does not matter.
+    mode   "free": the adapter keeps its own state from step to step; "resync": it adopts the reference's state before
+           each step, so every step is judged by itself. Functions and curves have no state and ignore the mode.
 
-    Raises NotCovered if the adapter does not know the case, and VerifyError for whatever cannot be compared.
+    Raises NotCovered if the adapter does not support the case, and VerifyError for anything that cannot be compared.
     """
     if case.kind == "curve":
         return {"curve/error": _curve(adapter, case)}
@@ -105,28 +106,28 @@ def run_adapter(adapter: Any, case: Case, mode: Mode = "free") -> Arrays:
         call = _method(adapter, "call", case)
         for step in range(case.steps):
             arguments = deepcopy(case.arguments(step))
-            with _answers(case, "call", step):
+            with _adapter_errors(case, "call", step):
                 found = call(case.settings["function"], arguments)
             returned.append(_checked(case, "call", step, found))
         return _stacked(case, returned)
     load, take_step = _method(adapter, "load", case), _method(adapter, "step", case)
     set_state = _method(adapter, "set_state", case) if mode == "resync" else None
-    with _answers(case, "load"):
+    with _adapter_errors(case, "load"):
         load(deepcopy(case), {name: array.copy() for name, array in case.parameters.items()})
     for step in range(case.steps):
         if set_state:
             state = case.state_before(step)
-            with _answers(case, "set_state", step):
+            with _adapter_errors(case, "set_state", step):
                 set_state({name: _as(array, case.dtype) for name, array in state.items()})
         x, y, draws = case.example(step)
-        with _answers(case, "step", step):
+        with _adapter_errors(case, "step", step):
             found = take_step(deepcopy(x), deepcopy(y), deepcopy(draws))
         returned.append(_checked(case, "step", step, found))
     return _stacked(case, returned)
 
 
 def full_name(case: Case, name: str) -> str:
-    """The name of a quantity with its phase. Raises VerifyError for one that the case does not know."""
+    """The name of a quantity with its phase. Raises VerifyError if the case has no such quantity."""
     if name in case.expected:
         return name
     if name in case.final_names:
@@ -135,17 +136,17 @@ def full_name(case: Case, name: str) -> str:
 
 
 def unknown_quantities(case: Case, names: Sequence[Any]) -> str:
-    """A sentence about names that a case does not have."""
+    """A sentence about names that a case does not have, with the closest existing name."""
     near = difflib.get_close_matches(str(names[0]), [*case.expected, *case.final_names], n=1)
     meant = f" (did you mean {near[0]}?)" if near and len(names) == 1 else ""
     return (
-        f"{case.id} knows no quantity {', '.join(map(repr, names))}{meant}; case.quantities, or "
-        f"`python -m minilop.verify explain {case.id}`, names its {len(case.expected)}."
+        f"{case.id} has no quantity {', '.join(map(repr, names))}{meant}; case.quantities, or "
+        f"`python -m minilop.verify explain {case.id}`, lists all {len(case.expected)}."
     )
 
 
 def check_array(case: Case, name: str, array: Any, where: str, steps: int | None = None) -> np.ndarray:
-    """`array` as a NumPy array. Raises VerifyError if it does not hold numbers, or has not the expected shape."""
+    """`array` as a NumPy array. Raises VerifyError if it holds no numbers or has another shape."""
     array = as_array(array, f"{where}: {name}")
     if array.dtype.kind not in "fiub":
         raise VerifyError(f"{where}: {name} must be an array of numbers, not of {array.dtype}.")
@@ -165,12 +166,12 @@ def _checked(case: Case, method: str, step: int, found: Any) -> Arrays:
     for name, array in found.items():
         name = full_name(case, name)
         if name in arrays:
-            raise VerifyError(f"{where}: {name} was returned twice, with its phase and without; return it once.")
+            raise VerifyError(f"{where}: {name} was returned both with and without its phase; return it once.")
         arrays[name] = check_array(case, name, array, where)
     for name, final in [(name, case.final_name(name)) for name in arrays]:
         is_shared = name != final and final in arrays and np.shares_memory(arrays[name], arrays[final])
-        if is_shared and not is_right(case, final, step, case.expected[name]):
-            raise VerifyError(f"{where}: {name} and {final} share memory, though they must differ here; return copies.")
+        if is_shared and not is_correct(case, final, step, case.expected[name]):
+            raise VerifyError(f"{where}: {name} and {final} share memory but must differ here; return copies.")
     return {name: array.copy() for name, array in arrays.items()}
 
 
@@ -179,13 +180,13 @@ def _stacked(case: Case, returned: list[Arrays]) -> Arrays:
     for step, arrays in enumerate(returned):
         if arrays.keys() != names:
             changed = ", ".join(sorted(arrays.keys() ^ names))
-            raise VerifyError(f"{case.id}, step {step}: not the quantities of the first step; {changed} came or went.")
+            raise VerifyError(f"{case.id}, step {step}: return the same quantities at every step; {changed} differs.")
     return {name: np.stack([arrays[name] for arrays in returned]) for name in case.expected if name in names}
 
 
 def _curve(adapter: Any, case: Case) -> np.ndarray:
     curve = _method(adapter, "curve", case)
-    with _answers(case, "curve"):
+    with _adapter_errors(case, "curve"):
         found = curve(deepcopy(case))
     return checked_errors(case, found)
 
@@ -200,21 +201,23 @@ def _method(adapter: Any, name: str, case: Case) -> Any:
 
 
 @contextmanager
-def _answers(case: Case, method: str, step: int | None = None) -> Iterator[None]:
-    """Turns any exception of the adapter into a sentence."""
+def _adapter_errors(case: Case, method: str, step: int | None = None) -> Iterator[None]:
+    """Turn any exception of the adapter into a sentence."""
     try:
         yield
     except (Exception, SystemExit) as problem:
-        # Later it does not mean that the adapter does not know the case: PyTorch raises it for a missing kernel.
+        # In later calls NotImplementedError is an error of the adapter: PyTorch raises it for a missing kernel.
         is_first = method in ("load", "curve") or (method == "call" and step == 0)
         if isinstance(problem, NotImplementedError) and is_first:
             raise NotCovered(str(problem) or "NotImplementedError") from None
         where = case.id if step is None else f"{case.id}, step {step}"
         said = " ".join(str(problem).split())  # in one line, whatever the message
-        raise VerifyError(f"{where}: {method} raised {type(problem).__name__}{_line_of(problem)}: {said}") from problem
+        raise VerifyError(
+            f"{where}: {method} raised {type(problem).__name__}{_adapter_line(problem)}: {said}"
+        ) from problem
 
 
-def _line_of(problem: BaseException) -> str:
+def _adapter_line(problem: BaseException) -> str:
     """The last line of the adapter's own file in the traceback."""
     frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename != __file__]
     own = [frame for frame in frames if frame.filename == frames[0].filename]

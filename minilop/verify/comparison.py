@@ -1,8 +1,8 @@
-"""Is it the same? What an implementation returned against what is expected, number by number.
+"""Compares the results of an implementation with the expected results, number by number.
 
-A number may be off by `tolerance` times the largest magnitude of its quantity in the whole case (or by `tolerance`
-itself if that is 0), so a number that happens to be almost 0 need not be more exact than its neighbors. Choices (bool)
-and counts (integers) must be equal.
+The allowed error is `tolerance` times the largest magnitude of the quantity in the whole case, or `tolerance` itself
+if that magnitude is 0. A number close to 0 thus need not be more accurate than its neighbors. Choices (bool) and
+counts (integers) must be equal.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from minilop.verify.case import Arrays, Case
 
 @dataclass(frozen=True)
 class Difference:
-    """The first number that is off, in the order of steps, then of quantities, then of entries."""
+    """The first wrong number, in the order of steps, then quantities, then entries."""
 
     step: int
     name: str  # "<phase>/<quantity>/<layer>"
-    place: tuple[int, ...]  # of the entry: of what units have, the unit first
+    index: tuple[int, ...]  # of the entry; for quantities of units, the unit comes first
     expected: float
     got: float
-    allowed: float  # largest difference that would have been taken for rounding
+    allowed: float  # the largest error that counts as rounding
 
     @property
     def phase(self) -> str:
@@ -31,13 +31,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     difference: Difference | None
-    compared: tuple[str, ...]  # names of what was returned
+    compared: tuple[str, ...]  # names of the returned quantities
     not_returned: tuple[str, ...]
-    agreed_before: tuple[str, ...]  # names that came before the difference in its step, and were right
-    largest_error: float  # as a share of what is allowed, up to the difference
+    agreed_before: tuple[str, ...]  # names of the correct quantities before the difference, in the same step
+    largest_error: float  # relative to the allowed error, up to the difference
 
     @property
     def agrees(self) -> bool:
@@ -45,25 +45,25 @@ class Verdict:
 
 
 def compare(case: Case, actual: Mapping[str, np.ndarray], expected: Arrays | None = None) -> Verdict:
-    """`actual` (T, ...) against what the case expects, or against another trace of it."""
+    """Compare `actual` (T, ...) with the expected results of the case, or with another trace of it."""
     expected = case.expected if expected is None else expected
     compared = [name for name in case.expected if name in actual and name in expected]
-    right = {name: _right(case, actual[name], expected[name]) for name in compared}
-    steps_of_errors = [np.argmin(each) for each in right.values() if not each.all()]
+    correct = {name: _correct_steps(case, actual[name], expected[name]) for name in compared}
+    first_errors = [np.argmin(each) for each in correct.values() if not each.all()]
     difference, agreed = None, compared
     last = case.steps
-    if steps_of_errors:
-        last = int(min(steps_of_errors))
-        at = next(place for place, name in enumerate(compared) if not right[name][last])
+    if first_errors:
+        last = int(min(first_errors))
+        at = next(index for index, name in enumerate(compared) if not correct[name][last])
         agreed = compared[:at]
-        difference = _first(case, last, compared[at], actual[compared[at]][last], expected[compared[at]])
-    share = max((_share(case, actual[name][:last], expected[name][:last]) for name in compared), default=0.0)
+        difference = _first_difference(case, last, compared[at], actual[compared[at]][last], expected[compared[at]])
+    largest = max((_relative_error(case, actual[name][:last], expected[name][:last]) for name in compared), default=0.0)
     missing = tuple(name for name in case.expected if name not in actual)
-    return Verdict(difference, tuple(compared), missing, tuple(agreed), share)
+    return Verdict(difference, tuple(compared), missing, tuple(agreed), largest)
 
 
 def allowed_error(case: Case, expected: np.ndarray) -> float:
-    """How far entries of a quantity (T, ...) may be off; 0 for choices and counts."""
+    """The allowed error of the entries of a quantity (T, ...); 0 for choices and counts."""
     if expected.dtype.kind != "f":
         return 0.0
     finite = abs(expected[np.isfinite(expected)])
@@ -80,24 +80,24 @@ def _is_nan(values: np.ndarray) -> np.ndarray:
     return np.isnan(values.astype(float))
 
 
-def is_right(case: Case, name: str, step: int, actual: np.ndarray) -> bool:
-    """Whether `actual` (T, ...) has at a step what the case expects of the quantity `name`."""
+def is_correct(case: Case, name: str, step: int, actual: np.ndarray) -> bool:
+    """Whether `actual` (T, ...) agrees with the case in the quantity `name` at a step."""
     return not _wrong(actual[step], case.expected[name][step], allowed_error(case, case.expected[name])).any()
 
 
-def _right(case: Case, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Whether all entries are right, step by step, (T,)."""
+def _correct_steps(case: Case, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Whether all entries are correct, step by step, (T,)."""
     are_wrong = _wrong(actual, expected, allowed_error(case, expected))
     return np.asarray(~are_wrong.reshape(len(are_wrong), -1).any(axis=-1))
 
 
-def _first(case: Case, step: int, name: str, actual: np.ndarray, expected: np.ndarray) -> Difference:
+def _first_difference(case: Case, step: int, name: str, actual: np.ndarray, expected: np.ndarray) -> Difference:
     allowed = allowed_error(case, expected)
-    place = tuple(int(index) for index in np.argwhere(_wrong(actual, expected[step], allowed))[0])
-    return Difference(step, name, place, float(expected[step][place]), float(actual[place]), allowed)
+    index = tuple(int(each) for each in np.argwhere(_wrong(actual, expected[step], allowed))[0])
+    return Difference(step, name, index, float(expected[step][index]), float(actual[index]), allowed)
 
 
-def _share(case: Case, actual: np.ndarray, expected: np.ndarray) -> float:
+def _relative_error(case: Case, actual: np.ndarray, expected: np.ndarray) -> float:
     allowed = allowed_error(case, expected)
     if not allowed or not actual.size:
         return 0.0

@@ -1,14 +1,15 @@
-"""Does an implementation that makes its own random numbers learn as well as the reference? Two one-sided tests a bin.
+"""Compares learning curves of implementations that draw their own random numbers, by two one-sided tests per bin.
 
-Of each bin, with d the difference of the two means over runs as a share of the reference's, and s its standard error,
+For each bin, let d be the difference of the two means over runs, relative to the reference's mean, and s its standard
+error:
 
-    agrees         |d| + 1.645 s <= margin       that they are further apart is refuted at 5 %
-    differs        |d| - 1.645 s >  margin       that they are as near is refuted at 5 %
-    inconclusive   otherwise; more runs tell
+    agrees         |d| + 1.645 s <= margin       the tests reject, at 5 %, that |d| exceeds the margin
+    differs        |d| - 1.645 s >  margin       the tests reject, at 5 %, that |d| is within the margin
+    inconclusive   otherwise; more runs are needed
 
-A curve differs where any of its bins does, and agrees where all of them do. So code that is further off than the margin
-in some bin is taken for right in 5 % of all cases at most, and the same code with other random numbers is almost never
-taken for wrong: its d would have to be beyond the margin and 1.645 s. The margin is the case's setting `margin`.
+A curve differs if any bin differs, and agrees if all bins agree. An implementation whose error exceeds the margin in
+some bin is therefore accepted in at most 5 % of all cases. A correct implementation with other random numbers is almost
+never rejected: its |d| would have to exceed the margin plus 1.645 s. The margin is the case's setting `margin`.
 """
 
 from dataclasses import dataclass
@@ -18,22 +19,22 @@ import numpy as np
 
 from minilop.verify.case import Case, VerifyError, as_array
 
-QUANTILE = 1.645  # of the normal law, 95 %
+QUANTILE = 1.645  # 95 % quantile of the standard normal distribution
 
-FEWEST_RUNS = 10  # of fewer, a standard error is no good measure
+FEWEST_RUNS = 10  # with fewer runs the standard error is too uncertain
 
 Outcome = Literal["agrees", "differs", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class CurveVerdict:
-    """What a comparison of curves found.
+    """The result of a comparison of curves.
 
-    bins         the judgement of each
-    difference   of the means, as a share of the reference's mean, (bins,)
-    uncertainty  1.645 standard errors of that, (bins,)
-    margin       what the difference may be
-    runs         how many there were
+    bins         the outcome of each bin
+    difference   of the means, relative to the reference's mean, (bins,)
+    uncertainty  1.645 standard errors of the difference, (bins,)
+    margin       the allowed difference
+    runs         the number of runs
     """
 
     bins: tuple[Outcome, ...]
@@ -44,32 +45,31 @@ class CurveVerdict:
 
     @property
     def overall(self) -> Outcome:
-        """Differs where any bin does, agrees where all do."""
+        """Differs if any bin differs, agrees if all bins agree."""
         if "differs" in self.bins:
             return "differs"
         return "inconclusive" if "inconclusive" in self.bins else "agrees"
 
     @property
     def says(self) -> str:
-        """The judgement in a sentence."""
-        shown = [bin for bin, judgement in enumerate(self.bins) if judgement == self.overall]
-        place = max(shown, key=lambda bin: np.nan_to_num(abs(self.difference[bin]), nan=np.inf))
-        measured = f"{self.difference[place]:+.1%} with an uncertainty of {self.uncertainty[place]:.1%}"
+        """The result in one sentence."""
+        candidates = [bin for bin, outcome in enumerate(self.bins) if outcome == self.overall]
+        worst = max(candidates, key=lambda bin: np.nan_to_num(abs(self.difference[bin]), nan=np.inf))
+        measured = f"{self.difference[worst]:+.1%} with an uncertainty of {self.uncertainty[worst]:.1%}"
         if self.overall == "agrees":
             return f"All bins are within {self.margin:.0%} of the reference; the largest difference is {measured}."
-        if not np.isfinite(self.difference[place]):
-            return f"The error of bin {place} is not finite in every run."
+        if not np.isfinite(self.difference[worst]):
+            return f"The error of bin {worst} is not finite in some run."
         if self.overall == "differs":
-            return f"Bin {place} is off by {measured}; allowed is {self.margin:.0%}."
-        return (
-            f"Bin {place} is off by {measured}, too uncertain for {self.margin:.0%}; give more than {self.runs} runs."
-        )
+            return f"Bin {worst} is off by {measured}; the margin is {self.margin:.0%}."
+        uncertain = f"too uncertain for the margin of {self.margin:.0%}; give more than {self.runs} runs"
+        return f"Bin {worst} is off by {measured}, {uncertain}."
 
 
 def judge(case: Case, errors: Any) -> CurveVerdict:
-    """`errors` (runs, bins), the mean error of each run in each bin, against the reference's runs.
+    """Compare `errors` (runs, bins), the mean error of each run in each bin, with the reference's runs.
 
-    Raises VerifyError for another number of bins, or too few runs.
+    Raises VerifyError for a wrong number of bins, or for too few runs.
     """
     errors = checked_errors(case, errors)
     mean, standard_error = case.expected["curve/mean"], case.expected["curve/standard_error"]
@@ -83,7 +83,7 @@ def judge(case: Case, errors: Any) -> CurveVerdict:
 
 
 def checked_errors(case: Case, errors: Any) -> np.ndarray:
-    """`errors` as an array (runs, bins). Raises VerifyError for another shape, or for no numbers."""
+    """`errors` as an array (runs, bins). Raises VerifyError for a wrong shape, or if it holds no numbers."""
     bins = case.expected["curve/mean"].shape[-1]
     errors = as_array(errors, f"{case.id}: the curve")
     is_curve = errors.ndim == 2 and errors.shape[1] == bins and errors.dtype.kind in "fiu"

@@ -1,4 +1,4 @@
-"""What a case is, in words: its settings, what is given, and what is expected in which order."""
+"""Describes a case in words: its settings, its inputs, and the expected quantities in order."""
 
 import textwrap
 from collections.abc import Mapping
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minilop.verify import case as cases
-from minilop.verify.case import Case, below, finite, json_object, load_case
+from minilop.verify import case_files
+from minilop.verify.case import Case, below
+from minilop.verify.case_files import finite, json_object, load_case
 from minilop.verify.conventions import meaning
 from minilop.verify.mistakes import MISTAKES
 from minilop.verify.pages import page_of
@@ -16,48 +17,48 @@ WIDTH = 120
 
 
 def explain(case: Case) -> str:
-    """All that an implementer needs to know of a case."""
+    """Everything that an implementer needs to know about a case."""
     lines = [
         textwrap.fill(f"{case.id}: {case.comment}", WIDTH, subsequent_indent="    "),
         *_block("sizes", case.sizes),
         *_block("conventions", case.conventions),
         *_block("hyperparameters", case.hyperparameters),
         *_block("steps, seed", {"steps": case.steps, "seed": case.seed}),
-        *_block("tolerances, as a share of the largest of a quantity", case.tolerances),
+        *_block("tolerances, relative to the largest magnitude of a quantity", case.tolerances),
     ]
     if case.margins:
-        lines += _block("the closest choice, as a share (choices are never left to rounding)", case.margins)
+        lines += _block("relative margins of the closest choices (rounding decides no choice)", case.margins)
     if case.parameters:
-        lines += ["", "parameters that load gets", *_shapes(case.parameters)]
+        lines += ["", "parameters given to load", *_shapes(case.parameters)]
     others = {name: array for name, array in case.initial_state.items() if name not in case.parameters}
     if others:
-        lines += ["", "the rest of the state before the first step, as set_state gets it", *_shapes(others)]
+        lines += ["", "the remaining state before the first step, as given to set_state", *_shapes(others)]
     given = {name: array for name, array in case.inputs.items() if name.split("/")[0] in ("x", "y")}
     lines += ["", "given at each step", *_shapes(given, one_entry_a_step=True)]
     draws = below(case.inputs, "draws")
     if draws:
         lines += [
             "",
-            "draws of each step, unscaled, by slot: who replaces unit r takes row r (docs/verify.md)",
+            "draws of each step, unscaled, by slot: to replace unit r, use row r (docs/verify.md)",
             *_shapes(draws, one_entry_a_step=True),
         ]
     of_steps = case.kind != "curve"
-    lines += ["", "expected of each step, by phase, in this order" if of_steps else "expected"]
+    lines += ["", "expected at each step, by phase, in this order" if of_steps else "expected"]
     for phase in case.phases:
         inside = below(case.expected, phase)
         page = page_of(case, f"{phase}/{next(iter(inside))}")
         lines += [f"  {phase}   ({page})", *_shapes(inside, one_entry_a_step=of_steps)]
     if case.flags:
-        lines += ["", "known mistakes that it is there to catch"]
+        lines += ["", "known mistakes that the case is designed to catch"]
         for name in case.flags:
             lines += _wrapped(name, MISTAKES[name].says if name in MISTAKES else "")
-    lines += ["", f"files: {cases.VECTORS / case.id}"]
+    lines += ["", f"files: {case_files.VECTORS / case.id}"]
     return "\n".join(lines)
 
 
 def inputs_as_json(case_id: str) -> dict[str, Any]:
-    """What case.json says of a case, and as "inputs" its arrays as nested lists, with texts for NaN and infinity."""
-    path, given = cases.VECTORS / case_id / "case.json", load_case(case_id).inputs
+    """The contents of case.json, with the arrays as nested lists under "inputs"; NaN and infinity become strings."""
+    path, given = case_files.VECTORS / case_id / "case.json", load_case(case_id).inputs
     lists = {name: array.tolist() for name, array in given.items()}
     return finite({**json_object(path, path.read_bytes()), "inputs": lists})
 
@@ -75,7 +76,7 @@ def _written(value: Any) -> str:
 
 
 def _shapes(arrays: Mapping[str, np.ndarray], one_entry_a_step: bool = False) -> list[str]:
-    kinds = {"b": "  bool", "i": "  whole numbers", "u": "  whole numbers"}
+    kinds = {"b": "  bool", "i": "  integers", "u": "  integers"}
     return [
         f"    {name:34}{array.shape[1:] if one_entry_a_step else array.shape}{kinds.get(array.dtype.kind, '')}"
         for name, array in arrays.items()

@@ -1,13 +1,13 @@
-"""The library as one more adapter: is what learners of minilop do what the vectors say?
+"""The library as an adapter: checks minilop's own learners against the vectors.
 
     python -m minilop.verify run --adapter minilop.verify.library:Library
 
-Learners of networks are the library's own from the forward pass to the last rule, with random numbers that they draw
-themselves from the case's seed. Conventions that only the kit has are skipped. What only exists between two rules is
-not returned: utilities before a replacement, parameters between noise and replacement.
+Learners of networks use only the library's code, from the forward pass to the last rule, and draw their own random
+numbers from the case's seed. Conventions that only the kit has are skipped. Quantities that exist only between two
+rules are not returned: utilities before a replacement, and parameters between noise and replacement.
 
-In cases of linear methods, predictions, PPO, curves and single functions the reference is the library already, and it
-answers as `minilop.verify.reference:Reference` does; the function `utilities`, whose table is the kit's, is skipped.
+In cases of linear methods, predictions, PPO, curves and single functions, `minilop.verify.reference:Reference` already
+calls the library, and this adapter does the same. It skips the function `utilities`, whose table belongs to the kit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,18 +34,18 @@ class Library(Reference):
     """All cases whose conventions the library has."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
-        self.player = LibraryLearner() if case.kind == "learner" else REFERENCES[case.kind]()
-        self.player.load(case, parameters)
+        self.reference = LibraryLearner() if case.kind == "learner" else REFERENCES[case.kind]()
+        self.reference.load(case, parameters)
 
     def call(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if function == "utilities":
-            raise NotImplementedError("the table of utilities is the kit's")
+            raise NotImplementedError("the table of utilities belongs to the kit")
         return super().call(function, arguments)
 
 
 @dataclass
 class Watcher(Rule):
-    """Remembers which units other rules have replaced in a step."""
+    """Records which units the other rules replaced in a step."""
 
     name: ClassVar[str] = "watcher"
     replaced: Any = None
@@ -55,12 +55,12 @@ class Watcher(Rule):
 
 
 class LibraryLearner:
-    """Plays cases of learners of networks."""
+    """Runs the cases of learners of networks."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
         settings = learner_settings(case)
         if missing := missing_in_library(settings):
-            raise NotImplementedError(f"the library has not this convention of {', '.join(missing)}")
+            raise NotImplementedError(f"the library does not have this convention of {', '.join(missing)}")
         self.case, self.when = case, settings.when
         self.loss = getattr(losses, case.settings["loss"])
         self.network = make_network(case, settings)
@@ -69,7 +69,7 @@ class LibraryLearner:
         self.learner = make_learner(self.network, self.loss, library_settings(settings).with_rules(Watcher()))
 
     def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
-        """`Learner.step` with a look between the phases."""
+        """The phases of `Learner.step`, with their results recorded in between."""
         learner, watcher = self.learner, self.learner.rules[-1]
         watcher.replaced = None  # type: ignore[attr-defined]
         values = learner.forward(xp.asarray(x)[None])
@@ -96,7 +96,7 @@ class LibraryLearner:
         return {f"{phase}/{name}": of_one_run(name, array) for name, array in state_arrays(self.learner)}
 
     def after_rules(self) -> Arrays:
-        """What rules have changed, and which units they have replaced."""
+        """The state after the rules, and the units that they replaced."""
         found = self.state_after("perturb" if "replacement" not in self.case.phases else "replacement")
         masks = self.learner.rules[-1].replaced or [None] * len(self.network.hidden)  # type: ignore[attr-defined]
         for layer, mask in zip(self.network.hidden, masks):
@@ -108,7 +108,7 @@ class LibraryLearner:
         return found
 
     def state_of_units(self) -> Iterator[tuple[str, Array]]:
-        """What rules remember, (1, H), and what is due, (1,), by name."""
+        """The state of the rules by name: quantities of units (1, H), and units_to_replace (1,)."""
         for rule in self.learner.rules:
             for index, layer in enumerate(self.network.hidden):
                 number = layer.incoming.number

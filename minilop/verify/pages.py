@@ -1,4 +1,4 @@
-"""Where minilop explains what a quantity of a case is."""
+"""Finds the file of minilop that explains a quantity of a case."""
 
 from pathlib import Path
 
@@ -38,9 +38,9 @@ OF_FUNCTION = {
 
 
 def page_of(case: Case, name: str) -> str:
-    """The file of minilop for a quantity ("<phase>/<quantity>/<layer>"); docs/verify.md where there is none.
+    """The file of minilop for a quantity ("<phase>/<quantity>/<layer>"); docs/verify.md if there is none.
 
-    A suite that has the name of a file is explained there, except for the phases that all learners share, and for
+    A suite with the name of a file is explained in that file, except for the phases common to all learners and for
     conventions that only the kit has.
     """
     if case.kind == "function":

@@ -1,7 +1,7 @@
-"""The options of `pytest --pyargs minilop.verify`; test_implementation.py has the tests.
+"""The options of `pytest --pyargs minilop.verify`; the tests are in test_implementation.py.
 
-pytest loads this small file in every run, because it is an entry point of the package (setup.cfg): it would read the
-conftest.py of an installed package after the command line. The file does nothing unless the command line names
+pytest loads this file in every run, because it is an entry point of the package (setup.cfg): pytest would read the
+conftest.py of an installed package only after the command line. The file does nothing unless the command line names
 minilop.verify.
 """
 
@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 NAME = "minilop.verify"
-IS_OURS = pytest.StashKey[bool]()  # whether this run of pytest is the kit's: other projects may have an --adapter, too
+IS_OURS = pytest.StashKey[
+    bool
+]()  # whether this run of pytest is the kit's; other projects may have an option --adapter
 OPTIONS: dict[str, dict[str, Any]] = {
     "--adapter": {"metavar": "FILE:CLASS", "help": "the adapter; see minilop.verify.adapter"},
-    "--suite": {"action": "append", "default": [], "metavar": "NAME", "help": "only these cases; repeatable"},
-    "--case": {"action": "append", "default": [], "metavar": "ID", "help": "only this case; repeatable"},
+    "--suite": {"action": "append", "default": [], "metavar": "NAME", "help": "run only this suite; repeatable"},
+    "--case": {"action": "append", "default": [], "metavar": "ID", "help": "run only this case; repeatable"},
     "--mode": {"choices": ["free", "resync"], "default": "free", "help": "default: free"},
     "--dtype": {"choices": ["float64", "float32"], "default": "float64", "help": "default: float64"},
-    "--xfail": {"metavar": "FILE", "help": "names cases that are known to differ, one a line; # begins a comment"},
+    "--xfail": {"metavar": "FILE", "help": "file with the cases known to differ, one per line; # begins a comment"},
 }
 
 
@@ -27,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> Generator[None, Any, Any]:
     """Add the options after those of every conftest.py, while the command line is being read.
 
-    Raises UsageError for an option that another plugin or conftest.py has added.
+    Raises UsageError for an option that another plugin or conftest.py already defines.
     """
     result = yield
     if "--pyargs" in args and any(arg.split("::")[0].startswith(NAME) for arg in args):
@@ -36,7 +38,7 @@ def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str
         for name, attributes in OPTIONS.items():
             try:
                 group.addoption(name, **attributes)
-                parser.parse_known_args(args)  # where pytest 8 notices
+                parser.parse_known_args(args)  # pytest 8 detects the conflict here
             except (ValueError, ArgumentError):
                 remedy = "add --noconftest, or -p no:PLUGIN, or run pytest in another folder"
                 raise pytest.UsageError(f"{name} is also an option of a conftest.py or a plugin; {remedy}") from None
@@ -46,11 +48,11 @@ def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str
 def pytest_configure(config: pytest.Config) -> None:
     """Raises UsageError if this is a run of the kit and no adapter is named."""
     if config.stash.get(IS_OURS, False) and config.getoption("--adapter") is None:
-        raise pytest.UsageError(f"{NAME} has nothing to check: say --adapter FILE:CLASS")
+        raise pytest.UsageError(f"{NAME} has nothing to check; add --adapter FILE:CLASS")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """If every case was skipped, nothing has been checked: the exit status is 5, pytest's own for no tests, not 0."""
+    """If every case was skipped, set the exit status to 5, pytest's status for no tests: nothing has been checked."""
     config = session.config
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if not config.stash.get(IS_OURS, False) or config.getoption("collectonly") or reporter is None or exitstatus:

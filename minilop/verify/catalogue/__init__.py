@@ -1,7 +1,7 @@
-"""What the cases are, and how their vectors are made: by `reference/`, from draws that anyone can make again.
+"""The definitions of the cases. `reference/` computes their vectors from reproducible draws.
 
-All random numbers are draws of `minilop.draws`, of the case's seed. Those that an algorithm uses have its own purposes
-(the table in draws.py); the examples are normal numbers, rounded to float32 so that both dtypes see the same:
+All random numbers are draws of `minilop.draws` with the case's seed. Draws of an algorithm have the purposes of that
+algorithm (the table in draws.py). The examples are normal numbers, rounded to float32 so that both dtypes use the same:
 
     x   "verify inputs",  step t      y   "verify targets", step t      x/<argument>   "verify <argument>", step t
 """

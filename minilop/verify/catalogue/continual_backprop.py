@@ -1,4 +1,4 @@
-"""Continual Backprop: every utility, every convention, and the networks on which it works."""
+"""Continual Backprop: every utility, every convention, and the supported networks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +50,7 @@ def case(
     base: Mapping[str, Any] = CONTINUAL_BACKPROP,
     steps: int = 60,
 ) -> Description:
-    """A case of Continual Backprop, from what is different in it."""
+    """A case of Continual Backprop, given its differences from the base settings."""
     return learner(f"continual_backprop/{name}", comment, {**base, **changes}, sizes, seed, steps)
 
 
@@ -198,8 +198,8 @@ NETWORKS = [
     ),
     case(
         "residual",
-        "Channels of a residual network, judged and disconnected by the next convolution alone. 16 steps, since each has a "
-        "hundred quantities.",
+        "Channels of a residual network, judged and disconnected by the next convolution alone. 16 steps, since each "
+        "has a hundred quantities.",
         {},
         332,
         base=RESIDUAL,
@@ -208,8 +208,8 @@ NETWORKS = [
     ),
     case(
         "residual_cut",
-        "The same, with the weights that shortcuts lead to counted and set to 0 as well. 16 steps, since each has a hundred "
-        "quantities.",
+        "The same, with the weights that shortcuts lead to counted and set to 0 as well. 16 steps, since each has a "
+        "hundred quantities.",
         {"shortcuts": "cut"},
         336,
         base=RESIDUAL,

@@ -1,12 +1,12 @@
-"""The cases of curves, for code that cannot take the draws that are given: a small slowly changing regression.
+"""The cases of curves, for code that cannot use given draws: a small slowly changing regression problem.
 
-The stream is given, and the same in all runs: x (T, 20) of 0 and 1, y (T,), one example a step. Random are the initial
-weights, and what continual backpropagation draws. An implementation with random numbers of its own learns from the stream
-`runs` times or more, and returns the mean squared error (y - output)^2 of each run in each bin of `bin_size` examples,
-every error from before its example is learned from.
+The stream is given and is the same in all runs: x (T, 20) of zeros and ones, y (T,), one example per step. The initial
+weights and the draws of Continual Backprop are random. An implementation with its own random numbers learns from the
+stream at least `runs` times. It returns the mean squared error (y - output)^2 of each run in each bin of `bin_size`
+examples, where each error is computed before learning from its example.
 
-15 bits keep their values for 1,000 examples, then one of them is inverted; 5 are random in each example. The target is a
-network of 100 threshold units, as in problems/slowly_changing_regression, from Dohare et al. (2024).
+15 bits keep their values for 1,000 examples; then one of them is inverted. 5 bits are random in each example. The
+target is a network of 100 threshold units, as in problems/slowly_changing_regression, from Dohare et al. (2024).
 """
 
 from typing import Any
@@ -31,13 +31,13 @@ SIZES = {
 BACKPROP = {"loss": "squared_error", "activation": "tanh", "step_size": 0.01, "margin": 0.1}
 COMMENT = (
     "Backpropagation on the stream of examples x (T, 20), y (T,), one a step: the mean squared error in bins of 4,000 "
-    "examples, over 30 runs. Weights begin uniform with the bound of the scheme kaiming, those of the last layer with that "
-    "of the activation identity; biases begin at 0."
+    "examples, over 30 runs. Weights begin uniform with the bound of the scheme kaiming, those of the last layer with "
+    "that of the activation identity; biases begin at 0."
 )
 
 
 def describe(name: str, comment: str, **settings: Any) -> Description:
-    """A learner on the stream, of 16,000 examples."""
+    """A learner on the stream of 16,000 examples."""
     return Description(
         f"slowly_changing_regression/{name}", "curve", comment, {**BACKPROP, **settings}, SIZES, 16_000, seed=261
     )
@@ -49,7 +49,7 @@ DESCRIPTIONS = [
         "continual_backprop",
         f"Continual {COMMENT[0].lower()}{COMMENT[1:]}",
         activation="relu",
-        step_size=0.05,  # at which backpropagation alone loses most of its units
+        step_size=0.05,  # with this step size, backpropagation alone loses most of its units
         replacement_rate=0.003,
         maturity_threshold=100,
         decay_rate=0.99,
@@ -65,7 +65,7 @@ DESCRIPTIONS = [
 
 
 def make_inputs(case: Case) -> Arrays:
-    """The stream."""
+    """The stream of examples."""
     seed, sizes = case.seed, case.sizes
     units, bits, slow = sizes["target_units"], sizes["layers"][0], sizes["slow_bits"]
     weight, bias = signs(seed, "target weight", (units, bits)), signs(seed, "target bias", (units,))

@@ -1,4 +1,4 @@
-"""A case before its vectors are made."""
+"""The definition of a case, before its vectors are computed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 
 @dataclass(frozen=True)
 class Description:
-    """See `Case` for the fields; `settings` are conventions and hyperparameters together."""
+    """See `Case` for the fields; `settings` contains the conventions and the hyperparameters."""
 
     id: str
     kind: str
@@ -24,7 +24,7 @@ class Description:
     tolerances: Mapping[str, float] = field(default_factory=lambda: TOLERANCES)
 
     def case(self, inputs: Arrays) -> Case:
-        """The case with what is given, and nothing expected yet."""
+        """The case with its inputs, without expected results."""
         is_number = {name: type(value) in (int, float) for name, value in self.settings.items()}
         return Case(
             id=self.id,

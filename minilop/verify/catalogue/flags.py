@@ -1,4 +1,4 @@
-"""Which case is there to catch which known mistakes. Other cases catch most of them, too."""
+"""The known mistakes that each case is designed to catch. Other cases also catch most of them."""
 
 DECAY = ("decay_skips_biases", "decay_doubled", "decay_not_scaled_by_step_size")
 NOISE = ("noise_skips_biases", "noise_scaled_by_step_size", "noise_as_variance", "noise_before_update")

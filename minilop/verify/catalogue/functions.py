@@ -1,8 +1,7 @@
-"""What the cases of single functions share.
+"""Builds the cases of single functions.
 
-An adapter is asked `call(name, arguments)`, where the arguments are arrays without any axis of runs, and the settings of
-the case by their names. The name is that of the setting `function`. What a function is called with, and what it returns,
-is the comment of its cases.
+The kit calls `call(name, arguments)` of an adapter. The name is the setting `function`. The arguments are arrays
+without a runs axis and the settings of the case, by name. The comments of the cases describe arguments and results.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +17,11 @@ from minilop.verify.catalogue.examples import in_float32, normals
 
 
 class FunctionCases:
-    """Descriptions of cases, and what makes their arguments."""
+    """Descriptions of cases, and the functions that draw their arguments."""
 
     def __init__(self) -> None:
         self.descriptions: list[Description] = []
-        self.makers: dict[str, Callable[[Case], Arrays]] = {}  # of the arguments of a case, (T, ...) each, by its id
+        self.makers: dict[str, Callable[[Case], Arrays]] = {}  # by case id; each draws the arguments (T, ...)
 
     def add(
         self,
@@ -36,7 +35,7 @@ class FunctionCases:
         sizes: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        """A case whose arguments `make` draws."""
+        """Add a case whose arguments are drawn by `make`."""
         case_id, settings = f"functions/{name}", {"function": function, **settings}
         self.descriptions.append(Description(case_id, "function", comment, settings, sizes or {}, steps, seed, flags))
         self.makers[case_id] = make
@@ -47,16 +46,16 @@ class FunctionCases:
 
 
 def numbers(case: Case, argument: str, *shape: int, scale: float = 1.0) -> np.ndarray:
-    """Normal numbers (T, ...), of their own for each argument."""
+    """Normal numbers (T, ...), different for each argument."""
     return in_float32(scale * normals(case.seed, f"verify {argument}", shape, case.steps))
 
 
 def events(case: Case, argument: str, *shape: int, share: float) -> np.ndarray:
-    """Bools (T, ...), of which about `share` are true."""
+    """Bools (T, ...); a fraction of about `share` is true."""
     drawn = draws.uniform(case.seed, f"verify {argument}", shape, step=np.arange(case.steps), dtype="float64")
     return to_host(drawn) < share
 
 
 def integers(case: Case, argument: str, *shape: int, high: int) -> np.ndarray:
-    """Whole numbers (T, ...) below `high`."""
+    """Integers (T, ...) from 0 to `high` - 1."""
     return to_host(draws.integers(case.seed, f"verify {argument}", shape, high, step=np.arange(case.steps)))

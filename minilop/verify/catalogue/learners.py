@@ -1,11 +1,11 @@
-"""The cases of learners of networks: their inputs. What the cases are is said suite by suite beside this file.
+"""The inputs of the cases of learners of networks. The other files of this folder define the cases of each suite.
 
-y                    "verify labels": whole numbers below that of outputs, for cross_entropy; targets are normals
-draws/fresh_weight   (T, H, ...): row r is for unit r of that layer, uniform in [0, 1) or normal, as the initial law
-                     (a convention, `initialization`) or `fresh_weights` wants; not scaled
+y                    for cross_entropy "verify labels", integers below the number of outputs; otherwise normal numbers
+draws/fresh_weight   (T, H, ...): row r is for unit r of the layer, uniform in [0, 1) or standard normal, depending on
+                     the conventions `initialization` and `fresh_weights`; not scaled
 draws/random_utility      (T, H): for utility=random
-draws/replacement_coin    (T,): for rounding=chance; something is replaced where it is below what is due
-draws/noise/<parameter>   (T, ...): standard normal, one a parameter, in the parameter's shape
+draws/replacement_coin    (T,): for rounding=chance; a unit is replaced if the number is below the quota
+draws/noise/<parameter>   (T, ...): standard normal, one number per parameter, in the parameter's shape
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ DESCRIPTIONS = [
     for family in FAMILIES
     for description in family.DESCRIPTIONS
 ]
-SHEET = 1024  # coins that are drawn at a time
+DRAWS_AT_A_TIME = 1024  # steps whose uniform numbers are drawn together
 
 
 def make_inputs(case: Case) -> Arrays:
@@ -52,7 +52,7 @@ def make_inputs(case: Case) -> Arrays:
 
 
 def make_draws(case: Case, network: Network) -> Iterator[tuple[str, Array]]:
-    """What the learner may draw, by "<purpose>/<layer>", (T, ...)."""
+    """The draws available to the learner, by "<purpose>/<layer>", (T, ...)."""
     settings, steps = learner_settings(case), np.arange(case.steps)
     if settings.perturb_scale:
         noise = draws.normal(case.seed, "perturbation", network.num_parameters, step=steps, dtype="float64")  # (T, P)
@@ -69,12 +69,12 @@ def make_draws(case: Case, network: Network) -> Iterator[tuple[str, Array]]:
                 draws.uniform(case.seed, "random utility", shape, layer=number, step=steps, dtype="float64"),
             )
         if settings.rounding == "chance" and settings.replacement_rate:
-            sheet = draws.uniform(case.seed, "replacement coin", SHEET, layer=number, dtype="float64")
-            yield f"replacement_coin/{number}", sheet[: case.steps]
+            uniform = draws.uniform(case.seed, "replacement coin", DRAWS_AT_A_TIME, layer=number, dtype="float64")
+            yield f"replacement_coin/{number}", uniform[: case.steps]
 
 
 def fresh_weights(case: Case, layer: HiddenLayer) -> Array:
-    """(T, H, ...), not scaled."""
+    """Random numbers (T, H, ...) for fresh weights, not scaled."""
     incoming, settings = layer.incoming, learner_settings(case)
     draw = draws.normal if incoming.is_normal or settings.fresh_weights == "normal" else draws.uniform
     return draw(
@@ -89,5 +89,5 @@ def fresh_weights(case: Case, layer: HiddenLayer) -> Array:
 
 
 def of_steps(name: str, array: Array) -> Array:
-    """(T, ...), what units have as (T, H)."""
+    """The array (T, ...); quantities of units become (T, H)."""
     return array if "weight" in name else array.reshape(len(array), -1)

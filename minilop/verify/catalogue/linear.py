@@ -1,7 +1,7 @@
 """The cases of linear methods that learn step sizes.
 
-Six inputs, of which the first three say something about the target and the last three nothing. Halfway the target's
-weights change sign, so that step sizes have something to learn.
+There are six inputs. The target depends only on the first three. Halfway through the stream the target's weights
+change sign, so that learning the step sizes is useful.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ SIZES = {"inputs": 6}
 def describe(
     name: str, comment: str, settings: dict[str, Any], steps: int, seed: int, flags: tuple[str, ...], **sizes: float
 ) -> Description:
-    """A case of a method, which the first part of its name says."""
+    """A case of the method in the first part of its name."""
     settings = {"method": name.split("/")[0], **settings}
     comment = f"{comment} x are the inputs (n,), y is the target ()."
     return Description(name, "linear", comment, settings, {**SIZES, **sizes}, steps, seed, flags)
@@ -83,7 +83,7 @@ DESCRIPTIONS = [
 
 
 def make_inputs(case: Case) -> Arrays:
-    """Weights of 0 and the examples; every `loud_every`-th is `loudness` times as large."""
+    """Initial weights of 0, and the examples; every `loud_every`-th input vector is `loudness` times as large."""
     sizes = case.sizes
     x = normals(case.seed, "verify inputs", (sizes["inputs"],), case.steps, sizes.get("active_share", 1.0))
     if "loud_every" in sizes:

@@ -1,4 +1,4 @@
-"""The cases of single functions of networks, and of what is measured of them."""
+"""The cases of single functions of networks and of diagnostics."""
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def classification(case: Case) -> Arrays:
 CASES.add(
     "squared_error",
     "squared_error",
-    "outputs, targets (O, B) -> losses (B,), summed over the outputs and without a factor 1/2; output_gradient (O, B), of "
-    "their mean over the mini-batch.",
+    "outputs, targets (O, B) -> losses (B,), summed over the outputs and without a factor 1/2; output_gradient (O, "
+    "B), of their mean over the mini-batch.",
     regression,
     seed=201,
     flags=("loss_mean_over_outputs", "loss_gradient_of_the_sum"),
@@ -96,9 +96,9 @@ for seed, outgoing in ((221, "mean"), (222, "sum")):
     CASES.add(
         f"utilities_{outgoing}",
         "utilities",
-        "features (H, B), mean_feature (H,), incoming_weight (H, I), outgoing_weight (O, H), outgoing (the mean or the sum "
-        "of the magnitudes of a unit's outgoing weights is meant; that of its incoming ones always is the mean) -> "
-        "utility/<name> (H,) of each, before any running average. See minilop/plasticity/utility.py.",
+        "features (H, B), mean_feature (H,), incoming_weight (H, I), outgoing_weight (O, H), outgoing (the mean or "
+        "the sum of the magnitudes of a unit's outgoing weights is meant; that of its incoming ones always is the "
+        "mean) -> utility/<name> (H,) of each, before any running average. See minilop/plasticity/utility.py.",
         hidden_layer,
         seed=seed,
         flags=("utility_of_signed_features", "utility_other_outgoing"),
@@ -107,12 +107,12 @@ for seed, outgoing in ((221, "mean"), (222, "sum")):
 
 
 def sparse_features(case: Case) -> Arrays:
-    """Eight units on 150 examples: one is dead, or three; one is active once, one three times, the others always."""
+    """Eight units on 150 examples: units 1, 3 and 4 are active on 0, 1 and 3 examples, units 6 and 7 on one example."""
     examples = np.arange(150)
     features = abs(numbers(case, "features", 8, 150))
     for unit, active in ((1, 0), (3, 1), (4, 3)):
         features[:, unit] *= examples < active
-    features[:, 3] *= 64  # seldom active, but then strongly
+    features[:, 3] *= 64  # rarely active, but strongly
     features[1:, 6:] = 0
     return {"features": features}
 
@@ -122,7 +122,7 @@ def activity(case: Case) -> Arrays:
 
 
 def correlated_features(case: Case) -> Arrays:
-    """Fewer directions from instance to instance, and no features at all in the last."""
+    """Features that span fewer directions in each instance, and are all 0 in the last."""
     features = numbers(case, "mixing", 6, 6) @ numbers(case, "features", 6, 20)
     for instance in range(case.steps):
         features[instance, 6 - instance :] *= 1 / 128
@@ -133,9 +133,10 @@ def correlated_features(case: Case) -> Arrays:
 CASES.add(
     "ranks",
     "ranks",
-    "features (H, N) -> singular_values (min(H, N),), largest first; effective_rank (), the exponential of the entropy of "
-    "their shares in nats; stable_rank (), the fewest that hold more than 99 % of their sum; approximate_rank (), the "
-    "fewest whose squares hold 99 % of the sum of squares. Where all features are 0: effective_rank 1, the others 0.",
+    "features (H, N) -> singular_values (min(H, N),), largest first; effective_rank (), the exponential of the "
+    "entropy of their shares in nats; stable_rank (), the fewest that hold more than 99 % of their sum; "
+    "approximate_rank (), the fewest whose squares hold 99 % of the sum of squares. Where all features are 0: "
+    "effective_rank 1, the others 0.",
     correlated_features,
     seed=230,
     flags=("squared_stable_rank", "stable_rank_of_norms", "effective_rank_in_bits", "effective_rank_of_squares"),
@@ -143,8 +144,8 @@ CASES.add(
 CASES.add(
     "silent_units",
     "silent_units",
-    "features (H, N), dormant_threshold -> dead_units (), the share of units that are 0 on every example; dormant_units "
-    "(), of those that are not 0 on less than this share of the examples.",
+    "features (H, N), dormant_threshold -> dead_units (), the share of units that are 0 on every example; "
+    "dormant_units (), of those that are not 0 on less than this share of the examples.",
     sparse_features,
     seed=232,
     flags=("dormant_by_mean_activity",),
@@ -154,8 +155,8 @@ CASES.add(
 CASES.add(
     "redo_dormant_units",
     "redo_dormant_units",
-    "activity (H,), the mean of |h| of each unit, redo_threshold -> dormant (H,), of bool: activity at most this share of "
-    "the layer's mean activity.",
+    "activity (H,), the mean of |h| of each unit, redo_threshold -> dormant (H,), of bool: activity at most this "
+    "share of the layer's mean activity.",
     activity,
     seed=233,
     flags=("redo_absolute_threshold",),
@@ -176,8 +177,9 @@ CASES.add(
 CASES.add(
     "learning_curve",
     "learning_curve",
-    "errors (R, n) of R runs, bin_size -> bins (R, n / bin_size), the means over so many examples; mean (n / bin_size,) over "
-    "runs; standard_error (n / bin_size,), the standard deviation over runs by R - 1, divided by the root of R.",
+    "errors (R, n) of R runs, bin_size -> bins (R, n / bin_size), the means over so many examples; mean (n / "
+    "bin_size,) over runs; standard_error (n / bin_size,), the standard deviation over runs by R - 1, divided by the "
+    "root of R.",
     lambda case: {"errors": in_float32(numbers(case, "errors", 5, 24) ** 2)},
     seed=235,
     flags=("standard_error_by_number_of_runs", "standard_deviation_as_error"),

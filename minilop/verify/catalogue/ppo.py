@@ -1,6 +1,7 @@
-"""The cases of PPO: a few whole updates, one after another, each of a rollout that is given.
+"""The cases of PPO: a few complete updates in sequence, each on a given rollout.
 
-The actions are any, and the old log-probabilities near those of the initial policy, so that some ratios are clipped.
+The actions are arbitrary. The old log-probabilities are close to those of the initial policy, so that only some ratios
+are clipped.
 """
 
 from typing import Any
@@ -16,13 +17,7 @@ from minilop.verify.catalogue.description import Description
 from minilop.verify.catalogue.examples import in_float32, normals
 from minilop.verify.reference.ppo import PPOReference, ppo_arguments
 
-SIZES = {
-    "num_observations": 3,
-    "num_actions": 2,
-    "hidden_units": (5, 4),
-    "num_environments": 2,
-    "num_steps": 8,
-}
+SIZES = {"num_observations": 3, "num_actions": 2, "hidden_units": (5, 4), "num_environments": 2, "num_steps": 8}
 SETTINGS: dict[str, Any] = {
     "num_epochs": 2,
     "mini_batch_size": 4,
@@ -65,8 +60,8 @@ DESCRIPTIONS = [
     Description(
         "ppo/time_outs_bootstrapped",
         "ppo",
-        "Three updates with weight decay, also of log_std; after a time-out counts the value of the observation that was cut "
-        f"off. {ROLLOUT}",
+        "Three updates with weight decay, also of log_std; after a time-out counts the value of the observation that "
+        f"was cut off. {ROLLOUT}",
         {**SETTINGS, "time_outs": "bootstrapped", "activation": "tanh", "weight_decay": 0.01, "value_weight": 0.5},
         SIZES,
         steps=3,
@@ -85,7 +80,7 @@ DESCRIPTIONS = [
 
 
 def make_inputs(case: Case) -> Arrays:
-    """Initial parameters, rollouts, and the orders of their samples."""
+    """The initial parameters, the rollouts, and the orders of the samples."""
     sizes, settings = case.sizes, case.settings
     steps, environments = sizes["num_steps"], sizes["num_environments"]
 
@@ -118,7 +113,7 @@ def make_inputs(case: Case) -> Arrays:
 
 
 def present_log_probabilities(ppo: PPO, rollout: Arrays) -> np.ndarray:
-    """Of the actions of all rollouts by the initial policy, (updates, T, N): the old ones are not far from these."""
+    """The log-probabilities of all actions under the initial policy, (updates, T, N)."""
     found = [
         [
             to_host(log_probability(standardized(xp.asarray(a)[None], mean, ppo.log_std), ppo.log_std))[0]

@@ -1,8 +1,8 @@
 """The cases of temporal-difference methods.
 
-Features of which many are 0, and a cumulant that follows the first two of three steps before. x are the features of a
-step, y is the cumulant that comes with them; see minilop/prediction/linear_predictor.py for the order of a step. Where
-the discount changes from step to step, x are `features` and `discount`: that of the transition into these features.
+Many features are 0. The cumulant depends on the first two features of three steps before. x holds the features of a
+step, and y the cumulant that arrives with them; see minilop/prediction/linear_predictor.py for the order of a step. If
+the discount changes, x holds `features` and `discount`, the discount of the transition into these features.
 """
 
 import math
@@ -32,14 +32,14 @@ def describe(
 def describe_changing(
     name: str, comment: str, settings: dict[str, Any], seed: int, flags: tuple[str, ...]
 ) -> Description:
-    """A case on such a stream with a discount for each step, 0 where an episode ends."""
+    """A case on such a stream with a discount for each step, 0 at the end of an episode."""
     comment = f"{comment} x are the features (n,) of a step and the discount () of the transition into them; y is the "
     comment += "cumulant () that comes with them."
     settings = {name: value for name, value in settings.items() if name != "discount"}
     return Description(name, "prediction", comment, settings, {"inputs": 6}, 60, seed, flags)
 
 
-# Methods whose trace takes in features one step late.
+# For methods that add the features to the trace one step later.
 LATE = "last_decay is gamma lambda of the step before, by which the trace decays before it takes in the last features."
 
 DESCRIPTIONS = [
@@ -77,7 +77,8 @@ DESCRIPTIONS = [
     ),
     describe(
         "tidbd/memory_is_forgotten",
-        "TIDBD with step sizes so large that 1 - alpha x z is below 0 for some features, whose memory is then forgotten.",
+        "TIDBD with step sizes so large that 1 - alpha x z is below 0 for some features, whose memory is then "
+        "forgotten.",
         {**TIDBD, "meta_step_size": 0.01, "initial_step_size": 0.15, "gradient": "semi", "normalize": False},
         steps=60,
         seed=118,
@@ -107,8 +108,8 @@ DESCRIPTIONS = [
     ),
     describe(
         "swift_td/bound_often_met",
-        "SwiftTD whose bound is met every few steps, and whose step sizes begin above the largest and reach the smallest "
-        "one.",
+        "SwiftTD whose bound is met every few steps, and whose step sizes begin above the largest and reach the "
+        "smallest one.",
         {
             **SWIFT_TD,
             "initial_step_size": 0.2,
@@ -164,7 +165,7 @@ DESCRIPTIONS = [
 
 
 def make_inputs(case: Case) -> Arrays:
-    """Weights of 0 and the stream; where the discount changes, a tenth of the discounts are 0, the others 0.64 to 1."""
+    """Initial weights of 0, and the stream. Changing discounts are 0 with probability 0.1, otherwise from 0.64 to 1."""
     features = normals(case.seed, "verify inputs", (case.sizes["inputs"],), case.steps, active_share=0.6)
     cumulants = normals(case.seed, "verify targets", (), case.steps) / 8
     cumulants[3:] += features[:-3, 0] - features[:-3, 1]

@@ -22,7 +22,8 @@ for seed, time_outs in ((241, "terminal"), (242, "bootstrapped")):
         f"advantages_{time_outs}",
         "advantages",
         "rewards, values, next_values (T, N), terminated, timed_out (T, N) of bool, discount, lambda_, time_outs (what "
-        "V' is at a time-out: 0 where it is terminal) -> advantages (T, N), generalized. No advantage flows over an end.",
+        "V' is at a time-out: 0 where it is terminal) -> advantages (T, N), generalized. No advantage flows over an "
+        "end.",
         rollout,
         seed=seed,
         flags=(
@@ -47,7 +48,8 @@ def policy(case: Case) -> Arrays:
 
 
 def update(case: Case) -> Arrays:
-    """Old log-probabilities that are near the present ones, so that some ratios are clipped and some are not."""
+    """A policy update whose old log-probabilities are close to the current ones, so that only some ratios are "
+    "clipped."""
     arrays = policy(case)
     z = (arrays["actions"] - arrays["mean"]) / np.exp(arrays["log_std"])[..., None]
     constant = arrays["log_std"].sum(axis=-1) + np.log(2 * np.pi)
@@ -59,7 +61,8 @@ def update(case: Case) -> Arrays:
 CASES.add(
     "normalized_advantages",
     "normalized_advantages",
-    "advantages (M,) -> normalized_advantages (M,), with mean 0 and standard deviation 1, by M - 1 and without an epsilon.",
+    "advantages (M,) -> normalized_advantages (M,), with mean 0 and standard deviation 1, by M - 1 and without an "
+    "epsilon.",
     lambda case: {"advantages": numbers(case, "advantages", 8)},
     seed=243,
     flags=("advantages_normalized_by_n", "advantages_normalized_with_epsilon"),
@@ -67,8 +70,8 @@ CASES.add(
 CASES.add(
     "gaussian_log_probability",
     "gaussian_log_probability",
-    "actions, mean (A, B), log_std (A,) -> log_probability (B,) of the actions, and its gradients mean_gradient (A, B) and "
-    "log_std_gradient (A, B), of each example.",
+    "actions, mean (A, B), log_std (A,) -> log_probability (B,) of the actions, and its gradients mean_gradient (A, "
+    "B) and log_std_gradient (A, B), of each example.",
     policy,
     seed=244,
     flags=("log_probability_without_constant",),
@@ -86,8 +89,8 @@ CASES.add(
 CASES.add(
     "ppo_value_loss",
     "ppo_value_loss",
-    "values, targets (B,), value_weight -> losses (B,), value_weight (V - R)^2 without a factor 1/2, and value_gradient "
-    "(B,), of their mean.",
+    "values, targets (B,), value_weight -> losses (B,), value_weight (V - R)^2 without a factor 1/2, and "
+    "value_gradient (B,), of their mean.",
     lambda case: {"values": numbers(case, "values", 6), "targets": numbers(case, "targets", 6)},
     seed=246,
     flags=("value_loss_halved",),

@@ -1,4 +1,4 @@
-"""Networks of the cases, as small as they can be: see `make_network`."""
+"""The sizes of the networks in the cases, as small as possible; see `make_network`."""
 
 from typing import Any
 
@@ -12,14 +12,7 @@ CONVNET = {
     "outputs": 2,
     "batch": 2,
 }
-RESNET = {
-    "network": "resnet",
-    "input_shape": (1, 4, 4),
-    "widths": (2,),
-    "blocks": (1,),
-    "outputs": 2,
-    "batch": 2,
-}
+RESNET = {"network": "resnet", "input_shape": (1, 4, 4), "widths": (2,), "blocks": (1,), "outputs": 2, "batch": 2}
 
 
 def mlp(*layers: int, batch: int) -> dict[str, Any]:

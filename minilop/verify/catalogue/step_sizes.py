@@ -39,14 +39,14 @@ METAOPTIMIZE = {
 def idbd(
     name: str, comment: str, changes: Mapping[str, Any], seed: int, sizes: Mapping[str, Any] = TINY
 ) -> Description:
-    """A case of network IDBD, from what is different in it."""
+    """A case of network IDBD, given its differences from the base settings."""
     return learner(f"network_idbd/{name}", comment, {**NETWORK_IDBD, **changes}, sizes, seed)
 
 
 def metaoptimize(
     name: str, comment: str, changes: Mapping[str, Any], seed: int, sizes: Mapping[str, Any] = OF_TWO
 ) -> Description:
-    """A case of MetaOptimize, from what is different in it."""
+    """A case of MetaOptimize, given its differences from the base settings."""
     return learner(f"metaoptimize/{name}", comment, {**METAOPTIMIZE, **changes}, sizes, seed)
 
 
@@ -120,7 +120,8 @@ DESCRIPTIONS = [
     ),
     learner(
         "continual_backprop/network_idbd",
-        "With network IDBD, which begins anew for the weights of a replaced unit: their step sizes are the initial ones.",
+        "With network IDBD, which begins anew for the weights of a replaced unit: their step sizes are the initial "
+        "ones.",
         {**CONTINUAL_BACKPROP, **NETWORK_IDBD, "reset_optimizer_state": True},
         mlp(2, 4, 1, batch=1),
         17,

@@ -1,6 +1,6 @@
-"""Continual Backprop with two hidden layers and much to replace: who is protected, and what comes before what.
+"""Continual Backprop with two hidden layers and many replacements: protection of new units and order of the layers.
 
-A unit matures within a few steps, several of both layers go, and young units stand beside those that are replaced.
+Units mature within a few steps, and both layers replace several of them while many of the other units are immature.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def of_two(
     base: Mapping[str, Any] = CONTINUAL_BACKPROP,
     sizes: Mapping[str, Any] = TWO_LAYERS,
 ) -> Description:
-    """A case with two hidden layers, from what is different in it."""
+    """A case with two hidden layers, given its differences from the base settings."""
     return case(name, comment, {"replacement_rate": 0.125, **changes}, seed, sizes, base)
 
 

@@ -1,4 +1,4 @@
-"""Known mistakes: the reference with one thing done as re-implementations are seen to do it."""
+"""Known mistakes: the reference with one error that has been observed in reimplementations."""
 
 from minilop.verify.mistakes import learners, linear, network_functions, ppo, prediction, reinforcement_functions
 from minilop.verify.mistakes.mistake import Mistake

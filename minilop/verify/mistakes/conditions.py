@@ -1,4 +1,4 @@
-"""How a mistake of a learner is made, and in which cases it can be."""
+"""Builds the mistakes of learners, and the conditions for the cases in which they are possible."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -6,21 +6,21 @@ from typing import Any
 
 from minilop.verify.case import Case
 from minilop.verify.mistakes.mistake import Mistake
-from minilop.verify.reference.continual_backprop import CENTRED, ContinualBackprop
+from minilop.verify.reference.continual_backprop import CENTERED, ContinualBackprop
 from minilop.verify.reference.learners import LearnerReference
 from minilop.verify.reference.redo import ReDo
 
 
 def mistake(name: str, page: str, make: Callable[[], Any], applies: Callable[[Case], bool], says: str) -> Mistake:
-    """One of these, with the sentence last."""
+    """A mistake of a learner."""
     return Mistake(name, says, page, "learner", make, applies)
 
 
 class Family(list[Mistake]):
-    """Mistakes in their order. A class that makes one says in its docstring what the mistake is."""
+    """An ordered list of mistakes."""
 
-    def made_by(self, name: str, page: str, applies: Callable[[Case], bool]) -> Callable[[type], type]:
-        """Add the mistake of the decorated class: of a part of rules that replace units, or of a reference."""
+    def from_class(self, name: str, page: str, applies: Callable[[Case], bool]) -> Callable[[type], type]:
+        """Add the mistake of the decorated class, a rule or a reference; its docstring is the description."""
 
         def add(part: type) -> type:
             self.append(mistake(name, page, with_part(part), applies, " ".join((part.__doc__ or "").split())))
@@ -28,15 +28,15 @@ class Family(list[Mistake]):
 
         return add
 
-    def changed(
+    def from_settings(
         self, name: str, page: str, settings: Mapping[str, Any], applies: Callable[[Case], bool], says: str
     ) -> None:
-        """Add the mistake of other settings than the case's."""
+        """Add a mistake that uses settings other than the case's."""
         self.append(mistake(name, page, partial(LearnerReference, settings), applies, says))
 
 
 def with_part(part: Any) -> Callable[[], LearnerReference]:
-    """A maker of references whose rule is this one, or of which both rules have this part."""
+    """A factory of references that use this rule, or this base class in both of their rules."""
     if issubclass(part, LearnerReference):
         return part
     if issubclass(part, ContinualBackprop):
@@ -48,7 +48,7 @@ def with_part(part: Any) -> Callable[[], LearnerReference]:
 
 
 def has(**wanted: Any) -> Callable[[Case], bool]:
-    """Whether settings have one of the values, a value or a tuple of them."""
+    """Whether each setting has the given value, or one of a tuple of values."""
 
     def applies(case: Case) -> bool:
         return all(
@@ -60,23 +60,23 @@ def has(**wanted: Any) -> Callable[[Case], bool]:
 
 
 def uses(*names: str) -> Callable[[Case], bool]:
-    """Whether all these settings are there and turned on."""
+    """Whether all these settings are present and not 0 or False."""
     return lambda case: all(case.settings.get(name) for name in names)
 
 
-def both(*conditions: Callable[[Case], bool]) -> Callable[[Case], bool]:
+def every(*conditions: Callable[[Case], bool]) -> Callable[[Case], bool]:
     return lambda case: all(condition(case) for condition in conditions)
 
 
 replaces = uses("replacement_rate")
 
 
-def redoes(case: Case) -> bool:
+def uses_redo(case: Case) -> bool:
     return bool(case.settings.get("redo_period"))
 
 
-def replaces_or_redoes(case: Case) -> bool:
-    return replaces(case) or redoes(case)
+def replaces_units(case: Case) -> bool:
+    return replaces(case) or uses_redo(case)
 
 
 def has_mini_batch(case: Case) -> bool:
@@ -96,8 +96,8 @@ def has_normalization(case: Case) -> bool:
 
 
 def keeps_state(case: Case) -> bool:
-    """Whether the optimizer has a state that replacement resets."""
-    return replaces_or_redoes(case) and bool(case.settings["reset_optimizer_state"])
+    """Whether a replacement resets the optimizer's state."""
+    return replaces_units(case) and bool(case.settings["reset_optimizer_state"])
 
 
 def has_several_hidden_layers(case: Case) -> bool:
@@ -105,20 +105,20 @@ def has_several_hidden_layers(case: Case) -> bool:
 
 
 def leaves_moments(case: Case) -> bool:
-    """Whether the optimizer has moments that replacement leaves alone."""
+    """Whether the optimizer has moments that a replacement does not reset."""
     has_moments = case.settings["optimizer"] == "adam" or bool(case.settings.get("momentum"))
-    return replaces_or_redoes(case) and has_moments and not case.settings["reset_optimizer_state"]
+    return replaces_units(case) and has_moments and not case.settings["reset_optimizer_state"]
 
 
 def is_random(case: Case) -> bool:
     return bool(case.settings["utility"] == "random")
 
 
-accumulates = both(replaces, has(rounding=("accumulate", "single")))
-follows_mean = both(replaces, lambda case: case.settings["utility"] in CENTRED or bool(case.settings["transfer_bias"]))
-corrects = both(replaces, has(bias_correction=True, average="utility"), lambda case: not is_random(case))
-contributes = both(replaces, has(utility="contribution", average="utility"))
-squared = has(loss="squared_error")
-decays = both(uses("weight_decay"), has(optimizer=("sgd", "adam")))
+accumulates = every(replaces, has(rounding=("accumulate", "single")))
+follows_mean = every(
+    replaces, lambda case: case.settings["utility"] in CENTERED or bool(case.settings["transfer_bias"])
+)
+corrects = every(replaces, has(bias_correction=True, average="utility"), lambda case: not is_random(case))
+contributes = every(replaces, has(utility="contribution", average="utility"))
 idbd = has(optimizer="network_idbd")
 metaoptimizes = has(optimizer="metaoptimize")

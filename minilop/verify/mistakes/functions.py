@@ -1,4 +1,4 @@
-"""What mistakes in single functions share."""
+"""Builds the mistakes of single functions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,8 +9,8 @@ from minilop.verify.mistakes.mistake import Mistake
 from minilop.verify.reference.functions import FUNCTIONS, Function, FunctionReference
 
 
-def instead(name: str, change: Callable[..., Arrays]) -> Function:
-    """The function, whose results `change` replaces in part, given them and the arguments."""
+def with_changed_results(name: str, change: Callable[..., Arrays]) -> Function:
+    """The function with some results replaced by `change`, which receives the results and the arguments."""
 
     def mistaken(**arguments: Any) -> Arrays:
         found = FUNCTIONS[name](**arguments)
@@ -19,13 +19,13 @@ def instead(name: str, change: Callable[..., Arrays]) -> Function:
     return mistaken
 
 
-def called_with(name: str, change: Callable[..., dict[str, Any]]) -> Function:
-    """The function, some of whose arguments `change` replaces."""
+def changed_arguments(name: str, change: Callable[..., dict[str, Any]]) -> Function:
+    """The function with some arguments replaced by `change`."""
     return lambda **arguments: FUNCTIONS[name](**{**arguments, **change(**arguments)})
 
 
 def mistake(name: str, says: str, page: str, changed: dict[str, Function], applies: Any = None) -> Mistake:
-    """One in some functions, which `changed` has in place of the right ones."""
+    """A mistake in the functions that `changed` substitutes."""
 
     def is_made(case: Case) -> bool:
         return case.settings["function"] in changed and (applies is None or applies(case))
@@ -33,5 +33,5 @@ def mistake(name: str, says: str, page: str, changed: dict[str, Function], appli
     return Mistake(name, says, f"minilop/{page}.py", "function", partial(FunctionReference, changed), is_made)
 
 
-def of(name: str, change: Callable[..., Arrays]) -> dict[str, Function]:
-    return {name: instead(name, change)}
+def changed_results(name: str, change: Callable[..., Arrays]) -> dict[str, Function]:
+    return {name: with_changed_results(name, change)}

@@ -4,7 +4,7 @@ from minilop.backend import Array, xp
 from minilop.optimizers.metaoptimize import RATES, direction
 from minilop.optimizers.network_idbd import error_norm, fill_squared_inputs
 from minilop.verify.case import Arrays, Case
-from minilop.verify.mistakes.conditions import Family, both, has, idbd, metaoptimizes, uses
+from minilop.verify.mistakes.conditions import Family, every, has, idbd, metaoptimizes, uses
 from minilop.verify.mistakes.updates import Mistaken
 
 META = "minilop/optimizers/metaoptimize.py"
@@ -16,9 +16,9 @@ MISTAKES = Family()
 # --- MetaOptimize -----------------------------------------------------------------------------------------------------
 
 
-@MISTAKES.made_by("meta_trace_first", META, both(metaoptimizes, has(order="meta_last")))
+@MISTAKES.from_class("meta_trace_first", META, every(metaoptimizes, has(order="meta_last")))
 class MetaTraceFirst(Mistaken):
-    """The meta-gradient takes the trace that has this step's change in it; it must be the trace from before."""
+    """The meta-gradient uses the trace that includes this step's change; it must use the trace from before."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         optimizer, gradients = self.optimizer, self.network.gradients
@@ -31,11 +31,11 @@ class MetaTraceFirst(Mistaken):
         optimizer.adapt(optimizer.block_sums(traces * gradients))
 
 
-@MISTAKES.made_by(
-    "meta_gradient_averaged", META, both(metaoptimizes, has(step_sizes=("scalar", "layer"), meta=("sgd", "adam")))
+@MISTAKES.from_class(
+    "meta_gradient_averaged", META, every(metaoptimizes, has(step_sizes=("scalar", "layer"), meta=("sgd", "adam")))
 )
 class MetaGradientAveraged(Mistaken):
-    """The meta-gradient of a block is the mean over its weights; it must be the sum."""
+    """The meta-gradient of a block is the mean over its weights; it must be their sum."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
@@ -44,9 +44,9 @@ class MetaGradientAveraged(Mistaken):
         self.optimizer.block_sums = lambda values: sums(values) / counts
 
 
-@MISTAKES.made_by("meta_decay_coupled", META, both(metaoptimizes, uses("weight_decay")))
+@MISTAKES.from_class("meta_decay_coupled", META, every(metaoptimizes, uses("weight_decay")))
 class MetaDecayCoupled(Mistaken):
-    """Weight decay is added to the gradient; in MetaOptimize it is decoupled from it."""
+    """Weight decay is added to the gradient; in MetaOptimize it is decoupled from the gradient."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         optimizer, parameters = self.optimizer, self.network.parameters
@@ -55,22 +55,21 @@ class MetaDecayCoupled(Mistaken):
         optimizer.weight_decay = decay
 
 
-@MISTAKES.made_by("meta_trace_not_decayed", META, both(metaoptimizes, uses("weight_decay")))
+@MISTAKES.from_class("meta_trace_not_decayed", META, every(metaoptimizes, uses("weight_decay")))
 class MetaTraceNotDecayed(Mistaken):
-    """Traces do not shrink with the weight decay; they must be multiplied by 1 - weight_decay step_size."""
+    """Traces ignore the weight decay; they must be multiplied by 1 - weight_decay step_size."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         optimizer = self.optimizer
-        optimizer.state["traces"][...] /= (
-            1 - optimizer.weight_decay * optimizer.present_step_sizes
-        )  # `step` multiplies by it
+        factor = 1 - optimizer.weight_decay * optimizer.present_step_sizes
+        optimizer.state["traces"][...] /= factor  # `step` multiplies by it
         optimizer.step(self.network.parameters, self.network.gradients)
 
 
-@MISTAKES.made_by("lion_momentum_first", META, both(metaoptimizes, has(meta="lion")))
+@MISTAKES.from_class("lion_momentum_first", META, every(metaoptimizes, has(meta="lion")))
 class LionMomentumFirst(Mistaken):
-    """Lion takes the sign of its updated momentum; it must be that of beta_1 momentum + (1 - beta_1) gradient, before
-    the update."""
+    """Lion takes the sign of its updated momentum; it must take the sign of beta_1 momentum + (1 - beta_1) gradient,
+    with the momentum from before the update."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
@@ -87,7 +86,7 @@ class LionMomentumFirst(Mistaken):
 
 
 class OtherIDBD(Mistaken):
-    """Lines 0 to 6 of network IDBD once more, to be changed in places."""
+    """Lines 0 to 6 of network IDBD once more; mistakes override single lines."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         optimizer, parameters = self.optimizer, self.network.parameters
@@ -129,19 +128,19 @@ class OtherIDBD(Mistaken):
         return xp.maximum(1 - used * curvature, 0)
 
 
-@MISTAKES.made_by(
-    "idbd_without_positive_part", NETWORK_IDBD, both(idbd, has(curvature=("layer_local", "gauss_newton_diagonal")))
+@MISTAKES.from_class(
+    "idbd_without_positive_part", NETWORK_IDBD, every(idbd, has(curvature=("layer_local", "gauss_newton_diagonal")))
 )
 class IDBDWithoutPositivePart(OtherIDBD):
-    """Traces are multiplied by 1 - step size times curvature even where that is negative; it must then be by 0."""
+    """Traces are multiplied by 1 - step size times curvature even if that is negative; the factor must then be 0."""
 
     def forgetting(self, used: Array, curvature: Array) -> Array:
         return 1 - used * curvature
 
 
-@MISTAKES.made_by("idbd_bound_stored", NETWORK_IDBD, both(idbd, uses("overshoot_limit")))
+@MISTAKES.from_class("idbd_bound_stored", NETWORK_IDBD, every(idbd, uses("overshoot_limit")))
 class IDBDBoundStored(OtherIDBD):
-    """The bound M divides the stored step sizes for good; it must divide those of this step alone."""
+    """The bound M permanently divides the stored step sizes; it must divide only those used in this step."""
 
     def bounded(self, step_sizes: Array, sensitivity: Array) -> Array:
         used = super().bounded(step_sizes, sensitivity)
@@ -149,70 +148,70 @@ class IDBDBoundStored(OtherIDBD):
         return used
 
 
-@MISTAKES.made_by(
-    "idbd_new_trace_first", NETWORK_IDBD, both(idbd, has(curvature=("layer_local", "gauss_newton_diagonal")))
+@MISTAKES.from_class(
+    "idbd_new_trace_first", NETWORK_IDBD, every(idbd, has(curvature=("layer_local", "gauss_newton_diagonal")))
 )
 class IDBDNewTraceFirst(OtherIDBD):
-    """Step sizes are adapted with the traces of after this step; it must be with those from before."""
+    """Step sizes are adapted with the traces from after this step; they must be adapted with those from before."""
 
     def trace_of_line_1(self, traces: Array, gradient: Array, curvature: Array) -> Array:
         step_sizes = self.optimizer.step_sizes
         return traces * xp.maximum(1 - step_sizes * curvature, 0) + step_sizes * gradient
 
 
-@MISTAKES.made_by(
+@MISTAKES.from_class(
     "idbd_sensitivity_of_loss",
     NETWORK_IDBD,
-    both(idbd, lambda case: bool(case.settings["overshoot_limit"]) or case.settings["curvature"] != "layer_local"),
+    every(idbd, lambda case: bool(case.settings["overshoot_limit"]) or case.settings["curvature"] != "layer_local"),
 )
 class IDBDSensitivityOfLoss(OtherIDBD):
-    """The gradient of the loss stands for that of the output; it must be divided by the length of the error."""
+    """The gradient of the loss is used as that of the output; it must be divided by the norm of the error."""
 
     def sensitivity(self, gradient: Array, output_gradient: Array) -> Array:
         return gradient
 
 
-@MISTAKES.made_by(
-    "idbd_trace_not_forgotten", NETWORK_IDBD, both(idbd, has(curvature=("layer_local", "gauss_newton_diagonal")))
+@MISTAKES.from_class(
+    "idbd_trace_not_forgotten", NETWORK_IDBD, every(idbd, has(curvature=("layer_local", "gauss_newton_diagonal")))
 )
 class IDBDTraceNotForgotten(OtherIDBD):
-    """Traces only grow by each change; they must first be multiplied by [1 - step size times curvature]+."""
+    """Changes are added to the traces without decay; traces must be multiplied by [1 - step size times curvature]+."""
 
     def forgetting(self, used: Array, curvature: Array) -> Array:
         return xp.ones_like(used)
 
 
-MISTAKES.changed(
+MISTAKES.from_settings(
     "meta_first_for_last",
     META,
     {"order": "meta_first"},
-    both(metaoptimizes, has(order="meta_last")),
-    "Step sizes are adapted before they are used; this case asks for it after the step.",
+    every(metaoptimizes, has(order="meta_last")),
+    "Step sizes are adapted before they are used; this case requires adaptation after the step.",
 )
 
 
-MISTAKES.changed(
+MISTAKES.from_settings(
     "meta_last_for_first",
     META,
     {"order": "meta_last"},
-    both(metaoptimizes, has(order="meta_first")),
-    "Step sizes are adapted after the step; this case asks for it before they are used.",
+    every(metaoptimizes, has(order="meta_first")),
+    "Step sizes are adapted after the step; this case requires adaptation before they are used.",
 )
 
 
-MISTAKES.changed(
+MISTAKES.from_settings(
     "idbd_unbounded",
     NETWORK_IDBD,
     {"overshoot_limit": 0.0},
-    both(idbd, uses("overshoot_limit")),
-    "Nothing bounds the overshoot; step sizes must be divided by M wherever it is above 1.",
+    every(idbd, uses("overshoot_limit")),
+    "The overshoot is not bounded; step sizes must be divided by M whenever M exceeds 1.",
 )
 
 
-MISTAKES.changed(
+MISTAKES.from_settings(
     "idbd_unnormalized",
     NETWORK_IDBD,
     {"normalized": False},
-    both(idbd, has(normalized=True)),
-    "The logarithms of step sizes move by the meta-gradient itself; it must be divided by its normalizer.",
+    every(idbd, has(normalized=True)),
+    "The log step sizes change by the meta-gradient itself; it must be divided by its normalizer.",
 )

@@ -1,6 +1,6 @@
 """Mistakes of learners of networks."""
 
-from minilop.verify.mistakes import judging, learned_step_sizes, redo, replacement, selection, updates
+from minilop.verify.mistakes import learned_step_sizes, redo, replacement, selection, updates, utility
 
-FAMILIES = (judging, selection, replacement, redo, updates, learned_step_sizes)
+FAMILIES = (utility, selection, replacement, redo, updates, learned_step_sizes)
 MISTAKES = [mistake for family in FAMILIES for mistake in family.MISTAKES]

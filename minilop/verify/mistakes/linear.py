@@ -1,4 +1,4 @@
-"""Mistakes in linear methods that learn step sizes. Each method is written once more, with what may be mistaken in it."""
+"""Mistakes in linear methods that learn step sizes. Each method is reimplemented with optional mistakes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from minilop.verify.reference.linear import METHODS, LinearReference
 
 
 class MistakenLMS(LMS):
-    """The rule, with `mistake` in it; with none it is the right one."""
+    """The LMS rule, with `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
@@ -27,7 +27,7 @@ class MistakenLMS(LMS):
 
 
 class MistakenIDBD(IDBD):
-    """Lines 2 to 5 of minilop/optimizers/idbd.py, with `mistake` in them."""
+    """Lines 2 to 5 of minilop/optimizers/idbd.py, with `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
@@ -54,7 +54,7 @@ class MistakenIDBD(IDBD):
 
 
 class MistakenAutostep(Autostep):
-    """Lines 2 to 8 of minilop/optimizers/autostep.py, with `mistake` in them."""
+    """Lines 2 to 8 of minilop/optimizers/autostep.py, with `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
@@ -81,16 +81,16 @@ class MistakenAutostep(Autostep):
         h += used * error * inputs
 
 
-class QuietReference(LinearReference):
-    """Says nothing of numbers that overflow: with a mistake a method may well diverge."""
+class ReferenceWithoutWarnings(LinearReference):
+    """Suppresses overflow warnings, since a method with a mistake may diverge."""
 
     def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
         with np.errstate(all="ignore"):
             return super().step(x, y, draws)
 
 
-class ErrorSign(QuietReference):
-    """`stepping` says whether the weights, too, take the error for prediction - target."""
+class ErrorSign(ReferenceWithoutWarnings):
+    """Returns the error with the wrong sign. `stepping`: the weights use the wrong sign, too."""
 
     def __init__(self, stepping: bool):
         super().__init__(
@@ -110,13 +110,13 @@ def _ascending(method: Callable[..., LinearLearner], weights: Array, **hyperpara
 
 
 def mistake(name: str, says: str, method: str, kind: Callable[..., LinearLearner]) -> Mistake:
-    """One in a method of its own."""
+    """A mistake of one method."""
     return Mistake(
         name,
         says,
         f"minilop/optimizers/{method}.py",
         "linear",
-        partial(QuietReference, {**METHODS, method: partial(kind, name)}),
+        partial(ReferenceWithoutWarnings, {**METHODS, method: partial(kind, name)}),
         lambda case: case.settings["method"] == method,
     )
 
@@ -124,14 +124,14 @@ def mistake(name: str, says: str, method: str, kind: Callable[..., LinearLearner
 MISTAKES = [
     Mistake(
         "error_sign",
-        "The weights move along prediction - target, away from the target; the error must be target - prediction.",
+        "The weights change along prediction - target, away from the target; the error must be target - prediction.",
         "minilop/optimizers/linear_learner.py",
         "linear",
         partial(ErrorSign, stepping=True),
     ),
     Mistake(
         "error_reported_as_prediction_minus_target",
-        "The error is returned as prediction - target, though the weights move as they should; here it is target - "
+        "The error is returned as prediction - target although the weights change correctly; it must be target - "
         "prediction.",
         "minilop/optimizers/linear_learner.py",
         "linear",
@@ -139,50 +139,51 @@ MISTAKES = [
     ),
     mistake(
         "lms_squared_error",
-        "The weights move by 2 alpha delta x, down the gradient of delta^2; the rule is that of delta^2 / 2, alpha delta x.",
+        "The weights change by 2 alpha delta x, the gradient step on delta^2; the rule for delta^2 / 2 is alpha delta "
+        "x.",
         "lms",
         MistakenLMS,
     ),
     mistake(
         "idbd_prediction_gradient",
-        "The log step sizes move by theta x h, along the gradient of the prediction; it must be theta delta x h, down "
-        "that of the error.",
+        "The log step sizes change by theta x h, along the gradient of the prediction; they must change by theta "
+        "delta x h, down the gradient of the squared error.",
         "idbd",
         MistakenIDBD,
     ),
     mistake(
         "idbd_meta_gradient_sign",
-        "The log step sizes fall where this change agrees with the past ones; agreement, delta x h > 0, must raise them.",
+        "The log step sizes decrease if the current change agrees with past ones; delta x h > 0 must increase them.",
         "idbd",
         MistakenIDBD,
     ),
     mistake(
         "idbd_old_step_size",
-        "Weights and traces use the step sizes from before this example; line 3 comes first, and they use the new ones.",
+        "Weights and traces use the step sizes from before this example; they must use the new ones of line 3.",
         "idbd",
         MistakenIDBD,
     ),
     mistake(
         "idbd_unclipped",
-        "The trace is multiplied by 1 - alpha x^2 even where that is negative; it must be [1 - alpha x^2]+, at least 0.",
+        "The trace is multiplied by 1 - alpha x^2 even if that is negative; the factor must be [1 - alpha x^2]+.",
         "idbd",
         MistakenIDBD,
     ),
     mistake(
         "idbd_new_trace",
-        "The log step sizes move by a trace that already holds this example; line 2 uses the trace from before.",
+        "The log step sizes use a trace that already includes this example; line 2 uses the trace from before.",
         "idbd",
         MistakenIDBD,
     ),
     mistake(
         "autostep_no_maximum",
-        "The normalizer is only averaged; it must be at least |g|, so that ln(alpha) moves by mu at most.",
+        "The normalizer is only averaged; it must be at least |g|, so that ln(alpha) changes by at most mu.",
         "autostep",
         MistakenAutostep,
     ),
     mistake(
         "autostep_old_normalizer",
-        "The meta-gradient is divided by the normalizer from before this example; line 3 comes first.",
+        "The meta-gradient is divided by the old normalizer; line 3 must update the normalizer first.",
         "autostep",
         MistakenAutostep,
     ),
@@ -194,14 +195,14 @@ MISTAKES = [
     ),
     mistake(
         "autostep_bound_stays",
-        "The stored step sizes are divided by M, as in the paper; where the bound is transient only those of the update are.",
+        "The stored step sizes are divided by M, as in the paper; a transient bound divides only those of this update.",
         "autostep",
         MistakenAutostep,
     ),
     mistake(
         "autostep_bound_passes",
-        "Only the step sizes of the update are divided by M; where the bound is permanent, as in the paper, the stored "
-        "ones are.",
+        "Only the step sizes of this update are divided by M; a permanent bound, as in the paper, divides the stored "
+        "ones.",
         "autostep",
         MistakenAutostep,
     ),

@@ -1,4 +1,4 @@
-"""What a known mistake is."""
+"""A known mistake of an implementation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from minilop.verify.case import Case
 
 @dataclass(frozen=True)
 class Mistake:
-    """One deliberate mistake, and the reference that makes it.
+    """A deliberate mistake, and the reference that makes it.
 
-    name   "outgoing_weights_kept"
-    says   a sentence: what the implementation does, and what it should do
-    page   where the right thing is explained, a file of minilop
-    kind   of the cases in which it can be made
-    make   an adapter that plays the reference with it
-    applies   to which cases of that kind
+    name      for example "outgoing_weights_kept"
+    says      a sentence: what the implementation does, and what it should do
+    page      the file of minilop that explains the correct behavior
+    kind      of the cases in which the mistake is possible
+    make      returns an adapter, the reference with this mistake
+    applies   whether the mistake is possible in a case of this kind
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Mistakes in single functions of networks, and of what is measured of them."""
+"""Mistakes in single functions of networks and in diagnostics."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minilop.initialization import GAINS
 from minilop.verify.case import Arrays
-from minilop.verify.mistakes.functions import called_with, instead, mistake, of
+from minilop.verify.mistakes.functions import changed_arguments, changed_results, mistake, with_changed_results
 
 LOSSES = ("squared_error", "half_squared_error", "cross_entropy")
 
@@ -33,11 +33,11 @@ def deviation_as_bound(found: Arrays, **_: Any) -> Arrays:
 
 
 def utilities_of_signed_features(found: Arrays, features: np.ndarray, mean_feature: np.ndarray, **_: Any) -> Arrays:
-    """|mean h| in place of mean |h|, and so for h - f."""
+    """|mean h| instead of mean |h|, and likewise for h - f."""
     plain = abs(features.mean(axis=-1)) / abs(features).mean(axis=-1)
-    centred = features - mean_feature[:, None]
-    centred = abs(centred.mean(axis=-1)) / abs(centred).mean(axis=-1)
-    factors = {"zero_contribution": centred, "adaptable_contribution": centred, "feature_by_input": centred}
+    centered = features - mean_feature[:, None]
+    centered = abs(centered.mean(axis=-1)) / abs(centered).mean(axis=-1)
+    factors = {"zero_contribution": centered, "adaptable_contribution": centered, "feature_by_input": centered}
     factors["contribution"] = plain
     return {f"utility/{name}": found[f"utility/{name}"] * factor for name, factor in factors.items()}
 
@@ -51,7 +51,7 @@ def shares(values: np.ndarray) -> np.ndarray:
 
 
 def entropy(values: np.ndarray) -> float:
-    """Of their shares, in nats."""
+    """The entropy of the normalized values, in nats."""
     some = shares(values)[values > 0]
     return float(-(some * np.log(some)).sum())
 
@@ -100,100 +100,102 @@ MISTAKES = [
         "loss_mean_over_outputs",
         "The squared error is averaged over the outputs; it must be summed over them.",
         "losses",
-        {name: instead(name, mean_over_outputs) for name in LOSSES[:2]},
+        {name: with_changed_results(name, mean_over_outputs) for name in LOSSES[:2]},
     ),
     mistake(
         "loss_gradient_of_the_sum",
-        "The gradient is that of the sum of the losses; it must be that of their mean over the mini-batch.",
+        "The gradient is that of the summed loss; it must be the gradient of the mean loss over the mini-batch.",
         "losses",
-        {name: instead(name, gradient_of_the_sum) for name in LOSSES},
+        {name: with_changed_results(name, gradient_of_the_sum) for name in LOSSES},
     ),
     mistake(
         "gain_left_out",
         "Initial weights are not scaled by the gain of the activation, sqrt(2) for the relu.",
         "initialization",
-        of("initial_weight_scale", without_gain),
+        changed_results("initial_weight_scale", without_gain),
         lambda case: case.settings["scheme"] in ("kaiming", "xavier", "kaiming_normal"),
     ),
     mistake(
         "kaiming_deviation_as_bound",
-        "The standard deviation is taken for the bound of the uniform law; the bound is sqrt(3) times as large.",
+        "The standard deviation is used as the bound of the uniform distribution; the bound is sqrt(3) times as large.",
         "initialization",
-        of("initial_weight_scale", deviation_as_bound),
+        changed_results("initial_weight_scale", deviation_as_bound),
         lambda case: case.settings["scheme"] in ("kaiming", "lecun", "xavier"),
     ),
     mistake(
         "xavier_of_inputs_alone",
-        "The bound is made from the number of inputs twice; the scheme xavier has inputs and outputs.",
+        "The bound uses only the number of inputs; the scheme xavier uses the numbers of inputs and outputs.",
         "initialization",
-        {"initial_weight_scale": called_with("initial_weight_scale", lambda fan_in, **_: {"fan_out": fan_in})},
+        {"initial_weight_scale": changed_arguments("initial_weight_scale", lambda fan_in, **_: {"fan_out": fan_in})},
         lambda case: case.settings["scheme"] == "xavier",
     ),
     mistake(
         "utility_of_signed_features",
-        "Features are averaged over the mini-batch before their magnitude is taken; the magnitude of each comes first.",
+        "The magnitude of the mean feature is used; it must be the mean over the mini-batch of the magnitudes.",
         "plasticity/utility",
-        of("utilities", utilities_of_signed_features),
+        changed_results("utilities", utilities_of_signed_features),
     ),
     mistake(
         "utility_other_outgoing",
-        "The outgoing magnitude is the mean where the sum is asked for, or the sum where the mean is.",
+        "The outgoing magnitude is the mean where the case requires the sum, or the sum where it requires the mean.",
         "plasticity/utility",
-        {"utilities": called_with("utilities", other_outgoing)},
+        {"utilities": changed_arguments("utilities", other_outgoing)},
     ),
     mistake(
         "squared_stable_rank",
-        "The stable rank counts squares of singular values; it must be the fewest values that hold 99 % of their sum.",
+        "The stable rank uses squared singular values; it must be the fewest values that make up 99 % of their sum.",
         "diagnostics",
-        of("ranks", stable_rank_of_squares),
+        changed_results("ranks", stable_rank_of_squares),
     ),
     mistake(
         "stable_rank_of_norms",
-        "The stable rank is the ratio of squared norms; here it is the fewest singular values that hold 99 % of their sum.",
+        "The stable rank is the ratio of squared norms; it must be the fewest singular values that make up 99 % of "
+        "their sum.",
         "diagnostics",
-        of("ranks", stable_rank_of_norms),
+        changed_results("ranks", stable_rank_of_norms),
     ),
     mistake(
         "effective_rank_in_bits",
-        "The effective rank is exp of an entropy in bits; the logarithm must be the natural one.",
+        "The effective rank is exp of an entropy in bits; the entropy must use the natural logarithm.",
         "diagnostics",
-        of("ranks", effective_rank_in_bits),
+        changed_results("ranks", effective_rank_in_bits),
     ),
     mistake(
         "effective_rank_of_squares",
-        "The effective rank is that of the squares of the singular values; it must be of the values themselves.",
+        "The effective rank uses squared singular values; it must use the singular values themselves.",
         "diagnostics",
-        of("ranks", effective_rank_of_squares),
+        changed_results("ranks", effective_rank_of_squares),
     ),
     mistake(
         "dormant_by_mean_activity",
-        "A unit counts as dormant where its mean activity is small; it is where it is active on few examples, however "
-        "strongly.",
+        "A unit counts as dormant if its mean activity is small; it is dormant if it is active on few examples, "
+        "however strongly.",
         "diagnostics",
-        of("silent_units", dormant_by_mean_activity),
+        changed_results("silent_units", dormant_by_mean_activity),
     ),
     mistake(
         "redo_absolute_threshold",
-        "The activity of a unit is compared with the threshold itself; it must first be divided by its layer's mean.",
+        "The activity of a unit is compared with the threshold directly; it must be divided by its layer's mean first.",
         "plasticity/redo",
-        of("redo_dormant_units", absolute_threshold),
+        changed_results("redo_dormant_units", absolute_threshold),
     ),
     mistake(
         "weight_magnitude_mean_of_layers",
-        "The mean magnitudes of the layers are averaged; it must be one mean over all weights together.",
+        "The mean magnitudes of the layers are averaged; the mean must be taken over all weights together.",
         "diagnostics",
-        of("weight_magnitude", mean_of_layers),
+        changed_results("weight_magnitude", mean_of_layers),
     ),
     mistake(
         "standard_error_by_number_of_runs",
-        "The standard error divides the squares by the number of runs R; it must be by R - 1.",
+        "The standard error divides the sum of squares by the number of runs R; it must divide by R - 1.",
         "experiment/figures",
-        of("learning_curve", by_number_of_runs),
+        changed_results("learning_curve", by_number_of_runs),
     ),
     mistake(
         "standard_deviation_as_error",
-        "The standard deviation over runs is given; the standard error is that divided by the root of their number.",
+        "The standard deviation over runs is returned; the standard error divides it by the square root of their "
+        "number.",
         "experiment/figures",
-        of("learning_curve", deviation_as_error),
+        changed_results("learning_curve", deviation_as_error),
     ),
 ]

@@ -44,7 +44,7 @@ class GradientThroughTheClip(RecordedPPO):
 
 
 class NormalizedByMiniBatch(RecordedPPO):
-    """The samples keep their advantages as they are."""
+    """The stored advantages are not normalized."""
 
     def prepare(
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
@@ -79,7 +79,7 @@ class OldProbabilitiesComputedAnew(RecordedPPO):
 
 
 class OtherAdvantages(RecordedPPO, ABC):
-    """Advantages of a rollout whose ends, or whose values after them, are taken for others."""
+    """Advantages with a mistake at the ends of episodes or in the values after them."""
 
     def prepare(
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
@@ -91,7 +91,7 @@ class OtherAdvantages(RecordedPPO, ABC):
 
     @abstractmethod
     def advantages(self, values: Array, next_values: Array) -> Array:
-        """(T, R, N), from the values before and after each step."""
+        """The advantages (T, R, N), given the values before and after each step."""
 
     def generalized(self, rewards: Array, values: Array, next_values: Array, time_outs: TimeOuts) -> Array:
         ends = self.rollout["terminated"], self.rollout["timed_out"]
@@ -139,68 +139,69 @@ def mistake(
     page: str = "ppo",
     applies: Callable[[Case], bool] = lambda case: True,
 ) -> Mistake:
-    """One that this kind of PPO makes."""
+    """The mistake of this kind of PPO."""
     return Mistake(name, says, f"minilop/reinforcement/{page}.py", "ppo", partial(PPOReference, kind), applies)
 
 
 MISTAKES = [
     mistake(
         "ppo_value_loss_halved",
-        "The loss of the value has a factor 1/2; it is value_weight (V - R)^2.",
+        "The value loss has an extra factor 1/2; it must be value_weight (V - R)^2.",
         ValueLossHalved,
     ),
     mistake(
         "ppo_loss_without_maximum",
-        "The policy's loss is that of the clipped ratio alone; it must be the larger of the clipped and the unclipped one.",
+        "The policy loss uses only the clipped ratio; it must be the larger of the clipped and the unclipped loss.",
         LossWithoutMaximum,
     ),
     mistake(
         "ppo_gradient_through_the_clip",
-        "The policy's gradient goes through the ratio even where the clipped loss is the larger one; there it must be 0.",
+        "The policy gradient ignores the clipping; it must be 0 where the clipped loss is the larger one.",
         GradientThroughTheClip,
     ),
     mistake(
         "ppo_old_probabilities_computed_anew",
-        "The old log-probabilities are computed anew when the update begins; they must be those stored with the actions.",
+        "The old log-probabilities are recomputed when the update begins; they must be those stored with the actions.",
         OldProbabilitiesComputedAnew,
     ),
     mistake(
         "ppo_advantages_normalized_by_mini_batch",
-        "Advantages are normalized in each mini-batch; here once in an update, over all of its samples.",
+        "Advantages are normalized in each mini-batch; they must be normalized once per update, over all of its "
+        "samples.",
         NormalizedByMiniBatch,
     ),
     mistake(
         "ppo_advantages_not_normalized",
-        "Advantages are used as they are; they must be normalized over all samples of an update.",
+        "Advantages are not normalized; they must be normalized over all samples of an update.",
         AdvantagesNotNormalized,
     ),
     mistake(
         "ppo_advantages_normalized_by_n",
-        "The standard deviation of the advantages is that by n; it must be by n - 1.",
+        "The standard deviation of the advantages divides by n; it must divide by n - 1.",
         NormalizedByN,
         "advantages",
     ),
     mistake(
         "ppo_advantages_flow_over_ends",
-        "Advantages flow back over the end of an episode; A of the next step must count as 0 there.",
+        "Advantages flow back across the end of an episode; the next step's advantage must count as 0 there.",
         AdvantagesFlowOverEnds,
         "advantages",
     ),
     mistake(
         "ppo_value_after_failures",
-        "The value of the observation after an end is counted although nothing is to come; it must be 0.",
+        "The value after an end that counts as terminal is bootstrapped; it must be 0.",
         ValueAfterFailures,
         "advantages",
     ),
     mistake(
         "ppo_other_time_outs",
-        "The value after a time-out is counted where it must be 0, or is 0 where it must be counted.",
+        "The value after a truncation is bootstrapped where it must be 0, or 0 where it must be bootstrapped.",
         OtherTimeOuts,
         "advantages",
     ),
     mistake(
         "ppo_log_std_without_decay",
-        "Weight decay leaves log_std out; it acts on log_std too.",
+        "Weight decay does not act on log_std; it must act on log_std, too.",
         LogStdWithoutDecay,
         applies=lambda case: case.settings["weight_decay"] > 0,
     ),

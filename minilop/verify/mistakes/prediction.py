@@ -1,4 +1,4 @@
-"""Mistakes in temporal-difference methods. Each method is written once more, with what may be mistaken in it."""
+"""Mistakes in temporal-difference methods. Each method is reimplemented with optional mistakes."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,19 +14,19 @@ from minilop.verify.reference.prediction import METHODS, PredictionReference
 
 
 def decay_of_trace(method: Any) -> Array:
-    """What the trace of a mistaken method decays by before it takes in the features of the step before."""
+    """The factor by which the trace of a mistaken method decays before the previous features are added to it."""
     if method.mistake == "trace_decayed_by_next_discount":
         return method.discount * method.trace_decay
     return method.trace_decay if method.mistake == "td_trace_without_discount" else method.state["last_decay"]
 
 
 class MistakenTDLambda(TDLambda):
-    """Lines 1 to 3 of minilop/prediction/td_lambda.py, accumulating, with `mistake` in them."""
+    """Lines 1 to 3 of minilop/prediction/td_lambda.py, with accumulating traces and `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
         self.mistake = mistake
-        self.last_value: Array = 0.0  # of the features of the step before, by the weights of then
+        self.last_value: Array = 0.0  # value of the previous features, by the weights at that time
 
     def update(self, features: Array, cumulant: Array, value: Array) -> None:
         z, x = self.state["traces"], self.state["last_features"]
@@ -43,7 +43,7 @@ class MistakenTDLambda(TDLambda):
 
 
 class MistakenTrueOnline(TrueOnlineTDLambda):
-    """Lines 1 to 4 of the same file, true online, with `mistake` in them."""
+    """Lines 1 to 4 of the true online method in the same file, with `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
@@ -66,7 +66,7 @@ class MistakenTrueOnline(TrueOnlineTDLambda):
 
 
 class MistakenTIDBD(TIDBD):
-    """Lines 1 to 6 of minilop/prediction/tidbd.py, in either form, with `mistake` in them."""
+    """Lines 1 to 6 of minilop/prediction/tidbd.py, in either form, with `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
@@ -90,7 +90,7 @@ class MistakenTIDBD(TIDBD):
 
 
 class MistakenSwiftTD(SwiftTD):
-    """Lines A to F of minilop/prediction/swift_td.py, with `mistake` in them."""
+    """Lines A to F of minilop/prediction/swift_td.py, with `mistake`."""
 
     def __init__(self, mistake: str, weights: Array, **hyperparameters: Any):
         super().__init__(weights, **hyperparameters)
@@ -147,7 +147,7 @@ def mistake(
     kinds: Mapping[str, Callable[..., LinearPredictor]],
     applies: Callable[[Case], bool] = lambda case: True,
 ) -> Mistake:
-    """One in some methods."""
+    """A mistake of some methods."""
     return Mistake(
         name,
         says,
@@ -162,7 +162,7 @@ td_mistake = partial(mistake, page="td_lambda", kinds=TD_LAMBDA)
 
 
 def discount_changes(case: Case) -> bool:
-    """Whether the case has a discount for each step in place of one for all."""
+    """Whether the case has a discount for each step instead of a constant one."""
     return "discount" not in case.settings
 
 
@@ -172,82 +172,77 @@ swift_td_mistake = partial(mistake, page="swift_td", kinds={"swift_td": Mistaken
 MISTAKES = [
     td_mistake(
         "td_old_trace",
-        "The weights move along the trace from before it takes in the features of the step before; line 2 comes first.",
+        "The weights change along the old trace, without the previous features; line 2 must update the trace first.",
     ),
     td_mistake(
         "td_value_of_old_weights",
-        "The error is that of the value found one step ago; v must be the same features by the present weights.",
+        "The error uses the value computed one step ago; v must be the value of those features by the current weights.",
     ),
     td_mistake(
-        "td_error_without_discount",
-        "The error is r + v' - v; the next value must be discounted, r + gamma v' - v.",
+        "td_error_without_discount", "The error is r + v' - v; the next value must be discounted, r + gamma v' - v."
     ),
-    td_mistake(
-        "td_trace_without_discount",
-        "The trace decays by lambda alone; it must decay by gamma lambda.",
-    ),
+    td_mistake("td_trace_without_discount", "The trace decays by lambda alone; it must decay by gamma lambda."),
     mistake(
         "td_accumulating_trace",
-        "The trace accumulates, z <- gamma lambda z + x; true online TD(lambda) has a dutch trace, which adds "
+        "The trace accumulates, z <- gamma lambda z + x; true online TD(lambda) has a Dutch trace, which adds "
         "(1 - alpha gamma lambda z . x) x.",
         "td_lambda",
         {"true_online_td_lambda": MistakenTrueOnline},
     ),
     mistake(
         "trace_decayed_by_next_discount",
-        "The trace decays by the discount of the step that is bootstrapped from, gamma_(t+1); that belongs to the error, and "
-        "the trace decays by the discount of the transition into the features that it takes in, gamma_t.",
+        "The trace decays by gamma_(t+1), the discount of the bootstrapped value in the error; it must decay by "
+        "gamma_t, the discount of the transition into the features that are added to it.",
         "linear_predictor",
         {**TD_LAMBDA, "tidbd": MistakenTIDBD},
         discount_changes,
     ),
     tidbd_mistake(
         "tidbd_other_gradient",
-        "The meta-gradient is the ordinary one where the semi-gradient is asked for, or the other way round: u is x, or "
-        "x - gamma x'.",
+        "The meta-gradient is the ordinary gradient where the case requires the semi-gradient, or vice versa; u is x "
+        "for the semi-gradient and x - gamma x' for the ordinary gradient.",
     ),
     tidbd_mistake(
         "tidbd_unclipped",
-        "The memory h is multiplied by 1 - alpha u z even where that is negative; it must be at least 0.",
+        "The memory h is multiplied by 1 - alpha u z even if that is negative; the factor must be at least 0.",
     ),
     tidbd_mistake(
         "tidbd_decays_by_squares",
-        "The memory h decays by alpha u^2, as in IDBD; with traces it is alpha u z.",
+        "The memory h decays by alpha u^2, as in IDBD; with traces it must decay by alpha u z.",
     ),
     tidbd_mistake(
         "tidbd_memory_without_trace",
-        "The memory h takes in alpha delta u; it must take in the change of the weight, alpha delta z.",
+        "alpha delta u is added to the memory h; it must be the change of the weight, alpha delta z.",
     ),
     tidbd_mistake(
         "tidbd_old_trace_in_normalizer",
-        "Normalizer and bound see the trace from before this step; the z of line 4 must be used throughout.",
+        "The normalizer and the bound use the old trace; they must use the updated trace z of line 4.",
         applies=lambda case: case.settings["normalize"],
     ),
     swift_td_mistake(
         "swift_td_no_smallest_step_size",
-        "No step size is kept above the smallest one (as where beta itself, a logarithm, is compared with it); the limit "
-        "of beta is ln(eta_min).",
+        "Step sizes have no lower limit (for example because the logarithm beta is compared with eta_min); the lower "
+        "limit of beta is ln(eta_min).",
     ),
     swift_td_mistake(
-        "swift_td_multiplies_by_step_size",
-        "The meta step size is multiplied by exp(beta); it must be divided by it.",
+        "swift_td_multiplies_by_step_size", "The meta step size is multiplied by exp(beta); it must be divided by it."
     ),
     swift_td_mistake(
         "swift_td_no_step_decay",
-        "Step sizes stay as they are where the bound was met; beta must then fall by -ln(epsilon) phi^2.",
+        "Step sizes do not change when the bound takes effect; beta must then decrease by -ln(epsilon) phi^2.",
     ),
     swift_td_mistake(
         "swift_td_unbounded",
-        "The addition to the trace is not scaled by eta / tau where tau is above eta, so one step may overshoot.",
+        "The addition to the trace is not scaled by eta / tau when tau exceeds eta, so one step may overshoot.",
     ),
     swift_td_mistake(
         "swift_td_trace_decayed_by_last_discount",
-        "The traces decay by the discount of the step before; they must decay by that of the transition into the features "
-        "that they take in.",
+        "The traces decay by the previous discount; they must decay by the discount of the transition into the "
+        "features that are added to them.",
         applies=discount_changes,
     ),
     swift_td_mistake(
         "swift_td_meta_traces_kept",
-        "h, h_old, h_tmp and zbar are kept where the bound was met; they must be set to 0.",
+        "h, h_old, h_tmp and zbar are kept when the bound takes effect; they must be set to 0.",
     ),
 ]

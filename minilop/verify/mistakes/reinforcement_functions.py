@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from minilop.verify.case import Arrays
-from minilop.verify.mistakes.functions import called_with, mistake, of
+from minilop.verify.mistakes.functions import changed_arguments, changed_results, mistake
 from minilop.verify.reference.functions import FUNCTIONS
 
 
 def flow_over(ends: str, found: Arrays, timed_out: np.ndarray, terminated: np.ndarray, **others: Any) -> Arrays:
-    """Advantages that are not cut at these `ends`."""
+    """Advantages that flow across these `ends`."""
     return advantages_cut_at(
         terminated if ends == "time-outs" else np.zeros_like(timed_out), terminated, timed_out, **others
     )
@@ -36,7 +36,7 @@ def advantages_cut_at(
 
 
 def value_after_failures(rewards: np.ndarray, terminated: np.ndarray, discount: float, **others: Any) -> dict[str, Any]:
-    """The values that are to count as 0 are counted with the rewards of those steps, where they cannot be set to 0."""
+    """Adds the values that must be 0 to the rewards of their steps, where the function cannot set them to 0."""
     cut = terminated | others["timed_out"] if others["time_outs"] == "terminal" else terminated
     return {"rewards": rewards + discount * others["next_values"] * cut}
 
@@ -62,14 +62,14 @@ def without_constant(found: Arrays, mean: np.ndarray, **_: Any) -> Arrays:
 def ratios_of(
     mean: np.ndarray, log_std: np.ndarray, actions: np.ndarray, old_log_probabilities: np.ndarray, **_: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """rho (B,), and the gradients of log pi by mean and log_std, (A, B) each."""
+    """rho (B,), and the gradients of log pi with respect to mean and log_std, each (A, B)."""
     found = FUNCTIONS["gaussian_log_probability"](actions=actions, mean=mean, log_std=log_std)
     by = found["policy/mean_gradient"], found["policy/log_std_gradient"]
     return np.exp(found["policy/log_probability"] - old_log_probabilities), *by
 
 
 def gradients(slopes: np.ndarray, by_mean: np.ndarray, by_log_std: np.ndarray) -> Arrays:
-    """Of the mean over the mini-batch, from the slope of each loss by log pi, (B,)."""
+    """The gradients of the mean loss, given the derivative of each loss with respect to log pi, (B,)."""
     slopes = slopes / len(slopes)
     return {"loss/mean_gradient": slopes * by_mean, "loss/log_std_gradient": (slopes * by_log_std).sum(axis=-1)}
 
@@ -97,68 +97,68 @@ def halved(found: Arrays, **_: Any) -> Arrays:
 MISTAKES = [
     mistake(
         "advantages_flow_over_ends",
-        "Advantages flow back over the end of an episode; A of the next step must count as 0 there.",
+        "Advantages flow back across the end of an episode; the next step's advantage must count as 0 there.",
         "reinforcement/advantages",
-        of("advantages", partial(flow_over, "ends")),
+        changed_results("advantages", partial(flow_over, "ends")),
     ),
     mistake(
         "advantages_flow_over_time_outs",
-        "Advantages flow back over a time-out, though not over a failure; A of the next step must count as 0 at both.",
+        "Advantages flow back across a truncation but not a termination; both must stop them.",
         "reinforcement/advantages",
-        of("advantages", partial(flow_over, "time-outs")),
+        changed_results("advantages", partial(flow_over, "time-outs")),
     ),
     mistake(
         "advantages_value_after_failures",
-        "The value of the observation after an end is counted although nothing is to come; it must be 0.",
+        "The value after an end that counts as terminal is bootstrapped; it must be 0.",
         "reinforcement/advantages",
-        {"advantages": called_with("advantages", value_after_failures)},
+        {"advantages": changed_arguments("advantages", value_after_failures)},
     ),
     mistake(
         "advantages_other_time_outs",
-        "The value after a time-out is counted where it must be 0, or is 0 where it must be counted.",
+        "The value after a truncation is bootstrapped where it must be 0, or 0 where it must be bootstrapped.",
         "reinforcement/advantages",
-        {"advantages": called_with("advantages", other_time_outs)},
+        {"advantages": changed_arguments("advantages", other_time_outs)},
     ),
     mistake(
         "advantages_normalized_by_n",
-        "The standard deviation of the advantages is that by n; it must be by n - 1.",
+        "The standard deviation of the advantages divides by n; it must divide by n - 1.",
         "reinforcement/advantages",
-        of("normalized_advantages", normalized_by_n),
+        changed_results("normalized_advantages", normalized_by_n),
     ),
     mistake(
         "advantages_normalized_with_epsilon",
-        "1e-8 is added to the standard deviation of the advantages; they are divided by it alone. (Seen in float64 only.)",
+        "1e-8 is added to the standard deviation of the advantages; it must not be. (Visible only in float64.)",
         "reinforcement/advantages",
-        of("normalized_advantages", normalized_with_epsilon),
+        changed_results("normalized_advantages", normalized_with_epsilon),
     ),
     mistake(
         "log_probability_without_constant",
-        "ln(2 pi) / 2 for each action is missing in the log-probability.",
+        "The log-probability lacks -ln(2 pi) / 2 for each dimension of the action.",
         "reinforcement/policies",
-        of("gaussian_log_probability", without_constant),
+        changed_results("gaussian_log_probability", without_constant),
     ),
     mistake(
         "policy_loss_without_maximum",
-        "The loss is that of the clipped ratio alone; it must be the larger of the clipped and the unclipped one.",
+        "The loss uses only the clipped ratio; it must be the larger of the clipped and the unclipped loss.",
         "reinforcement/ppo",
-        of("ppo_policy_loss", policy_loss_without_maximum),
+        changed_results("ppo_policy_loss", policy_loss_without_maximum),
     ),
     mistake(
         "policy_loss_unclipped",
-        "The ratio is not clipped at all.",
+        "The ratio is not clipped; the loss must be the larger of the clipped and the unclipped loss.",
         "reinforcement/ppo",
-        of("ppo_policy_loss", policy_loss_unclipped),
+        changed_results("ppo_policy_loss", policy_loss_unclipped),
     ),
     mistake(
         "policy_gradient_through_the_clip",
-        "The gradient goes through the ratio even where the clipped loss is the larger one; there it must be 0.",
+        "The gradient ignores the clipping; it must be 0 where the clipped loss is the larger one.",
         "reinforcement/ppo",
-        of("ppo_policy_loss", policy_gradient_through_the_clip),
+        changed_results("ppo_policy_loss", policy_gradient_through_the_clip),
     ),
     mistake(
         "value_loss_halved",
-        "The loss of the value has a factor 1/2; it is value_weight (V - R)^2.",
+        "The value loss has an extra factor 1/2; it must be value_weight (V - R)^2.",
         "reinforcement/ppo",
-        of("ppo_value_loss", halved),
+        changed_results("ppo_value_loss", halved),
     ),
 ]

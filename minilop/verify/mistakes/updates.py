@@ -1,4 +1,4 @@
-"""Mistakes of losses, of optimizers and of Shrink & Perturb's noise."""
+"""Mistakes in losses, in optimizers and in the noise of Shrink & Perturb."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from minilop.backend import Array, xp
 from minilop.plasticity.shrink_and_perturb import ShrinkAndPerturb
 from minilop.verify.case import Arrays, Case
-from minilop.verify.mistakes.conditions import Family, both, decays, has, has_mini_batch, several_outputs, squared, uses
+from minilop.verify.mistakes.conditions import Family, every, has, has_mini_batch, several_outputs, uses
 from minilop.verify.reference.learners import LearnerReference
 from minilop.verify.reference.networks import named
 
@@ -17,9 +17,11 @@ NOISE = "minilop/plasticity/shrink_and_perturb.py"
 
 MISTAKES = Family()
 
+decays = every(uses("weight_decay"), has(optimizer=("sgd", "adam")))
+
 
 class Mistaken(LearnerReference):
-    """A reference with short names for what its mistakes need."""
+    """A reference with shortcuts to the objects that mistakes change."""
 
     @property
     def optimizer(self) -> Any:
@@ -27,7 +29,7 @@ class Mistaken(LearnerReference):
 
     @property
     def of_weights(self) -> Array:
-        """1 for weights, 0 for biases, (1, P)."""
+        """A mask with 1 for weights and 0 for biases, (1, P)."""
         mask = xp.zeros_like(self.network.parameters)
         for name, view in named(self.network, mask):
             view[...] = float(name.startswith("weight"))
@@ -38,7 +40,7 @@ class Mistaken(LearnerReference):
 
 
 class OtherLoss(Mistaken, ABC):
-    """Losses and gradient multiplied by numbers."""
+    """Losses and gradients multiplied by constants."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
@@ -53,35 +55,35 @@ class OtherLoss(Mistaken, ABC):
 
     @abstractmethod
     def factors(self, outputs: Array) -> tuple[float, float]:
-        """Of losses and gradient, for outputs (1, O, B)."""
+        """The factors of the losses and of the gradient, for outputs (1, O, B)."""
 
 
-@MISTAKES.made_by("loss_summed_over_mini_batch", LOSSES, has_mini_batch)
+@MISTAKES.from_class("loss_summed_over_mini_batch", LOSSES, has_mini_batch)
 class LossSummedOverMiniBatch(OtherLoss):
-    """The gradient is that of the sum of the losses over the mini-batch; it must be of their mean."""
+    """The gradient is that of the summed loss over the mini-batch; it must be the gradient of the mean loss."""
 
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 1, outputs.shape[-1]
 
 
-@MISTAKES.made_by("squared_error_halved", LOSSES, squared)
+@MISTAKES.from_class("squared_error_halved", LOSSES, has(loss="squared_error"))
 class SquaredErrorHalved(OtherLoss):
-    """The squared error has a factor 1/2; this case asks for it without, so gradients are twice as large."""
+    """The squared error has a factor 1/2; this case has no such factor, so gradients are twice as large."""
 
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 1 / 2, 1 / 2
 
 
-@MISTAKES.made_by("half_squared_error_doubled", LOSSES, has(loss="half_squared_error"))
+@MISTAKES.from_class("half_squared_error_doubled", LOSSES, has(loss="half_squared_error"))
 class SquaredErrorDoubled(OtherLoss):
-    """The squared error lacks its factor 1/2, which this case asks for."""
+    """The squared error lacks the factor 1/2 that this case requires."""
 
     def factors(self, outputs: Array) -> tuple[float, float]:
         return 2, 2
 
 
-@MISTAKES.made_by(
-    "loss_averaged_over_outputs", LOSSES, both(several_outputs, has(loss=("squared_error", "half_squared_error")))
+@MISTAKES.from_class(
+    "loss_averaged_over_outputs", LOSSES, every(several_outputs, has(loss=("squared_error", "half_squared_error")))
 )
 class LossAveragedOverOutputs(OtherLoss):
     """The squared error is averaged over outputs, as torch.nn.MSELoss does; it must be summed over them."""
@@ -93,9 +95,9 @@ class LossAveragedOverOutputs(OtherLoss):
 # --- weight decay and momentum ----------------------------------------------------------------------------------------
 
 
-@MISTAKES.made_by("decay_skips_biases", SGD, decays)
+@MISTAKES.from_class("decay_skips_biases", SGD, decays)
 class OtherDecay(Mistaken):
-    """Weight decay leaves out the biases; it must act on them as well."""
+    """Weight decay does not act on the biases; it must act on them, too."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
@@ -105,22 +107,22 @@ class OtherDecay(Mistaken):
         return gradients + self.optimizer.weight_decay * self.of_weights * parameters
 
 
-@MISTAKES.made_by("decay_doubled", SGD, decays)
+@MISTAKES.from_class("decay_doubled", SGD, decays)
 class DecayDoubled(OtherDecay):
-    """Twice weight_decay times the parameter is added to the gradient; it must be once, that of half the squared
-    length."""
+    """2 weight_decay times the parameter is added to the gradient; it must be weight_decay times the parameter, the
+    gradient of half the squared norm."""
 
     def regularized(self, parameters: Array, gradients: Array) -> Array:
         return gradients + 2 * self.optimizer.weight_decay * parameters
 
 
-@MISTAKES.made_by(
+@MISTAKES.from_class(
     "decay_decoupled",
     SGD,
-    both(decays, lambda case: bool(case.settings["optimizer"] == "adam" or case.settings.get("momentum"))),
+    every(decays, lambda case: bool(case.settings["optimizer"] == "adam" or case.settings.get("momentum"))),
 )
 class DecayDecoupled(Mistaken):
-    """Weight decay acts on the parameters apart from the gradient, as in AdamW; it must be added to the gradient."""
+    """Weight decay is decoupled from the gradient, as in AdamW; it must be added to the gradient."""
 
     def load(self, case: Case, parameters: Arrays) -> None:
         super().load(case, parameters)
@@ -131,10 +133,10 @@ class DecayDecoupled(Mistaken):
         super().update(values, output_gradients)
 
 
-@MISTAKES.made_by("decay_not_scaled_by_step_size", SGD, decays)
+@MISTAKES.from_class("decay_not_scaled_by_step_size", SGD, decays)
 class DecayNotScaledByStepSize(DecayDecoupled):
-    """Parameters shrink by weight_decay at each step; it must be added to the gradient, and so be scaled by the step
-    size."""
+    """Parameters shrink by weight_decay at each step; the decay must be added to the gradient, so that the step size
+    scales it."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         self.network.parameters *= 1 - self.optimizer.weight_decay
@@ -149,12 +151,12 @@ class OtherMomentum(Mistaken, ABC):
 
     @abstractmethod
     def velocity(self, velocity: Array, gradients: Array) -> Array:
-        """What parameters move by, of `velocity`, which goes on by one step."""
+        """Update `velocity` in place. Returns the direction of the step."""
 
 
-@MISTAKES.made_by("momentum_dampened", SGD, uses("momentum"))
+@MISTAKES.from_class("momentum_dampened", SGD, uses("momentum"))
 class MomentumDampened(OtherMomentum):
-    """The gradient enters the velocity times 1 - momentum; it must enter it whole."""
+    """The gradient is multiplied by 1 - momentum in the velocity; it must be added unscaled."""
 
     def velocity(self, velocity: Array, gradients: Array) -> Array:
         velocity *= self.optimizer.momentum
@@ -162,9 +164,9 @@ class MomentumDampened(OtherMomentum):
         return velocity
 
 
-@MISTAKES.made_by("nesterov", SGD, uses("momentum"))
+@MISTAKES.from_class("nesterov", SGD, uses("momentum"))
 class Nesterov(OtherMomentum):
-    """The step is Nesterov's, gradient + momentum velocity; it must be the velocity."""
+    """The step follows Nesterov, gradient + momentum velocity; it must be the velocity."""
 
     def velocity(self, velocity: Array, gradients: Array) -> Array:
         velocity *= self.optimizer.momentum
@@ -175,9 +177,9 @@ class Nesterov(OtherMomentum):
 # --- Adam -------------------------------------------------------------------------------------------------------------
 
 
-@MISTAKES.made_by("adam_epsilon_before_correction", ADAM, has(optimizer="adam"))
+@MISTAKES.from_class("adam_epsilon_before_correction", ADAM, has(optimizer="adam"))
 class OtherAdam(Mistaken):
-    """Epsilon is added to the root of the second moment before its bias is corrected; it must be added after that."""
+    """Epsilon is added to the root of the second moment before the bias correction; it must be added after it."""
 
     def update(self, values: list[Array], output_gradients: list[Array]) -> None:
         parameters, before = self.network.parameters, self.network.parameters.copy()
@@ -186,29 +188,29 @@ class OtherAdam(Mistaken):
         parameters[...] = before - self.optimizer.step_size * change
 
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
-        """From moments and corrections, epsilon outside of the corrected root would be right."""
+        """The step's direction. It would be correct with epsilon added to the corrected square root."""
         return first / of_first / (xp.sqrt(second) + self.optimizer.epsilon) * xp.sqrt(of_second)
 
 
-@MISTAKES.made_by("adam_epsilon_inside_root", ADAM, has(optimizer="adam"))
+@MISTAKES.from_class("adam_epsilon_inside_root", ADAM, has(optimizer="adam"))
 class AdamEpsilonInsideRoot(OtherAdam):
-    """Epsilon is added to the corrected second moment under the root; it must be added to the root."""
+    """Epsilon is added to the second moment under the square root; it must be added to the square root."""
 
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
         return first / of_first / xp.sqrt(second / of_second + self.optimizer.epsilon)
 
 
-@MISTAKES.made_by("adam_published_correction", ADAM, has(optimizer="adam"))
+@MISTAKES.from_class("adam_published_correction", ADAM, has(optimizer="adam"))
 class AdamPublishedCorrection(OtherAdam):
-    """The step is multiplied by 1 - beta_2^t; it must be by sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
+    """The step is multiplied by 1 - beta_2^t; the factor must be sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
 
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
         return first * of_second / (xp.sqrt(second) + self.optimizer.epsilon)
 
 
-@MISTAKES.made_by("adam_uncorrected", ADAM, has(optimizer="adam"))
+@MISTAKES.from_class("adam_uncorrected", ADAM, has(optimizer="adam"))
 class AdamUncorrected(OtherAdam):
-    """Adam's moments are used as they are; each must be divided by its bias correction."""
+    """Adam's moments are not corrected; each must be divided by its bias correction."""
 
     def change(self, first: Array, second: Array, of_first: Array, of_second: Array) -> Array:
         return first / (xp.sqrt(second) + self.optimizer.epsilon)
@@ -217,35 +219,35 @@ class AdamUncorrected(OtherAdam):
 # --- noise ------------------------------------------------------------------------------------------------------------
 
 
-@MISTAKES.made_by("noise_skips_biases", NOISE, uses("perturb_scale"))
+@MISTAKES.from_class("noise_skips_biases", NOISE, uses("perturb_scale"))
 class OtherNoise(Mistaken):
-    """Noise leaves out the biases; it must be added to them as well."""
+    """No noise is added to the biases; it must be added to them, too."""
 
     def perturb(self, rule: ShrinkAndPerturb) -> None:
         self.network.parameters += self.scaled(rule.perturb_scale, rule.noise(self.learner.num_steps))
 
     def scaled(self, scale: float, noise: Array) -> Array:
-        """sigma N(0, 1) would be right."""
+        """The noise to add; sigma N(0, 1) would be correct."""
         return scale * noise * self.of_weights
 
 
-@MISTAKES.made_by("noise_scaled_by_step_size", NOISE, uses("perturb_scale"))
+@MISTAKES.from_class("noise_scaled_by_step_size", NOISE, uses("perturb_scale"))
 class NoiseScaledByStepSize(OtherNoise):
-    """Noise is multiplied by the step size; it must be by perturb_scale alone."""
+    """Noise is multiplied by the step size; it must be multiplied only by perturb_scale."""
 
     def scaled(self, scale: float, noise: Array) -> Array:
         return self.optimizer.step_size * scale * noise
 
 
-@MISTAKES.made_by("noise_as_variance", NOISE, uses("perturb_scale"))
+@MISTAKES.from_class("noise_as_variance", NOISE, uses("perturb_scale"))
 class NoiseAsVariance(OtherNoise):
-    """perturb_scale is taken for the variance of the noise; it is its standard deviation."""
+    """perturb_scale is used as the variance of the noise; it is the standard deviation."""
 
     def scaled(self, scale: float, noise: Array) -> Array:
         return scale**0.5 * noise
 
 
-@MISTAKES.made_by("noise_before_update", NOISE, uses("perturb_scale"))
+@MISTAKES.from_class("noise_before_update", NOISE, uses("perturb_scale"))
 class NoiseBeforeUpdate(Mistaken):
     """Noise is added before the optimizer's step; it must be added after it."""
 
@@ -255,4 +257,4 @@ class NoiseBeforeUpdate(Mistaken):
         super().update(values, output_gradients)
 
     def perturb(self, rule: ShrinkAndPerturb) -> None:
-        """It has been done."""
+        """The noise has already been added."""

@@ -1,8 +1,8 @@
-"""The reference as an adapter, which makes the vectors and is judged by them as any other is.
+"""The reference as an adapter. It generates the vectors and can be checked against them like any other adapter.
 
-Rules that replace units are written a second time here; all else is the library's own code.
+The rules that replace units are implemented here a second time; everything else is the library's own code.
 
-Each kind of case has its own player, `REFERENCES`; mistakes/ has players that make one of the known mistakes.
+Each kind of case has its own reference in `REFERENCES`; mistakes/ has references that make one known mistake.
 """
 
 from typing import Any
@@ -26,17 +26,17 @@ REFERENCES: dict[str, type] = {
 
 
 class Reference:
-    """All cases; what `python -m minilop.verify run --adapter minilop.verify.reference:Reference` judges."""
+    """Runs all cases: `python -m minilop.verify run --adapter minilop.verify.reference:Reference`."""
 
     def load(self, case: Case, parameters: dict[str, Any]) -> None:
-        self.player = REFERENCES[case.kind]()
-        self.player.load(case, parameters)
+        self.reference = REFERENCES[case.kind]()
+        self.reference.load(case, parameters)
 
     def step(self, x: Any, y: Any, draws: dict[str, Any]) -> dict[str, Any]:
-        return self.player.step(x, y, draws)
+        return self.reference.step(x, y, draws)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.player.set_state(state)
+        self.reference.set_state(state)
 
     def call(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
         return FunctionReference().call(function, arguments)

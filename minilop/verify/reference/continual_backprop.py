@@ -1,20 +1,20 @@
-"""Continual Backprop with every convention that a case of the kit has: one run, unit by unit, apart from the library.
+"""Continual Backprop with every convention of the cases: one run, unit by unit, independent of the library.
 
 `minilop/plasticity/continual_backprop.py` explains the algorithm (Dohare et al., Nature 632, 2024, Algorithm 1) and has
-the conventions that our learners use. Nothing of it is used here, so that each can be checked against the other. In a
-step, the units of all layers are judged and chosen; then the chosen ones are replaced, layer by layer.
+the conventions that our learners use. This file shares no code with it, so that each can be checked against the other.
+A step first updates the utilities and selects units in all layers; then it replaces the selected units, layer by layer.
 
-The kit alone has these conventions, for users who compare code that follows them:
+Only the kit has these conventions:
 
-    option           value                        where it comes from
+    option           value                        source
     utility          four more, see below         the published code, gnt.py
-    average          lifetime_activity of weight  the published code for the residual network, as of contribution
+    average          lifetime_activity of weight  the published code for the residual network, as for contribution
     centre           previous                     the preprint arXiv:2108.06325; the published code has "updated"
     transfer_bias    yes                          the preprint; the published code reads a mean already set to 0
     shortcuts        cut                          ours; the published code ignores shortcuts of a residual network
 
-Utilities, with O and I the mean (or summed) outgoing and the mean incoming magnitude of a unit's weights, h its
-feature, f its running mean feature, and |.| averaged over the mini-batch:
+In the utilities, O is the mean or summed magnitude of a unit's outgoing weights, I is the mean magnitude of its
+incoming weights, h is its feature, and f is its running mean feature; |.| is averaged over the mini-batch:
 
     contribution             O |h|               the paper's, eq. (1)
     weight                   O
@@ -22,20 +22,20 @@ feature, f its running mean feature, and |.| averaged over the mini-batch:
     zero_contribution        O |h - f|
     adaptable_contribution   O |h - f| / I       the published code's
     feature_by_input         |h - f| / I
-    random                   a fresh uniform number, drawn where units are replaced
+    random                   a new uniform number, drawn when units are replaced
 
-The mean feature f on which a utility is centered, updated or previous, and the one that `transfer_bias` hands to the
-biases of the consumers, which is the updated one whatever `centre` is, are always divided by 1 - eta^a with the present
-age a; `bias_correction` is about the utility alone. With average=lifetime_activity, u <- u + (1 - eta) |h|, and units
-are ranked by u times the present outgoing weights, or by these alone for utility=weight; nothing is divided, and a
-replacement leaves u as it is.
+The mean feature f is always divided by 1 - eta^a, where a is the current age. This holds for the mean on which a
+utility is centered (`centre`: updated or previous) and for the mean that `transfer_bias` adds to the consumers' biases
+(always the updated one). `bias_correction` affects only the utility. With average=lifetime_activity,
+u <- u + (1 - eta) |h|, and units are ranked by u times the current outgoing weights, or by these weights alone for
+utility=weight. No bias correction applies then, and a replacement does not reset u.
 
-In a residual network the published code ranks and disconnects a unit by the next listed convolution alone. Where a
-shortcut carries its channel past that one, the fresh unit has an effect at once, and the function changes. With
-shortcuts=cut, a unit's outgoing weights are those of every layer that its channel reaches unweighted, until a 1 x 1
-convolution or the head: all of them count in its utility and are set to zero, so that nothing leaves a new unit. The
-price: what other units add to that channel, before it or after it, is cut off with it until the weights have grown
-again. Units inside a block, and those of the last block, are replaced alike either way.
+In a residual network, the published code ranks and disconnects a unit using only the next listed convolution. If a
+shortcut carries the unit's channel past this convolution, the new unit takes effect at once and changes the function.
+With shortcuts=cut, the outgoing weights of a unit are those of every layer that its channel reaches without weights in
+between, up to a 1 x 1 convolution or the head. All of them count in its utility and are set to zero, so that a new unit
+has no effect. The drawback is that other units that add to the same channel are also disconnected until these weights
+have grown again. The convention makes no difference for units inside a block and for those of the last block.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,9 +46,9 @@ import numpy as np
 from minilop.backend import Array
 from minilop.verify.reference.replacement import Replacer, Units
 
-CENTRED = ("zero_contribution", "adaptable_contribution", "feature_by_input")
+CENTERED = ("zero_contribution", "adaptable_contribution", "feature_by_input")
 
-# Of a feature on this mini-batch alone, from |h|, |h - f|, I and O.
+# The utility of a feature on this mini-batch, from |h|, |h - f|, I and O.
 UTILITIES: dict[str, Callable[..., Any]] = {
     "contribution": lambda activity, variation, incoming, outgoing: outgoing * activity,
     "weight": lambda activity, variation, incoming, outgoing: outgoing,
@@ -63,41 +63,41 @@ class ContinualBackprop(Replacer):
     """Generate-and-test on all hidden layers of a network."""
 
     def step(self, values: list[Array], step: int, draws: Mapping[str, Any]) -> None:
-        """Judge the units by their features in `values` and their present weights, and replace as many as are due."""
+        """Update the utilities from the features in `values` and the current weights; replace the selected units."""
         self.begin(values, step, draws)
         self.generate_and_test()
         self.end()
         self.record_step()
 
     def generate_and_test(self) -> None:
-        chosen = [self.judge_and_choose(units) for units in self.layers]
+        chosen = [self.update_and_select(units) for units in self.layers]
         for units, which in zip(self.layers, chosen):
             self.replace_all(units, which)
 
-    def judge_and_choose(self, units: Units) -> list[int]:
-        self.judge(units)
-        return self.choose(units)
+    def update_and_select(self, units: Units) -> list[int]:
+        self.update_utilities(units)
+        return self.select(units)
 
     def replace_all(self, units: Units, which: list[int]) -> None:
         for unit in which:
             self.replace(units, unit)
 
-    # --- who is worth how much ----------------------------------------------------------------------------------------
+    # --- utility ------------------------------------------------------------------------------------------------------
 
-    def judge(self, units: Units) -> None:
-        """Age the units, bring their averages up to date, and find what they are ranked by."""
+    def update_utilities(self, units: Units) -> None:
+        """Update the age, the running averages and the ranking score of all units."""
         for unit in range(units.num_units):
             units.age[unit] += 1
             self.update_utility(units, unit, self.update_mean_feature(units, unit))
-            units.worth[unit] = self.rank(units, unit)
-        self.record_judgement(units)
+            units.ranking_score[unit] = self.ranking_score(units, unit)
+        self.record_utility(units)
 
     def correction(self, units: Units, unit: int) -> float:
-        """1 - eta^age: what the running average of ones would be."""
+        """1 - eta^age, the running average of a constant 1."""
         return 1 - self.settings.decay_rate ** units.age[unit]
 
     def update_mean_feature(self, units: Units, unit: int) -> float:
-        """Let f go on by a step; returns the mean that features are centred on, which `centre` chooses."""
+        """Update f. Returns the mean on which features are centered, according to `centre`."""
         eta, before = self.settings.decay_rate, units.mean_feature[unit]
         units.mean_feature[unit] = eta * before + (1 - eta) * units.features[unit].mean()
         centre = before if self.settings.centre == "previous" else units.mean_feature[unit]
@@ -111,89 +111,89 @@ class ContinualBackprop(Replacer):
         if self.settings.average == "lifetime_activity":
             units.utility[unit] += (1 - eta) * np.mean([self.activity(h) for h in features])
         elif self.settings.utility != "random":
-            units.utility[unit] = eta * units.utility[unit] + (1 - eta) * self.present_utility(units, unit, centre)
+            new = self.instantaneous_utility(units, unit, centre)
+            units.utility[unit] = eta * units.utility[unit] + (1 - eta) * new
 
-    def present_utility(self, units: Units, unit: int, centre: float) -> float:
-        """On this mini-batch alone: the mean of the utilities of a unit's features."""
+    def instantaneous_utility(self, units: Units, unit: int, centre: float) -> float:
+        """The mean utility of a unit's features on this mini-batch."""
         incoming, utility = self.incoming(units, unit), UTILITIES[self.settings.utility]
-        each = [
-            utility(self.activity(h), abs(h - centre).mean(), incoming, outgoing)
-            for h, outgoing in zip(units.features[unit], self.outgoing(units, unit))
-        ]
-        return float(np.mean(each))
+        pairs = zip(units.features[unit], self.outgoing(units, unit))
+        return float(np.mean([utility(self.activity(h), abs(h - centre).mean(), incoming, o) for h, o in pairs]))
 
     def incoming(self, units: Units, unit: int) -> np.floating:
-        """I of a unit."""
+        """I, the mean magnitude of the incoming weights of a unit."""
         return abs(self.views[units.layer.incoming.index]["weight"][unit]).mean()
 
     def outgoing(self, units: Units, unit: int) -> np.ndarray:
-        """O of each feature of a unit, (F,)."""
+        """O, the mean or summed magnitude of the outgoing weights, of each feature of a unit, (F,)."""
         by_feature = [
             weight[:, unit].reshape(len(weight), units.features.shape[1], -1).swapaxes(1, 2)
-            for weight in self.leaving(self.views, units)
+            for weight in self.outgoing_views(self.views, units)
         ]
-        sizes = self.size(np.concatenate([weight.reshape(-1, weight.shape[-1]) for weight in by_feature]))
+        sizes = self.magnitude(np.concatenate([weight.reshape(-1, weight.shape[-1]) for weight in by_feature]))
         return sizes.mean(axis=0) if self.settings.outgoing == "mean" else sizes.sum(axis=0)
 
-    def size(self, outgoing_weights: np.ndarray) -> np.ndarray:
+    def magnitude(self, outgoing_weights: np.ndarray) -> np.ndarray:
         return abs(outgoing_weights)
 
-    def rank(self, units: Units, unit: int) -> float:
-        """What a unit is ranked by."""
+    def ranking_score(self, units: Units, unit: int) -> float:
+        """The number by which a unit is ranked; the lowest are replaced first."""
         settings, utility = self.settings, units.utility[unit]
         if settings.utility == "random":
             return self.draws[f"random_utility/{units.number}"][unit]
         if settings.average == "lifetime_activity":
             return self.outgoing(units, unit).mean() * (1 if settings.utility == "weight" else utility)
-        return utility / self.divisor(units, unit)
+        return utility / self.utility_divisor(units, unit)
 
-    def divisor(self, units: Units, unit: int) -> float:
-        """Of the running average of the utility."""
+    def utility_divisor(self, units: Units, unit: int) -> float:
+        """The divisor of the running average of the utility."""
         return self.correction(units, unit) if self.settings.bias_correction else 1
 
-    # --- how many, and which ------------------------------------------------------------------------------------------
+    # --- selection ----------------------------------------------------------------------------------------------------
 
-    def choose(self, units: Units) -> list[int]:
-        """The units to replace, never more than are eligible."""
+    def select(self, units: Units) -> list[int]:
+        """The units to replace, at most all eligible ones."""
         eligible = [unit for unit in range(units.num_units) if self.is_eligible(units, unit)]
-        wanted = self.how_many(units, self.settings.replacement_rate * self.number_counted(units, len(eligible)))
+        wanted = self.num_to_replace(
+            units, self.settings.replacement_rate * self.num_counted_units(units, len(eligible))
+        )
         number = min(wanted, len(eligible))
         if self.settings.rounding != "chance":
-            units.due[0] -= self.taken_off(units, wanted, number)
-        return sorted(self.candidates(units, eligible), key=lambda unit: self.place(units, unit))[:number]
+            units.units_to_replace[0] -= self.num_subtracted(units, wanted, number)
+        return sorted(self.candidates(units, eligible), key=lambda unit: self.sort_key(units, unit))[:number]
 
     def is_eligible(self, units: Units, unit: int) -> bool:
         return units.age[unit] > self.settings.maturity_threshold
 
-    def number_counted(self, units: Units, num_eligible: int) -> int:
-        """Of how many units the replacement rate is a fraction."""
+    def num_counted_units(self, units: Units, num_eligible: int) -> int:
+        """The number of units by which the replacement rate is multiplied."""
         return units.num_units if num_eligible and self.settings.rate_counts == "all" else num_eligible
 
-    def how_many(self, units: Units, due: float) -> int:
-        """How many units to replace where `due` of a unit come due in this step.
+    def num_to_replace(self, units: Units, quota: float) -> int:
+        """The number of units to replace, given the `quota` that this step adds: replacement rate times units.
 
-        accumulate   whole parts of the running total c; c keeps its fraction
-        single       one unit where c exceeds 1 (the paper's)
-        chance       one unit with the probability `due`, or its whole part from 1 on
+        accumulate   the integer part of the running total c; c keeps the fraction
+        single       one unit if c exceeds 1 (the paper's convention)
+        chance       one unit with probability `quota`, or the integer part of a quota of at least 1
         """
         if self.settings.rounding == "chance":
-            return int(due) or int(float(self.draws[f"replacement_coin/{units.number}"]) < due)
-        units.due[0] += due
-        return int(self.exceeds(units)) if self.settings.rounding == "single" else int(units.due[0])
+            return int(quota) or int(float(self.draws[f"replacement_coin/{units.number}"]) < quota)
+        units.units_to_replace[0] += quota
+        return int(self.exceeds_one(units)) if self.settings.rounding == "single" else int(units.units_to_replace[0])
 
-    def exceeds(self, units: Units) -> bool:
-        return units.due[0] > 1
+    def exceeds_one(self, units: Units) -> bool:
+        return units.units_to_replace[0] > 1
 
-    def taken_off(self, units: Units, wanted: int, number: int) -> float:
-        """What c is less by, where `number` of `wanted` units are replaced."""
+    def num_subtracted(self, units: Units, wanted: int, number: int) -> float:
+        """The number subtracted from c when `number` of `wanted` units are replaced."""
         return number
 
     def candidates(self, units: Units, eligible: list[int]) -> list[int]:
         return eligible
 
-    def place(self, units: Units, unit: int) -> tuple[float, int]:
-        """The least goes first, of equals the lowest index. 0 / 0 (no variation, no inputs) counts as 0."""
-        return (0.0 if np.isnan(units.worth[unit]) else units.worth[unit]), unit
+    def sort_key(self, units: Units, unit: int) -> tuple[float, int]:
+        """The lowest score comes first; ties go to the lowest index. 0 / 0 (no variation, no inputs) counts as 0."""
+        return (0.0 if np.isnan(units.ranking_score[unit]) else units.ranking_score[unit]), unit
 
     # --- replacement --------------------------------------------------------------------------------------------------
 
@@ -201,60 +201,60 @@ class ContinualBackprop(Replacer):
         if self.settings.transfer_bias:
             self.transfer_bias(units, unit)
         super().replace(units, unit)
-        for name in self.started_afresh():
+        for name in self.reset_statistics():
             getattr(units, name)[unit] = 0
 
     def transfer_bias(self, units: Units, unit: int) -> None:
-        """The biases of the consumers take over the unit's mean output."""
+        """Add the unit's mean output to the biases of its consumers."""
         mean = units.mean_feature[unit] / self.correction(units, unit)
-        weight = next(self.leaving(self.views, units))
+        weight = next(self.outgoing_views(self.views, units))
         bias = self.views[units.layer.outgoing_bias.index]["bias"]
         bias += (weight[:, unit].sum(axis=-1) * mean).reshape(bias.shape)
 
-    def started_afresh(self) -> tuple[str, ...]:
-        """What becomes 0 of a unit; its lifetime activity, as published, does not."""
+    def reset_statistics(self) -> tuple[str, ...]:
+        """The quantities of a unit that become 0; as in the published code, the lifetime activity does not."""
         return ("age", "mean_feature", *(() if self.settings.average == "lifetime_activity" else ("utility",)))
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
     def statistics(self) -> tuple[str, ...]:
-        """What is recorded of units, and goes from step to step."""
+        """The names of the units' state, which is recorded at every step."""
         utility = () if self.settings.utility == "random" else ("utility",)
-        follows_mean = self.settings.utility in CENTRED or self.settings.transfer_bias
+        follows_mean = self.settings.utility in CENTERED or self.settings.transfer_bias
         return ("age", *utility, *(("mean_feature",) if follows_mean else ()))
 
-    def record_judgement(self, units: Units) -> None:
+    def record_utility(self, units: Units) -> None:
         for name in self.statistics():
-            self.note("age_and_utility", name, units)
+            self.record_units("age_and_utility", name, units)
         if self.settings.bias_correction and self.settings.average == "utility" and self.settings.utility != "random":
-            self.record.note(f"age_and_utility/bias_corrected_utility/{units.number}", units.worth)
+            self.record.write_units(f"age_and_utility/bias_corrected_utility/{units.number}", units.ranking_score)
         units.is_mature = units.age > self.settings.maturity_threshold
 
     def record_step(self) -> None:
         for units in self.layers:
-            self.note("selection", "replaced", units)
+            self.record_units("selection", "replaced", units)
         for units in self.layers:
             if self.settings.rounding != "chance":
-                self.record.note(f"selection/units_to_replace/{units.number}", units.due)
-            self.note_margins(units)
+                self.record.write_units(f"selection/units_to_replace/{units.number}", units.units_to_replace)
+            self.record_margins(units)
         self.record.write_parameters("replacement")
         for units in self.layers:
             for name in self.statistics():
-                self.note("replacement", name, units)
+                self.record_units("replacement", name, units)
 
-    def note_margins(self, units: Units) -> None:
-        """How far the choices of this step were from others: of how many units, and of which."""
+    def record_margins(self, units: Units) -> None:
+        """Record the margins of the two choices of this step: how many units, and which ones."""
         rate, replaced, mature = self.settings.replacement_rate, units.replaced, units.is_mature
         if self.settings.rounding == "chance":
-            due = rate * self.number_counted(units, int(mature.sum()))
+            quota = rate * self.num_counted_units(units, int(mature.sum()))
             if mature.any():
                 coin = float(self.draws[f"replacement_coin/{units.number}"])
-                self.record.note_margin("how_many", abs(coin - due))
-        elif rate * 1024 % 1:  # or every arithmetic forms the total without rounding
-            left = float(units.due[0])
-            self.record.note_margin("how_many", min(abs(1 - left), left if replaced.any() else 1.0))
+                self.record.record_margin("how_many", abs(coin - quota))
+        elif rate * 1024 % 1:  # otherwise the total is exact in any floating-point format
+            left = float(units.units_to_replace[0])
+            self.record.record_margin("how_many", min(abs(1 - left), left if replaced.any() else 1.0))
         others = mature & ~replaced
-        least = units.worth[others].min(initial=np.inf)
-        if replaced.any() and 0 < least < np.inf:  # what is 0 or infinite, is so in every arithmetic
-            size = units.worth[np.isfinite(units.worth)].max()
-            self.record.note_margin("which_unit", float((least - units.worth[replaced].max()) / size))
+        least = units.ranking_score[others].min(initial=np.inf)
+        if replaced.any() and 0 < least < np.inf:  # 0 and infinity are exact in any floating-point format
+            size = units.ranking_score[np.isfinite(units.ranking_score)].max()
+            self.record.record_margin("which_unit", float((least - units.ranking_score[replaced].max()) / size))

@@ -1,4 +1,4 @@
-"""Curves: many runs of a learner on the same stream, each with random numbers of its own."""
+"""Curves: many runs of a learner on the same stream, each with its own random numbers."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ from minilop.verify.reference.settings import learner_settings, library_settings
 
 
 class CurveReference:
-    """Plays all runs side by side. Other `first_seed`s give other runs; `changes` of the settings make mistakes."""
+    """Runs all seeds side by side. Another `first_seed` gives other runs; `changes` to the settings make mistakes."""
 
     def __init__(self, first_seed: int = 1000, **changes: float):
         self.first_seed = first_seed
         self.changes = changes
-        self.margins: dict[str, float] = {}  # the choices of one run do not matter here
+        self.margins: dict[str, float] = {}  # single choices do not matter for a curve
 
     def curve(self, case: Case) -> np.ndarray:
-        """The mean error of each run in each bin, (runs, bins), always before the example is learned from."""
+        """The mean error of each run in each bin, (runs, bins), measured before learning from each example."""
         runs, bin_size = case.sizes["runs"], case.sizes["bin_size"]
         settings = learner_settings(case, **self.changes)
         seeds = range(self.first_seed, self.first_seed + runs)
@@ -37,7 +37,7 @@ class CurveReference:
         return to_host(errors).reshape(-1, bin_size, runs).mean(axis=1).T
 
     def expected_curve(self, case: Case) -> Arrays:
-        """The errors of all runs, their mean and its standard error."""
+        """The errors of all runs, their mean, and the standard error of the mean."""
         errors = self.curve(case)
         standard_error = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
         return {"curve/error": errors, "curve/mean": errors.mean(axis=0), "curve/standard_error": standard_error}

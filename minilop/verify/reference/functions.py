@@ -1,4 +1,4 @@
-"""Single functions, called by their names."""
+"""Single functions, called by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,11 +16,11 @@ MARGINS: dict[str, Callable[..., dict[str, float]]] = {**network_functions.MARGI
 
 
 class FunctionReference:
-    """Calls them by name. `replaced` has others in place of some."""
+    """Calls functions by name. `replaced` substitutes some of them, to make mistakes."""
 
     def __init__(self, replaced: Mapping[str, Function] | None = None):
         self.functions = {**FUNCTIONS, **(replaced or {})}
-        self.margins: dict[str, float] = {}  # of the closest choices so far, by their kind
+        self.margins: dict[str, float] = {}  # of the closest choices so far, by kind of choice
 
     def call(self, function: str, arguments: Mapping[str, Any]) -> Arrays:
         for choice, margin in MARGINS.get(function, lambda **_: {})(**arguments).items():

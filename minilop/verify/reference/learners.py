@@ -1,7 +1,7 @@
-"""Learners of networks, played phase by phase and recorded in between.
+"""Learners of networks, run phase by phase, with the results recorded after each phase.
 
-Forward, backward, optimizers and Shrink & Perturb are the library's. The rules that replace units are not: see
-`continual_backprop.py` and `redo.py` beside this file.
+The forward and backward passes, optimizers and Shrink & Perturb are the library's. The rules that replace units are
+independent of the library: see `continual_backprop.py` and `redo.py` in this folder.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ from minilop.verify.reference.settings import learner_settings, optimizer_of
 
 
 class LearnerReference:
-    """Plays `Learner`. `changes` of its settings and other rules of replacement make it play with a mistake."""
+    """Runs the phases of `Learner`. `changes` to its settings or other replacement rules introduce a mistake."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class LearnerReference:
         self.rule_class = rule
         self.redo_class = redo_rule
         self.closest: dict[str, float] = {}  # margins so far
-        self.signs: dict[str, list[np.ndarray]] = {}  # numbers of which the sign was taken, by what they are
+        self.signs: dict[str, list[np.ndarray]] = {}  # arguments of sign functions and relus, by kind
 
     def load(self, case: Case, parameters: Arrays) -> None:
         self.case = case
@@ -55,7 +55,7 @@ class LearnerReference:
         self.learner = Learner(self.network, self.loss, optimizer_of(settings))
         for name, view in named(self.network, self.network.parameters):
             view[...] = xp.asarray(parameters[name].reshape(view.shape))
-        # A normalization takes away whatever bias comes before it: the gradient is 0, and what is computed is rounding.
+        # Normalization removes the bias of the layer before it, so any computed gradient of it is rounding error.
         self.normalized = {
             layer.number for layer, after in pairwise(self.network.layers) if isinstance(after, BatchNorm)
         }
@@ -70,7 +70,7 @@ class LearnerReference:
             self.rules.append(self.redo_class(self.network, settings, optimizer, self))
 
     def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
-        """The phases of `Learner.step` and the rules. The noise of Shrink & Perturb is drawn from the case's seed."""
+        """Run the phases of `Learner.step` and the rules. The noise of Shrink & Perturb uses the case's seed."""
         self.written: Arrays = {}
         self.draws = draws
         learner, network = self.learner, self.network
@@ -83,12 +83,12 @@ class LearnerReference:
         each_loss, output_gradient = self.loss(values[-1], xp.asarray(y)[None])
         self.write("loss/losses", each_loss)
         output_gradients = learner.backward(values, output_gradient)
-        if not self.rules:  # large files, where the optimizer's phase shows them
+        if not self.rules:  # with rules the files are large, and the optimizer's phase reveals the gradients
             self.write_gradients()
         if self.settings.when == "before_update":
             self.generate_and_test(values)
-        self.note_signs()
-        self.note_kinks(values)
+        self.record_sign_arguments()
+        self.record_relu_inputs(values)
         self.update(values, output_gradients)
         self.write_parameters("optimizer")
         if self.shrink_and_perturb:
@@ -106,32 +106,32 @@ class LearnerReference:
         rule.after_update([], self.network.gradients, self.learner.num_steps)
 
     def generate_and_test(self, values: list[Array]) -> None:
-        """Update the utilities and replace units by the features of this step and the present weights."""
+        """Update the utilities and replace units, given the features of this step and the current weights."""
         for rule in self.rules:
             rule.step(values, self.learner.num_steps, self.draws)
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
     def write(self, name: str, array: Array, flat: bool = True) -> None:
-        """Note a quantity (1, ...)."""
-        if self.case.expected and name not in self.case.expected:  # with a mistake there may be more to write down
+        """Record a quantity (1, ...)."""
+        if self.case.expected and name not in self.case.expected:  # a mistake may produce additional quantities
             return
         self.written[name] = of_one_run(name, array) if flat else to_host(array)[0].copy()
 
-    def note(self, name: str, values: np.ndarray) -> None:
-        """Note a quantity of units, as it is."""
+    def write_units(self, name: str, values: np.ndarray) -> None:
+        """Record a quantity of units, unchanged."""
         if not self.case.expected or name in self.case.expected:
             self.written[name] = values.copy()
 
     def write_gradients(self) -> None:
-        """Note those of the mean loss."""
+        """Record the gradients of the mean loss."""
         for name, view in named(self.network, self.network.gradients):
             kind, number = name.split("/")
             without_effect = kind == "bias" and int(number) in self.normalized
             self.write(f"backward/{kind}_gradient/{number}", 0 * view if without_effect else view)
 
     def write_parameters(self, phase: str, optimizer: bool = True) -> None:
-        """Note parameters and the state of the optimizer; after replacement running statistics too."""
+        """Record parameters and optimizer state; after a replacement also the running statistics."""
         for name, view in named(self.network, self.network.parameters):
             self.write(f"{phase}/{name}", view)
         for name, array in optimizer_arrays(self.learner) if optimizer else ():
@@ -141,12 +141,12 @@ class LearnerReference:
 
     # --- margins ------------------------------------------------------------------------------------------------------
 
-    def note_margin(self, choice: str, margin: float) -> None:
-        """Note by how much a choice was made, as a share."""
+    def record_margin(self, choice: str, margin: float) -> None:
+        """Record the relative margin of a choice."""
         self.closest[choice] = min(margin, self.closest.get(choice, np.inf))
 
-    def note_signs(self) -> None:
-        """Note the numbers of which Lion is about to take the sign."""
+    def record_sign_arguments(self) -> None:
+        """Record the arguments of the sign functions in Lion's next step."""
         optimizer = self.learner.optimizer
         if not isinstance(optimizer, MetaOptimize):
             return
@@ -160,8 +160,8 @@ class LearnerReference:
                 moved = state["momentum"] + (1 - RATES[rule][0]) * (gradient - state["momentum"])
                 self.signs.setdefault(f"sign_of_{of}_momentum", []).append(abs(to_host(moved)[0]))
 
-    def note_kinks(self, values: list[Array]) -> None:
-        """Note what the relu is applied to. Images have so many of these that some are near 0 whatever the seed."""
+    def record_relu_inputs(self, values: list[Array]) -> None:
+        """Record the inputs of the relus. Images have so many that some are near 0 for every seed."""
         if self.case.sizes["network"] != "mlp" or self.case.settings["activation"] != "relu":
             return
         for layer in self.network.hidden:
@@ -170,7 +170,7 @@ class LearnerReference:
 
     @property
     def margins(self) -> dict[str, float]:
-        """Of the closest choices so far, by their kind; numbers that are 0 in every arithmetic are none."""
+        """The margins of the closest choices so far, by kind. Exact zeros are not choices."""
         found = dict(self.closest)
         for choice, steps in self.signs.items():
             sizes = np.concatenate(steps, axis=None)
@@ -181,7 +181,7 @@ class LearnerReference:
     # --- state --------------------------------------------------------------------------------------------------------
 
     def state(self) -> Arrays:
-        """All that goes from step to step, as `set_state` wants it."""
+        """The complete state between steps, in the form that `set_state` takes."""
         return {name: of_one_run(name, array) for name, array in state_arrays(self.learner)} | {
             name: array.copy() for name, array in self.state_of_units()
         }
@@ -194,9 +194,9 @@ class LearnerReference:
         self.learner.num_steps = state["step"]
 
     def state_of_units(self) -> Iterator[tuple[str, np.ndarray]]:
-        """What rules remember of units by name, as it is."""
+        """The state of the rules' units by name, as views."""
         for rule in self.rules:
             for units in rule.layers:
                 yield from ((f"{name}/{units.number}", getattr(units, name)) for name in rule.statistics())
             if isinstance(rule, ContinualBackprop) and self.settings.rounding != "chance":
-                yield from ((f"units_to_replace/{units.number}", units.due) for units in rule.layers)
+                yield from ((f"units_to_replace/{units.number}", units.units_to_replace) for units in rule.layers)

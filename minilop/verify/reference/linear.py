@@ -1,4 +1,4 @@
-"""Linear methods, of one example a step: those that predict a number, and what they share with temporal differences."""
+"""Linear methods that learn from one example per step, and the base class of the temporal-difference methods."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,11 +13,11 @@ METHODS: dict[str, Callable[..., Any]] = {"lms": LMS, "idbd": IDBD, "autostep": 
 
 
 class WeightsReference:
-    """Plays a method whose parameters are a vector of weights. `methods` makes it play others by the same names."""
+    """Runs a method whose parameters are a vector of weights. `methods` may substitute others, to make mistakes."""
 
     def __init__(self, methods: Mapping[str, Callable[..., Any]] = METHODS):
         self.methods = methods
-        self.margins: dict[str, float] = {}  # there are no choices
+        self.margins: dict[str, float] = {}  # these methods make no choices
 
     def load(self, case: Case, parameters: Arrays) -> None:
         hyperparameters = {name: value for name, value in case.settings.items() if name != "method"}
@@ -25,11 +25,11 @@ class WeightsReference:
         self.method = self.methods[case.settings["method"]](weights, **hyperparameters)
 
     def after_update(self) -> Arrays:
-        """Weights and state, as they are at the end of a step."""
+        """Weights and state at the end of a step."""
         return {f"update/{name}": array for name, array in self.state().items()}
 
     def state(self) -> Arrays:
-        """All that goes from step to step, as `set_state` wants it."""
+        """The complete state between steps, in the form that `set_state` takes."""
         return {name: vector_or_number(array) for name, array in self.arrays().items()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ class WeightsReference:
 
 
 class LinearReference(WeightsReference):
-    """Plays LMS, IDBD and Autostep."""
+    """Runs LMS, IDBD and Autostep."""
 
     def step(self, x: np.ndarray, y: np.ndarray, draws: Arrays) -> Arrays:
         inputs = xp.asarray(x)[None]
@@ -51,6 +51,6 @@ class LinearReference(WeightsReference):
 
 
 def vector_or_number(array: Array) -> np.ndarray:
-    """A copy on the host without the runs axis: (1, n) to (n,), and (1, 1) to a number ()."""
+    """A copy on the host without the runs axis: (1, n) becomes (n,), and (1, 1) becomes a number ()."""
     host = to_host(array)[0].copy()
     return host.reshape(()) if host.size == 1 else host

@@ -1,6 +1,6 @@
-"""Single functions of networks and of what is measured of them.
+"""Single functions of networks and diagnostics.
 
-What each is called with and returns stands in the comment of its cases (catalogue/network_functions.py).
+The comments of the cases describe arguments and results (catalogue/network_functions.py).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from minilop.plasticity.redo import dormant_units
 from minilop.statistics import mean_and_error
 from minilop.verify.case import Arrays
 from minilop.verify.reference.continual_backprop import UTILITIES
-from minilop.verify.reference.one_run import alone, host
+from minilop.verify.reference.one_run import on_device, on_host
 
 
 def cross_entropy(outputs: np.ndarray, labels: np.ndarray) -> Arrays:
@@ -29,15 +29,13 @@ def half_squared_error(outputs: np.ndarray, targets: np.ndarray) -> Arrays:
 
 
 def loss_and_gradient(loss: losses.Loss, outputs: np.ndarray, targets: np.ndarray) -> Arrays:
-    each, gradient = loss(alone(outputs), alone(targets))
-    return {"loss/losses": host(each), "loss/output_gradient": host(gradient)}
+    each, gradient = loss(on_device(outputs), on_device(targets))
+    return {"loss/losses": on_host(each), "loss/output_gradient": on_host(gradient)}
 
 
 def initial_weight_scale(fan_in: np.ndarray, fan_out: np.ndarray, scheme: Any) -> Arrays:
     return {
-        f"scale/{activation}": np.asarray(
-            initialization.weight_bound(scheme, activation, int(fan_in), int(fan_out)),
-        )
+        f"scale/{activation}": np.asarray(initialization.weight_bound(scheme, activation, int(fan_in), int(fan_out)))
         for activation in initialization.GAINS
     }
 
@@ -60,29 +58,29 @@ def utilities(
 
 
 def ranks(features: np.ndarray) -> Arrays:
-    h = alone(features)
+    h = on_device(features)
     return {
-        "rank/singular_values": host(diagnostics.singular_values(h)),
-        "rank/effective_rank": host(diagnostics.effective_rank(h)),
-        "rank/stable_rank": host(diagnostics.stable_rank(h)).astype(int),
-        "rank/approximate_rank": host(diagnostics.approximate_rank(h)).astype(int),
+        "rank/singular_values": on_host(diagnostics.singular_values(h)),
+        "rank/effective_rank": on_host(diagnostics.effective_rank(h)),
+        "rank/stable_rank": on_host(diagnostics.stable_rank(h)).astype(int),
+        "rank/approximate_rank": on_host(diagnostics.approximate_rank(h)).astype(int),
     }
 
 
 def silent_units(features: np.ndarray, dormant_threshold: float) -> Arrays:
-    h = alone(features)
+    h = on_device(features)
     return {
-        "share/dead_units": host(diagnostics.dead_unit_fraction(h)),
-        "share/dormant_units": host(diagnostics.dormant_unit_fraction(h, dormant_threshold)),
+        "share/dead_units": on_host(diagnostics.dead_unit_fraction(h)),
+        "share/dormant_units": on_host(diagnostics.dormant_unit_fraction(h, dormant_threshold)),
     }
 
 
 def redo_dormant_units(activity: np.ndarray, redo_threshold: float) -> Arrays:
-    return {"selection/dormant": host(dormant_units(alone(activity), redo_threshold))}
+    return {"selection/dormant": on_host(dormant_units(on_device(activity), redo_threshold))}
 
 
 def weight_magnitude(**weights: np.ndarray) -> Arrays:
-    return {"magnitude/weight_magnitude": host(diagnostics.weight_magnitude(map(alone, weights.values())))}
+    return {"magnitude/weight_magnitude": on_host(diagnostics.weight_magnitude(map(on_device, weights.values())))}
 
 
 def learning_curve(errors: np.ndarray, bin_size: int) -> Arrays:
@@ -91,7 +89,7 @@ def learning_curve(errors: np.ndarray, bin_size: int) -> Arrays:
     return {"curve/bins": bins, "curve/mean": mean, "curve/standard_error": standard_error}
 
 
-# --- how far a choice was from being made otherwise, by its kind ------------------------------------------------------
+# --- margins of choices, by kind --------------------------------------------------------------------------------------
 
 
 def margins_of_ranks(features: np.ndarray) -> dict[str, float]:

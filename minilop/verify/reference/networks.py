@@ -1,4 +1,4 @@
-"""Networks of the cases, and their arrays by name."""
+"""The networks of the cases, and their arrays by name."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from minilop.verify.reference.settings import ReferenceSettings
 
 
 def make_network(case: Case, settings: ReferenceSettings) -> Network:
-    """The network that `sizes` describe, with initial parameters of the case's seed.
+    """The network described by the case's `sizes`, with initial parameters drawn from the case's seed.
 
-    mlp       layers: units of all layers, inputs first                      initial law "kaiming"
-    linear    layers: inputs and outputs
-    convnet   input_shape (C, Y, X); kernels, number and size of those of each convolution, which 2 x 2 max-pooling
-              follows; dense_units; outputs                                  initial law "default"
-    resnet    input_shape; widths and blocks of the stages; outputs          initial law "kaiming_normal"
+    mlp       layers: number of units of each layer, inputs first            initialization "kaiming"
+    linear    layers: number of inputs and outputs
+    convnet   input_shape (C, Y, X); kernels: number and size for each convolution, each followed by 2 x 2
+              max-pooling; dense_units; outputs                              initialization "default"
+    resnet    input_shape; widths and blocks of the stages; outputs          initialization "kaiming_normal"
     """
     sizes, seeds = case.sizes, [case.seed]
     if sizes["network"] == "mlp":
@@ -52,25 +52,25 @@ def make_network(case: Case, settings: ReferenceSettings) -> Network:
 
 
 def shapes_of_examples(sizes: Any) -> tuple[tuple[int, ...], int]:
-    """Shape of a mini-batch of inputs, and the number of outputs."""
+    """The shape of a mini-batch of inputs, and the number of outputs."""
     shape: Sequence[int] = sizes["layers"][:1] if "layers" in sizes else sizes["input_shape"]
     return (*shape, sizes["batch"]), sizes["layers"][-1] if "layers" in sizes else sizes["outputs"]
 
 
 def named(network: Network, vector: Array, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """Parts of `vector` (1, P) by "<prefix><parameter>/<layer>", as views (1, ...)."""
+    """Views (1, ...) into `vector` (1, P), by "<prefix><parameter>/<layer>"."""
     yield from ((f"{prefix}{name}", view) for name, view in network.named(vector).items())
 
 
 def running_statistics(network: Network) -> Iterator[tuple[str, Array]]:
-    """Those of normalizations by "<name>/<layer>", as they are, (1, H, ...)."""
+    """The running statistics of normalizations by "<name>/<layer>", as views (1, H, ...)."""
     for layer in network.layers:
         for name, array in layer.buffers().items():
             yield f"{name}/{layer.number}", array
 
 
 def optimizer_arrays(learner: Learner) -> Iterator[tuple[str, Array]]:
-    """The optimizer's state: what weights have by "<name>_<parameter>/<layer>", what they share by its name."""
+    """The optimizer's state: per-weight arrays by "<name>_<parameter>/<layer>", shared arrays by name."""
     for state, array in learner.optimizer.state.items():
         if array.shape == learner.network.parameters.shape:
             yield from named(learner.network, array, f"{state}_")
@@ -79,13 +79,13 @@ def optimizer_arrays(learner: Learner) -> Iterator[tuple[str, Array]]:
 
 
 def state_arrays(learner: Learner) -> Iterator[tuple[str, Array]]:
-    """Arrays (1, ...) of a network and its optimizer by name, as views."""
+    """The arrays (1, ...) of a network and its optimizer by name, as views."""
     yield from named(learner.network, learner.network.parameters)
     yield from running_statistics(learner.network)
     yield from optimizer_arrays(learner)
 
 
 def of_one_run(name: str, array: Array) -> np.ndarray:
-    """A copy on the host without the runs axis; what units have as (H,)."""
+    """A copy on the host without the runs axis; quantities of units become (H,)."""
     host = to_host(array)[0].copy()
     return host if "weight" in name else host.reshape(-1)

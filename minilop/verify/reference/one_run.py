@@ -1,4 +1,4 @@
-"""The axis of runs, which minilop's functions have and the kit has not."""
+"""Adds and removes the runs axis, which minilop's functions have and the kit's arrays do not."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import numpy as np
 from minilop.backend import to_host, xp
 
 
-def alone(array: Any) -> Any:
-    """On the device, with the axis of a single run."""
+def on_device(array: Any) -> Any:
+    """The array on the device, with a runs axis of length 1."""
     return xp.asarray(array)[None]
 
 
-def host(array: Any) -> np.ndarray:
-    """Back, without it."""
+def on_host(array: Any) -> np.ndarray:
+    """The array on the host, without the runs axis."""
     return to_host(array)[0]

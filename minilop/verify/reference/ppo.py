@@ -1,4 +1,4 @@
-"""Updates of PPO: advantages, all mini-batches of all epochs, and what they leave."""
+"""Updates of PPO: the advantages, all mini-batches of all epochs, and the resulting state."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ MOMENTS = ("first_moment", "second_moment")
 
 
 def ppo_arguments(case: Case) -> dict[str, Any]:
-    """What PPO is made with."""
+    """The arguments of the PPO constructor."""
     sizes = {**case.sizes, "hidden_units": tuple(case.sizes["hidden_units"])}
     given = {name: value for name, value in {**sizes, **case.settings}.items() if name in SETTINGS}
     return {
@@ -33,7 +33,7 @@ def ppo_arguments(case: Case) -> dict[str, Any]:
 
 
 class RecordedPPO(PPO):
-    """Writes down what each mini-batch finds; mistakes override it further."""
+    """Records the results of each mini-batch; mistakes override its methods."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class RecordedPPO(PPO):
         seeds: list[int],
     ):
         super().__init__(settings, learner_settings, num_observations, num_actions, seeds)
-        self.written: dict[str, list[np.ndarray]] = {}  # one entry a mini-batch
-        self.closest_ratio = np.inf  # to where it is clipped, as a share
+        self.written: dict[str, list[np.ndarray]] = {}  # one entry per mini-batch
+        self.closest_ratio = np.inf  # smallest relative distance of a ratio from the clipping bounds
 
     def begin_update(self) -> None:
         self.written = {}
@@ -55,7 +55,7 @@ class RecordedPPO(PPO):
     def prepare(
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
-        """The samples of an update, (1, M, n) or (1, M), just made; here they stay as they are."""
+        """Called with the new samples of an update, (1, M, n) or (1, M); mistakes change them in place."""
 
     def policy_loss(
         self, mean: Array, actions: Array, old_log_probabilities: Array, advantages: Array
@@ -69,7 +69,7 @@ class RecordedPPO(PPO):
         self, observations: Array, actions: Array, log_probabilities: Array, advantages: Array, targets: Array
     ) -> None:
         values = self.policy.forward(observations)
-        self.notice_clipping(values[-1], actions, log_probabilities)
+        self.record_clipping_margin(values[-1], actions, log_probabilities)
         losses, mean_gradient, log_std_gradient = self.policy_loss(values[-1], actions, log_probabilities, advantages)
         self.policy.learn(values, mean_gradient)
         self.log_std_optimizer.step(self.log_std, log_std_gradient)
@@ -85,7 +85,7 @@ class RecordedPPO(PPO):
     def write(self, name: str, array: Array) -> None:
         self.written.setdefault(f"mini_batches/{name}", []).append(to_host(array)[0].copy())
 
-    def notice_clipping(self, mean: Array, actions: Array, old_log_probabilities: Array) -> None:
+    def record_clipping_margin(self, mean: Array, actions: Array, old_log_probabilities: Array) -> None:
         now = log_probability(standardized(actions, mean, self.log_std), self.log_std)
         ratios = np.exp(to_host(now - old_log_probabilities))
         for bound in (1 - self.settings.clip, 1 + self.settings.clip):
@@ -93,14 +93,14 @@ class RecordedPPO(PPO):
 
 
 class PPOReference:
-    """Plays one update a step, of a rollout that is given. Another `kind` of PPO makes it play with a mistake."""
+    """Runs one update per step, on a given rollout. Another `kind` of PPO introduces a mistake."""
 
     def __init__(self, kind: type[RecordedPPO] = RecordedPPO):
         self.kind = kind
 
     @property
     def margins(self) -> dict[str, float]:
-        """Of the closest choices so far, by their kind."""
+        """The margins of the closest choices so far, by kind."""
         return {"clipped": self.ppo.closest_ratio}
 
     def load(self, case: Case, parameters: Arrays) -> None:
@@ -109,7 +109,7 @@ class PPOReference:
             view[...] = xp.asarray(parameters[name].reshape(view.shape))
 
     def step(self, x: Arrays, y: np.ndarray | None, draws: Arrays) -> Arrays:
-        """The parts of `PPO.learn`; the orders of samples are those that it draws itself, from the case's seed."""
+        """Run the parts of `PPO.learn`. PPO draws the orders of samples itself, from the case's seed."""
         ppo = self.ppo
         for name, stored in ppo.rollout.items():
             stored[...] = xp.asarray(x[name])[:, None]
@@ -131,7 +131,7 @@ class PPOReference:
         return written | {f"update/{name}": array for name, array in self.state().items()}
 
     def state(self) -> Arrays:
-        """All that goes from update to update, as `set_state` wants it."""
+        """The complete state between updates, in the form that `set_state` takes."""
         return {name: of_one_run(name, view) for name, view in self.views()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -148,7 +148,7 @@ class PPOReference:
         return self.ppo.policy.optimizer, self.ppo.value.optimizer, self.ppo.log_std_optimizer
 
     def views(self, moments: bool = True) -> Iterator[tuple[str, Array]]:
-        """Parameters, and the moments of Adam, by name, as views (1, ...). Each network counts its layers from 0."""
+        """The parameters and Adam's moments by name, as views (1, ...). Layers are counted from 0 in each network."""
         for name, learner in (("policy", self.ppo.policy), ("value", self.ppo.value)):
             first = learner.network.dense_layers[0].number
             vectors = [("", learner.network.parameters), *self.moments_of(learner.optimizer, moments)]

@@ -1,7 +1,7 @@
 """Temporal-difference methods, one step of the stream at a time.
 
-A case has one discount for the whole stream, or one for each step, `x/discount`. What the trace decays by next,
-`last_decay`, is part of the state in the latter alone: otherwise it never changes.
+A case has one discount for the whole stream, or one for each step, `x/discount`. Only in the latter is the next decay
+factor of the trace, `last_decay`, part of the state; with a constant discount it never changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 
 
 class PredictionReference(WeightsReference):
-    """Plays them all; x are the features of a step, and its discount where that changes; y is the cumulant."""
+    """Runs all of them. x holds the features of a step, and its discount if that changes; y is the cumulant."""
 
     def __init__(self, methods: Mapping[str, Callable[..., Any]] = METHODS):
         super().__init__(methods)

@@ -1,6 +1,6 @@
 """Single functions of reinforcement learning.
 
-What each is called with and returns stands in the comment of its cases (catalogue/reinforcement_functions.py).
+The comments of the cases describe arguments and results (catalogue/reinforcement_functions.py).
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from minilop.reinforcement.policies import (
     value_loss,
 )
 from minilop.verify.case import Arrays
-from minilop.verify.reference.one_run import alone, host
+from minilop.verify.reference.one_run import on_device, on_host
 
 
 def advantages(
@@ -38,17 +38,17 @@ def advantages(
 
 
 def normalized_advantages(advantages: np.ndarray) -> Arrays:
-    return {"advantages/normalized_advantages": host(normalized(alone(advantages)))}
+    return {"advantages/normalized_advantages": on_host(normalized(on_device(advantages)))}
 
 
 def gaussian_log_probability(actions: np.ndarray, mean: np.ndarray, log_std: np.ndarray) -> Arrays:
-    scale = alone(log_std)
-    z = standardized(alone(actions), alone(mean), scale)
+    scale = on_device(log_std)
+    z = standardized(on_device(actions), on_device(mean), scale)
     by_mean, by_log_std = log_probability_gradients(z, scale)
     return {
-        "policy/log_probability": host(log_probability(z, scale)),
-        "policy/mean_gradient": host(by_mean),
-        "policy/log_std_gradient": host(by_log_std),
+        "policy/log_probability": on_host(log_probability(z, scale)),
+        "policy/mean_gradient": on_host(by_mean),
+        "policy/log_std_gradient": on_host(by_log_std),
     }
 
 
@@ -61,28 +61,33 @@ def ppo_policy_loss(
     clip: float,
 ) -> Arrays:
     each, by_mean, by_log_std = policy_loss(
-        alone(mean), alone(log_std), alone(actions), alone(old_log_probabilities), alone(advantages), clip
+        on_device(mean),
+        on_device(log_std),
+        on_device(actions),
+        on_device(old_log_probabilities),
+        on_device(advantages),
+        clip,
     )
     return {
-        "loss/losses": host(each),
-        "loss/mean_gradient": host(by_mean),
-        "loss/log_std_gradient": host(by_log_std),
+        "loss/losses": on_host(each),
+        "loss/mean_gradient": on_host(by_mean),
+        "loss/log_std_gradient": on_host(by_log_std),
     }
 
 
 def ppo_value_loss(values: np.ndarray, targets: np.ndarray, value_weight: float) -> Arrays:
-    each, gradient = value_loss(alone(values)[:, None], alone(targets), value_weight)
-    return {"loss/losses": host(each), "loss/value_gradient": host(gradient)[0]}
+    each, gradient = value_loss(on_device(values)[:, None], on_device(targets), value_weight)
+    return {"loss/losses": on_host(each), "loss/value_gradient": on_host(gradient)[0]}
 
 
-# --- how far a choice was from being made otherwise, by its kind ------------------------------------------------------
+# --- margins of choices, by kind --------------------------------------------------------------------------------------
 
 
 def margins_of_clipping(
     mean: np.ndarray, log_std: np.ndarray, actions: np.ndarray, old_log_probabilities: np.ndarray, clip: float, **_: Any
 ) -> dict[str, float]:
-    scale = alone(log_std)
-    now = host(log_probability(standardized(alone(actions), alone(mean), scale), scale))
+    scale = on_device(log_std)
+    now = on_host(log_probability(standardized(on_device(actions), on_device(mean), scale), scale))
     ratios = np.exp(now - old_log_probabilities)
     return {"clipped": float(min(abs(ratios / (1 - clip) - 1).min(), abs(ratios / (1 + clip) - 1).min()))}
 

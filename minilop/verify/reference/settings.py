@@ -1,4 +1,4 @@
-"""The settings of a learner of networks, flat as in the cases, and the settings of the library made from them."""
+"""The settings of a learner of networks, flat as in the cases, and their conversion to the library's settings."""
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
@@ -21,10 +21,10 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {each.name: each for each in (SGD, Adam
 
 @dataclass(frozen=True)
 class ReferenceSettings:
-    """What a learner of the kit is made from; by default a rule is not used.
+    """The settings of a learner of the kit; by default no rule is used.
 
-    The names are those of the library's optimizers and rules. `centre`, `transfer_bias`, `shortcuts` and four of the
-    utilities are conventions that only the kit has, see `continual_backprop.py` beside this file.
+    The names are those of the library's optimizers and rules. Only the kit has the conventions `centre`,
+    `transfer_bias`, `shortcuts` and four of the utilities; see `continual_backprop.py` in this folder.
     """
 
     activation: ActivationName = "relu"
@@ -60,37 +60,37 @@ class ReferenceSettings:
     bias_correction: bool = True
     rate_counts: Literal["eligible", "all"] = "eligible"
     rounding: Literal["accumulate", "chance", "single"] = "accumulate"
-    initialization: Literal["kaiming", "kaiming_normal", "default"] = "kaiming"  # the law of fresh weights
+    initialization: Literal["kaiming", "kaiming_normal", "default"] = "kaiming"  # the distribution of fresh weights
     fresh_weights: Literal["initial", "normal"] = "initial"
-    transfer_bias: bool = False  # hand the mean output of a removed unit to its consumers' biases
+    transfer_bias: bool = False  # add the mean output of a replaced unit to its consumers' biases
     reset_optimizer_state: bool = False
     when: Literal["after_update", "before_update"] = "after_update"
-    shortcuts: Literal["ignored", "cut"] = "ignored"  # of a residual network: does a fresh unit act through them
+    shortcuts: Literal["ignored", "cut"] = "ignored"  # of a residual network
 
     redo_period: int = 0  # 0 for no ReDo
     redo_threshold: float = 0.1
     redo_scores: Literal["mini_batch", "period"] = "mini_batch"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values that do not exist or that contradict each other."""
+        """Raises ValueError for unknown values and for values that contradict each other."""
         check_choices(self)
         if self.average == "lifetime_activity" and self.utility not in ("weight", "contribution"):
             raise ValueError("average=lifetime_activity needs utility=weight or utility=contribution")
         if self.shortcuts == "cut" and self.transfer_bias:
-            raise ValueError("transfer_bias hands over to the next layer alone; choose shortcuts=ignored")
+            raise ValueError("transfer_bias changes only the biases of the next layer; choose shortcuts=ignored")
 
 
 NAMES = {field.name for field in fields(ReferenceSettings)}
 
 
 def learner_settings(case: Case, **changes: Any) -> ReferenceSettings:
-    """The settings of the learner that a case is about."""
+    """The settings of the learner in a case."""
     given = {name: value for name, value in case.settings.items() if name in NAMES}
     return ReferenceSettings(**{**given, "dtype": case.dtype, **changes})
 
 
 def missing_in_library(settings: ReferenceSettings) -> list[str]:
-    """The names of conventions whose value only the kit has; of no meaning without Continual Backprop."""
+    """The names of the conventions whose value only the kit has; empty without Continual Backprop."""
     if not settings.replacement_rate:
         return []
     defaults = {"centre": "updated", "transfer_bias": False, "shortcuts": "ignored"}
@@ -100,7 +100,7 @@ def missing_in_library(settings: ReferenceSettings) -> list[str]:
 
 
 def part_of(settings: ReferenceSettings, kind: type) -> Any:
-    """The library's optimizer or rule of this kind, with those of the settings that it has."""
+    """The library's optimizer or rule of this kind, with the settings that it takes."""
     names = [field.name for field in fields(kind) if field.name in NAMES]
     return kind(**{name: getattr(settings, name) for name in names})
 
@@ -111,7 +111,7 @@ def optimizer_of(settings: ReferenceSettings) -> Optimizer:
 
 
 def library_settings(settings: ReferenceSettings) -> LearnerSettings:
-    """The same learner in the library, rules in the order in which they act.
+    """The settings of the same learner in the library, with the rules in the order in which they act.
 
     Raises ValueError for a utility that only the kit has.
     """

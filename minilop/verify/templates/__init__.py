@@ -1,1 +1,1 @@
-"""Adapters to begin with; `python -m minilop.verify new-adapter torch|jax|numpy` copies one into the present folder."""
+"""Adapters to start from; `python -m minilop.verify new-adapter torch|jax|numpy` copies one to the current folder."""

@@ -1,28 +1,28 @@
-"""An adapter in JAX between minilop's verification kit and an implementation: try it, then put in your own.
+"""An adapter in JAX between minilop's verification kit and an implementation: try it, then insert your own code.
 
     python -m minilop.verify run --adapter jax_adapter.py:Adapter
 
-The upper half is an implementation of SGD and Continual Backprop as pure functions, which jit compiles. Delete it, import
-yours instead, and let the lower half call it. `python -m minilop.verify explain CASE` says what a case wants.
+The upper half implements SGD and Continual Backprop as pure functions, compiled by jit. Delete it, import your own
+implementation instead, and call that from the lower half. `python -m minilop.verify explain CASE` describes a case.
 
-The kit has features first and the batch last, (n, B), and weights (O, I); if your layers compute x @ kernel, transpose
-what you take and what you return.
+The kit's arrays have the features first and the batch last, (n, B), and weights are (O, I). If your layers compute
+x @ kernel, transpose the arrays that you receive and return.
 """
 
 from functools import partial
 
 import jax
 
-jax.config.update("jax_enable_x64", True)  # else JAX makes float32 of float64, and no case in float64 can agree
+jax.config.update("jax_enable_x64", True)  # without this JAX converts float64 to float32, and no float64 case agrees
 
 import jax.numpy as jnp
 import numpy as np
 
-# --- The implementation: yours goes here ------------------------------------------------------------------------------
+# --- The implementation: replace it by your own -----------------------------------------------------------------------
 
 
 def forward(parameters, x):
-    """Features (H, B) of the hidden layers, and outputs (O, B); parameters are a list of (weight, bias)."""
+    """The features (H, B) of the hidden layers, and the outputs (O, B); parameters are a list of (weight, bias)."""
     features = []
     for weight, bias in parameters[:-1]:
         x = jax.nn.relu(weight @ x + bias[:, None])
@@ -39,14 +39,14 @@ def mean_loss(parameters, x, y):
 
 @jax.jit
 def learn(parameters, x, y, step_size):
-    """One step of SGD. Returns the new parameters, the gradients, and what the forward pass found."""
+    """One step of SGD. Returns the new parameters, the gradients, and the results of the forward pass."""
     gradients, found = jax.grad(mean_loss, has_aux=True)(parameters, x, y)
     return jax.tree.map(lambda value, gradient: value - step_size * gradient, parameters, gradients), gradients, found
 
 
 @partial(jax.jit, static_argnames="decay_rate")
-def judge(units, features, outgoing_weight, decay_rate):
-    """One step older, the utility up to date; and the utility corrected for its start at 0, (H,)."""
+def update_utility(units, features, outgoing_weight, decay_rate):
+    """Returns the units with updated age and utility, and the bias-corrected utility (H,)."""
     contribution = abs(features).mean(axis=1) * abs(outgoing_weight).sum(axis=0)
     age = units["age"] + 1
     utility = decay_rate * units["utility"] + (1 - decay_rate) * contribution
@@ -54,19 +54,19 @@ def judge(units, features, outgoing_weight, decay_rate):
 
 
 @jax.jit
-def choose(units, corrected_utility, replacement_rate, maturity_threshold):
-    """The units to replace as a mask (H,), and what stays due. Masks, so that shapes do not depend on the data."""
+def select(units, corrected_utility, replacement_rate, maturity_threshold):
+    """Returns a mask (H,) of the units to replace, and the updated units. A mask has a shape that jit can compile."""
     eligible = units["age"] > maturity_threshold
-    due = units["units_to_replace"] + replacement_rate * eligible.sum()
-    number = jnp.minimum(jnp.floor(due), eligible.sum())
+    units_to_replace = units["units_to_replace"] + replacement_rate * eligible.sum()
+    number = jnp.minimum(jnp.floor(units_to_replace), eligible.sum())
     order = jnp.argsort(jnp.where(eligible, corrected_utility, jnp.inf), stable=True)
     chosen = jnp.argsort(order) < number
-    return chosen, {**units, "units_to_replace": due - number}
+    return chosen, {**units, "units_to_replace": units_to_replace - number}
 
 
 @jax.jit
 def replace(parameters, outgoing, units, chosen, uniform):
-    """New incoming weights from uniform numbers (H, I) in [0, 1), no bias, no outgoing weights, no past."""
+    """Draw incoming weights from `uniform` numbers (H, I) in [0, 1); set all other quantities of the units to 0."""
     weight, bias = parameters
     fresh = jnp.sqrt(6 / weight.shape[1]) * (2 * uniform - 1)
     parameters = jnp.where(chosen[:, None], fresh, weight), jnp.where(chosen, 0, bias)
@@ -77,17 +77,17 @@ def replace(parameters, outgoing, units, chosen, uniform):
 
 # --- The adapter: what the kit calls ----------------------------------------------------------------------------------
 
-# Add the cases that your implementation is meant for.
+# Add the cases that your implementation supports.
 KNOWN = ("sgd/plain", "continual_backprop/contribution", "continual_backprop/immature_units")
 
 
 class Adapter:
-    """A new one is made for each case."""
+    """The kit creates a new adapter for each case."""
 
     def load(self, case, parameters):
-        """Begin. case.settings has conventions and hyperparameters, case.sizes the sizes; parameters "weight/0", ..."""
+        """Start a case with case.settings, case.sizes, and initial parameters "weight/0", "bias/0", ..."""
         if case.id not in KNOWN:
-            raise NotImplementedError(f"{case.id} is not among the cases of this adapter")
+            raise NotImplementedError(f"{case.id} is not supported by this adapter")
         self.phases, self.settings = case.phases, case.settings
         self.layers = range(len(case.sizes["layers"]) - 1)
         self.parameters = [as_jax(parameters, "weight", "bias", layer=layer) for layer in self.layers]
@@ -97,7 +97,7 @@ class Adapter:
             self.units = [{"age": each, "utility": each, "units_to_replace": each[0]} for each in zeros]
 
     def step(self, x, y, draws):
-        """Learn from x (I, B) and y (O, B). Returns what you know of the step, by name; the rest is not compared."""
+        """Learn from x (I, B) and y (O, B). Returns quantities of the step by name; others are not compared."""
         self.parameters, gradients, (features, outputs, losses) = learn(
             self.parameters, jnp.asarray(x), jnp.asarray(y), self.settings["step_size"]
         )
@@ -105,7 +105,7 @@ class Adapter:
         for layer in self.layers:
             if "backward" in self.phases:  # gradients are not in every case
                 found[f"weight_gradient/{layer}"], found[f"bias_gradient/{layer}"] = gradients[layer]
-            # With its phase a name stands for the value after this phase, without for the one at the end of the step.
+            # A name with a phase is the value after this phase; without a phase, the value at the end of the step.
             found[f"optimizer/weight/{layer}"], found[f"optimizer/bias/{layer}"] = self.parameters[layer]
         for layer in self.layers[:-1]:
             found[f"features/{layer}"] = features[layer]
@@ -115,15 +115,15 @@ class Adapter:
 
     def replace(self, features, draws):
         settings, hidden, found = self.settings, self.layers[:-1], {}
-        judged = []
-        for layer in hidden:  # all are judged before any is changed
+        updated = []
+        for layer in hidden:  # all utilities are updated before any replacement
             outgoing_weight = self.parameters[layer + 1][0]
-            judged.append(judge(self.units[layer], features[layer], outgoing_weight, settings["decay_rate"]))
-        for layer, (units, corrected) in zip(hidden, judged):
+            updated.append(update_utility(self.units[layer], features[layer], outgoing_weight, settings["decay_rate"]))
+        for layer, (units, corrected) in zip(hidden, updated):
             found[f"age_and_utility/age/{layer}"] = units["age"]
             found[f"age_and_utility/utility/{layer}"] = units["utility"]
             found[f"bias_corrected_utility/{layer}"] = corrected
-            chosen, units = choose(units, corrected, settings["replacement_rate"], settings["maturity_threshold"])
+            chosen, units = select(units, corrected, settings["replacement_rate"], settings["maturity_threshold"])
             self.parameters[layer], self.parameters[layer + 1], self.units[layer] = replace(
                 self.parameters[layer],
                 self.parameters[layer + 1],
@@ -140,12 +140,12 @@ class Adapter:
         return found
 
     def set_state(self, state):
-        """Optional, for --mode resync: go on from the reference's state."""
+        """Optional, for --mode resync: adopt the reference's state."""
         self.parameters = [as_jax(state, "weight", "bias", layer=layer) for layer in self.layers]
         if self.units:
             for layer in self.layers[:-1]:
-                age, utility, due = as_jax(state, "age", "utility", "units_to_replace", layer=layer)
-                self.units[layer] = {"age": age, "utility": utility, "units_to_replace": due[0]}
+                age, utility, units_to_replace = as_jax(state, "age", "utility", "units_to_replace", layer=layer)
+                self.units[layer] = {"age": age, "utility": utility, "units_to_replace": units_to_replace[0]}
 
 
 def as_jax(arrays, *names, layer):

@@ -1,18 +1,19 @@
-"""An adapter in NumPy between minilop's verification kit and an implementation: try it, then put in your own.
+"""An adapter in NumPy between minilop's verification kit and an implementation: try it, then insert your own code.
 
     python -m minilop.verify run --adapter numpy_adapter.py:Adapter
 
-The upper half is an implementation of SGD and Continual Backprop, one network, features first and batch last. Delete it,
-import yours instead, and let the lower half call it. `python -m minilop.verify explain CASE` says what a case wants.
+The upper half implements SGD and Continual Backprop for one network, with features first and the batch last. Delete it,
+import your own implementation instead, and call that from the lower half. `python -m minilop.verify explain CASE`
+describes a case.
 """
 
 import numpy as np
 
-# --- The implementation: yours goes here ------------------------------------------------------------------------------
+# --- The implementation: replace it by your own -----------------------------------------------------------------------
 
 
 def forward(weights, biases, x):
-    """Values of all layers: the inputs (I, B), features after relu (H, B), outputs (O, B)."""
+    """The values of all layers: inputs (I, B), features after the relu (H, B), outputs (O, B)."""
     values = [x]
     for layer, (weight, bias) in enumerate(zip(weights, biases)):
         sums = weight @ values[-1] + bias[:, None]
@@ -21,9 +22,9 @@ def forward(weights, biases, x):
 
 
 def backward(weights, values, y):
-    """Losses (B,), and the gradients of their mean: of the weights (O, I) and biases (O,) of each layer."""
+    """The losses (B,), and the gradients of their mean: weights (O, I) and biases (O,) of each layer."""
     error = values[-1] - y
-    gradient = 2 * error / y.shape[1]  # of the mean over examples of the sum over outputs of error^2
+    gradient = 2 * error / y.shape[1]  # gradient of the mean over examples of the sum of error^2 over outputs
     weight_gradients, bias_gradients = [], []
     for weight, inputs in zip(weights[::-1], values[-2::-1]):
         weight_gradients.insert(0, gradient @ inputs.T)
@@ -43,10 +44,10 @@ class ContinualBackprop:
         hidden = biases[:-1]
         self.age = [np.zeros_like(bias) for bias in hidden]
         self.utility = [np.zeros_like(bias) for bias in hidden]
-        self.units_to_replace = [0.0 for _ in hidden]  # the fraction that is carried over
+        self.units_to_replace = [0.0 for _ in hidden]  # accumulated; the fraction is carried over
 
-    def judge(self, layer, features):
-        """Age the units; bring their utility up to date. Returns it corrected for its start at 0, (H,)."""
+    def update_utility(self, layer, features):
+        """Update age and utility. Returns the bias-corrected utility (H,)."""
         outgoing = abs(self.weights[layer + 1]).sum(axis=0)
         contribution = abs(features).mean(axis=1) * outgoing
         self.age[layer] += 1
@@ -54,8 +55,8 @@ class ContinualBackprop:
         self.utility[layer] += (1 - self.decay_rate) * contribution
         return self.utility[layer] / (1 - self.decay_rate ** self.age[layer])
 
-    def choose(self, layer, corrected_utility):
-        """The units to replace, bool (H,)."""
+    def select(self, layer, corrected_utility):
+        """Select the units to replace. Returns a mask (H,)."""
         eligible = self.age[layer] > self.maturity_threshold
         self.units_to_replace[layer] += self.replacement_rate * eligible.sum()
         number = min(int(self.units_to_replace[layer]), eligible.sum())
@@ -66,7 +67,7 @@ class ContinualBackprop:
         return chosen
 
     def replace(self, layer, chosen, uniform):
-        """New incoming weights from uniform numbers (H, I) in [0, 1), no bias, no outgoing weights, no past."""
+        """Draw incoming weights from `uniform` numbers (H, I) in [0, 1); set all other quantities of the units to 0."""
         bound = np.sqrt(6 / self.weights[layer].shape[1])
         self.weights[layer][chosen] = bound * (2 * uniform[chosen] - 1)
         self.biases[layer][chosen] = 0
@@ -77,17 +78,17 @@ class ContinualBackprop:
 
 # --- The adapter: what the kit calls ----------------------------------------------------------------------------------
 
-# Add the cases that your implementation is meant for.
+# Add the cases that your implementation supports.
 KNOWN = ("sgd/plain", "continual_backprop/contribution", "continual_backprop/immature_units")
 
 
 class Adapter:
-    """A new one is made for each case."""
+    """The kit creates a new adapter for each case."""
 
     def load(self, case, parameters):
-        """Begin. case.settings has conventions and hyperparameters, case.sizes the sizes; parameters "weight/0", ..."""
+        """Start a case with case.settings, case.sizes, and initial parameters "weight/0", "bias/0", ..."""
         if case.id not in KNOWN:
-            raise NotImplementedError(f"{case.id} is not among the cases of this adapter")
+            raise NotImplementedError(f"{case.id} is not supported by this adapter")
         self.phases = case.phases
         self.step_size = case.settings["step_size"]
         self.layers = range(len(case.sizes["layers"]) - 1)
@@ -99,7 +100,7 @@ class Adapter:
             self.rule = ContinualBackprop(self.weights, self.biases, **{name: case.settings[name] for name in names})
 
     def step(self, x, y, draws):
-        """Learn from x (I, B) and y (O, B). Returns what you know of the step, by name; the rest is not compared."""
+        """Learn from x (I, B) and y (O, B). Returns quantities of the step by name; others are not compared."""
         values = forward(self.weights, self.biases, x)
         losses, weight_gradients, bias_gradients = backward(self.weights, values, y)
         found = {"outputs": values[-1], "losses": losses}
@@ -109,7 +110,7 @@ class Adapter:
                 found[f"bias_gradient/{layer}"] = bias_gradients[layer]
             self.weights[layer] -= self.step_size * weight_gradients[layer]
             self.biases[layer] -= self.step_size * bias_gradients[layer]
-            # With its phase a name stands for the value after this phase, without for the one at the end of the step.
+            # A name with a phase is the value after this phase; without a phase, the value at the end of the step.
             found[f"optimizer/weight/{layer}"] = self.weights[layer].copy()
             found[f"optimizer/bias/{layer}"] = self.biases[layer].copy()
         for layer in self.layers[:-1]:
@@ -120,12 +121,14 @@ class Adapter:
 
     def replace(self, values, draws):
         rule, hidden = self.rule, self.layers[:-1]
-        corrected = [rule.judge(layer, values[layer + 1]) for layer in hidden]  # all are judged before any is changed
+        corrected = [
+            rule.update_utility(layer, values[layer + 1]) for layer in hidden
+        ]  # all utilities are updated before any replacement
         found = {f"bias_corrected_utility/{layer}": corrected[layer] for layer in hidden}
         for layer in hidden:
             found[f"age_and_utility/age/{layer}"] = rule.age[layer].copy()
             found[f"age_and_utility/utility/{layer}"] = rule.utility[layer].copy()
-        chosen = [rule.choose(layer, corrected[layer]) for layer in hidden]
+        chosen = [rule.select(layer, corrected[layer]) for layer in hidden]
         for layer in hidden:
             rule.replace(layer, chosen[layer], draws[f"fresh_weight/{layer}"])
             found[f"replaced/{layer}"] = chosen[layer]
@@ -138,7 +141,7 @@ class Adapter:
         return found
 
     def set_state(self, state):
-        """Optional, for --mode resync: go on from the reference's state."""
+        """Optional, for --mode resync: adopt the reference's state."""
         for layer in self.layers:
             self.weights[layer][...] = state[f"weight/{layer}"]
             self.biases[layer][...] = state[f"bias/{layer}"]

@@ -1,12 +1,12 @@
-"""An adapter in PyTorch between minilop's verification kit and an implementation: try it, then put in your own.
+"""An adapter in PyTorch between minilop's verification kit and an implementation: try it, then insert your own code.
 
     python -m minilop.verify run --adapter torch_adapter.py:Adapter
 
-The upper half is an implementation of Continual Backprop for networks of nn.Linear, with PyTorch's own SGD. Delete it,
-import yours instead, and let the lower half call it. `python -m minilop.verify explain CASE` says what a case wants.
+The upper half implements Continual Backprop for networks of nn.Linear, with PyTorch's own SGD. Delete it, import your
+own implementation instead, and call that from the lower half. `python -m minilop.verify explain CASE` describes a case.
 
-The kit has features first and the batch last, (n, B); PyTorch has them the other way round, hence x.T. Weights (O, I) and
-biases (O,) are as in nn.Linear.
+The kit's arrays have the features first and the batch last, (n, B); PyTorch has the batch first, hence x.T. Weights
+(O, I) and biases (O,) have the same shapes as in nn.Linear.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# --- The implementation: yours goes here ------------------------------------------------------------------------------
+# --- The implementation: replace it by your own -----------------------------------------------------------------------
 
 
 class ContinualBackprop:
@@ -29,18 +29,18 @@ class ContinualBackprop:
         self.decay_rate = decay_rate
         self.age = [torch.zeros_like(layer.bias) for layer in layers[:-1]]
         self.utility = [torch.zeros_like(layer.bias) for layer in layers[:-1]]
-        self.units_to_replace = [0.0 for _ in layers[:-1]]  # the fraction that is carried over
+        self.units_to_replace = [0.0 for _ in layers[:-1]]  # accumulated; the fraction is carried over
 
-    def judge(self, index, features):
-        """Age the units; bring their utility up to date from features (B, H). Returns it corrected for its start at 0."""
+    def update_utility(self, index, features):
+        """Update age and utility from features (B, H). Returns the bias-corrected utility (H,)."""
         outgoing = self.layers[index + 1].weight.abs().sum(dim=0)
         contribution = features.abs().mean(dim=0) * outgoing
         self.age[index] += 1
         self.utility[index].lerp_(contribution, 1 - self.decay_rate)
         return self.utility[index] / (1 - self.decay_rate ** self.age[index])
 
-    def choose(self, index, corrected_utility):
-        """The units to replace, bool (H,)."""
+    def select(self, index, corrected_utility):
+        """Select the units to replace. Returns a mask (H,)."""
         eligible = self.age[index] > self.maturity_threshold
         self.units_to_replace[index] += self.replacement_rate * int(eligible.sum())
         number = min(int(self.units_to_replace[index]), int(eligible.sum()))
@@ -51,7 +51,7 @@ class ContinualBackprop:
         return chosen
 
     def replace(self, index, chosen, uniform):
-        """New incoming weights from uniform numbers (H, I) in [0, 1), no bias, no outgoing weights, no past."""
+        """Draw incoming weights from `uniform` numbers (H, I) in [0, 1); set all other quantities of the units to 0."""
         incoming, outgoing = self.layers[index], self.layers[index + 1]
         bound = math.sqrt(6 / incoming.in_features)
         incoming.weight[chosen] = bound * (2 * uniform[chosen] - 1)
@@ -63,17 +63,17 @@ class ContinualBackprop:
 
 # --- The adapter: what the kit calls ----------------------------------------------------------------------------------
 
-# Add the cases that your implementation is meant for.
+# Add the cases that your implementation supports.
 KNOWN = ("sgd/plain", "continual_backprop/contribution", "continual_backprop/immature_units")
 
 
 class Adapter:
-    """A new one is made for each case."""
+    """The kit creates a new adapter for each case."""
 
     def load(self, case, parameters):
-        """Begin. case.settings has conventions and hyperparameters, case.sizes the sizes; parameters "weight/0", ..."""
+        """Start a case with case.settings, case.sizes, and initial parameters "weight/0", "bias/0", ..."""
         if case.id not in KNOWN:
-            raise NotImplementedError(f"{case.id} is not among the cases of this adapter")
+            raise NotImplementedError(f"{case.id} is not supported by this adapter")
         self.phases = case.phases
         sizes = case.sizes["layers"]
         dtype = getattr(torch, case.dtype)  # float64, or float32 with --dtype float32
@@ -87,7 +87,7 @@ class Adapter:
             self.rule = ContinualBackprop(self.layers, **{name: case.settings[name] for name in names})
 
     def step(self, x, y, draws):
-        """Learn from x (I, B) and y (O, B). Returns what you know of the step, by name; the rest is not compared."""
+        """Learn from x (I, B) and y (O, B). Returns quantities of the step by name; others are not compared."""
         values = [torch.from_numpy(x).T]
         for layer in self.layers[:-1]:
             values.append(torch.relu(layer(values[-1])))
@@ -102,7 +102,7 @@ class Adapter:
             if "backward" in self.phases:  # gradients are not in every case
                 found[f"weight_gradient/{index}"] = array(layer.weight.grad)
                 found[f"bias_gradient/{index}"] = array(layer.bias.grad)
-            # With its phase a name stands for the value after this phase, without for the one at the end of the step.
+            # A name with a phase is the value after this phase; without a phase, the value at the end of the step.
             found[f"optimizer/weight/{index}"] = array(layer.weight)
             found[f"optimizer/bias/{index}"] = array(layer.bias)
         for index, features in enumerate(values[1:]):
@@ -114,12 +114,14 @@ class Adapter:
     @torch.no_grad()
     def replace(self, features, draws):
         rule, hidden = self.rule, range(len(features))
-        corrected = [rule.judge(index, features[index]) for index in hidden]  # all are judged before any is changed
+        corrected = [
+            rule.update_utility(index, features[index]) for index in hidden
+        ]  # all utilities are updated before any replacement
         found = {f"bias_corrected_utility/{index}": array(corrected[index]) for index in hidden}
         for index in hidden:
             found[f"age_and_utility/age/{index}"] = array(rule.age[index])
             found[f"age_and_utility/utility/{index}"] = array(rule.utility[index])
-        chosen = [rule.choose(index, corrected[index]) for index in hidden]
+        chosen = [rule.select(index, corrected[index]) for index in hidden]
         for index in hidden:
             rule.replace(index, chosen[index], torch.from_numpy(draws[f"fresh_weight/{index}"]))
             found[f"replaced/{index}"] = array(chosen[index])
@@ -132,7 +134,7 @@ class Adapter:
         return found
 
     def set_state(self, state):
-        """Optional, for --mode resync: go on from the reference's state."""
+        """Optional, for --mode resync: adopt the reference's state."""
         self.load_parameters(state)
         if self.rule:
             for index in range(len(self.layers) - 1):
@@ -148,5 +150,5 @@ class Adapter:
 
 
 def array(tensor):
-    """A NumPy copy, also of what is on a GPU."""
+    """A NumPy copy of a tensor on any device."""
     return tensor.detach().cpu().numpy().copy()
