@@ -167,7 +167,7 @@ def test_a_report_names_the_first_number_that_is_off_and_the_known_mistake(plant
     assert f"agrees {PLAIN}" in said and f"differs {CONTRIBUTION}" in said
     assert f"first step {step} (counted from 0), phase replacement, weight of layer 1, unit 0, input {unit}" in said
     assert "expected 0 got" in said
-    assert "age_and_utility, selection, replacement/weight/0, replacement/bias/0" in said  # right before it
+    assert "age_and_utility, selection, replacement/weight/0, replacement/bias/0" in said  # agreed before it
     assert "mistake outgoing_weights_kept: A replaced unit keeps its outgoing weights" in said
     assert f"see {MISTAKES['outgoing_weights_kept'].page}" in said
     assert f"{len(case.expected)} of {len(case.expected)} quantities were returned" in said

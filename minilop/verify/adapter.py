@@ -95,7 +95,7 @@ def run_adapter(adapter: Any, case: Case, mode: Mode = "free") -> Arrays:
     """What the adapter returned at each step, by full name, (T, ...).
 
     mode   "free": the adapter keeps its own state from step to step; "resync": it adopts the reference's state before
-           each step, so every step is judged by itself. Functions and curves have no state and ignore the mode.
+           each step, so every step is judged separately. Functions and curves have no state and ignore the mode.
 
     Raises NotCovered if the adapter does not support the case, and VerifyError for anything that cannot be compared.
     """

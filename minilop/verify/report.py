@@ -41,7 +41,7 @@ def details(judgment: Judgment, mode: str | None = None) -> str:
         "first": where,
         "expected": _number(judgment, difference.expected),
         "got": f"{_number(judgment, difference.got)}   (allowed: {_allowed(difference)})",
-        "right before": _agreed_before(judgment),
+        "agreed before": _agreed_before(judgment),
         "coverage": _coverage(judgment),
         "mistake": _diagnosis(judgment, mode),
         **({"hint": "\n".join(judgment.hints)} if judgment.hints else {}),

@@ -59,7 +59,7 @@ class ExcessDropped(ContinualBackprop):
 
 @MISTAKES.from_class("one_replacement_a_step", NUM_TO_REPLACE, every(replaces, has(rounding=("accumulate", "chance"))))
 class OneAtATime(ContinualBackprop):
-    """At most one unit per layer is replaced in a step; all units that are due must be replaced."""
+    """At most one unit per layer is replaced in a step; this case may require several."""
 
     def num_to_replace(self, units: Units, due: float) -> int:
         return min(super().num_to_replace(units, due), 1)
