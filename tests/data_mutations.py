@@ -38,7 +38,7 @@ from minilop.data import (
     imagenet32_sources,
     open_store,
 )
-from minilop.data.imagenet32 import convert
+from minilop.data.imagenet32_conversion import convert
 from minilop.data.official_files import md5
 
 LIMIT = 2**30  # bytes

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minilop import backend
 from minilop.data import DataError, halve, open_store, synthetic_objects
-from minilop.data.imagenet32 import convert
+from minilop.data.imagenet32_conversion import convert
 from minilop.fast import BufferedSGD, InPlaceSGD
 from minilop.learner_settings import LearnerSettings, NetworkSettings, make_convnet, make_learner, make_mlp
 from minilop.losses import cross_entropy
@@ -781,7 +781,7 @@ def test_a_store_that_is_missing_or_too_small_is_told_in_one_sentence(store, tmp
     monkeypatch.chdir(tmp_path)  # without --data, the folder is `data`
     for missing, named in ((tmp_path / "nowhere", tmp_path / "nowhere"), (None, "data")):
         remedy = (
-            f"There is no {named}/images.npy, .*; make it by python -m minilop.data imagenet32 SOURCE --out {named}"
+            f"There is no {named}/images.npy, .*; make it with python -m minilop.data imagenet32 SOURCE --out {named}"
         )
         with pytest.raises(DataError, match=remedy):
             problem.start(OF_STORE, BACKPROP, [3], missing)

@@ -159,12 +159,10 @@ def test_a_damaged_array_is_found_when_it_is_used_and_set_aside_once(tmp_path: P
     assert take_stock(experiment(), SEEDS, tmp_path, "numpy", ears.warn, look_only=True).done == (0, 1)
     assert ears.warnings == []
     assert load_results(tmp_path, [experiment()], SEEDS, ears.warn)["fast"].num_runs == 1
-    assert ears.warnings == [f"{path} is left out: it is damaged."]
+    assert ears.warnings == [f"{path} is ignored: it is damaged."]
     for _ in range(2):
         assert take_stock(experiment(), SEEDS, tmp_path, "numpy", ears.warn).missing == (1,)
-    assert ears.warnings[1:] == [
-        f"{path} is set aside as {path.name}.damaged and its work is done again: it is damaged."
-    ]
+    assert ears.warnings[1:] == [f"{path} is renamed to {path.name}.damaged, and its work is repeated: it is damaged."]
 
 
 @pytest.mark.quick
@@ -197,7 +195,7 @@ def test_a_checkpoint_that_says_impossible_things_is_refused(
     ears = Ears()
     standing = take_stock(experiment(), SEEDS, tmp_path, "numpy", ears.warn, look_only=True)
     assert (standing.partial, standing.missing, len(ears.warnings)) == ((), SEEDS, 1)
-    assert "is left out: its seeds, its progress or its time are impossible." in ears.warnings[0]
+    assert "is ignored: its seeds, its progress or its time have impossible values." in ears.warnings[0]
 
 
 def main() -> None:

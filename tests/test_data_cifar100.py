@@ -161,7 +161,7 @@ def test_an_archive_packed_from_a_dot_is_read(tmp_path):
 def test_a_missing_set_is_answered_with_the_command_and_the_way_by_hand(tmp_path):
     sentence = complaint(read_cifar100, tmp_path / "data", "train")
     for words in (
-        f"fetch it by python -m minilop.data fetch cifar100 --out {tmp_path / 'data'}, or get",
+        f"download it with python -m minilop.data fetch cifar100 --out {tmp_path / 'data'}, or get",
         "cifar-100-binary.tar.gz (168,513,733 bytes, md5 03b5dce01913d631647c71ecec9e9cb8)",
         "https://www.cs.toronto.edu/~kriz/",
         f"into {tmp_path / 'data' / 'cifar100'}.",
@@ -178,9 +178,9 @@ def test_another_part_is_answered_with_the_two_there_are(tmp_path):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        (records(*content("train"))[:-1], "has 15,369 bytes, which is no number of records of 3,074 bytes"),
-        (records(*content("train")) + b"\0", "has 15,371 bytes, which is no number of records"),
-        (b"", "has 0 bytes, which is no number of records"),
+        (records(*content("train"))[:-1], "has 15,369 bytes, which is not a multiple of 3,074"),
+        (records(*content("train")) + b"\0", "has 15,371 bytes, which is not a multiple of"),
+        (b"", "has 0 bytes, which is not a multiple of"),
         (records(content("train")[0], [0, 99, 100, 0, 255]), "but label 2 (counted from 0) is 100"),
     ],
 )
@@ -203,8 +203,11 @@ IMAGES = np.zeros((2, 3072), np.uint8)
 @pytest.mark.parametrize(
     ("unpickled", "words"),
     [
-        ([1, 2], "holds no dictionary with data and fine_labels"),
-        ({"data": IMAGES, "labels": [1, 2]}, "holds no dictionary with data and fine_labels"),  # that is CIFAR-10
+        ([1, 2], "does not hold a dictionary with data and fine_labels"),
+        (
+            {"data": IMAGES, "labels": [1, 2]},
+            "does not hold a dictionary with data and fine_labels",
+        ),  # that is CIFAR-10
         ({"data": IMAGES[:, :-1], "fine_labels": [1, 2]}, "N x 3072 bytes but holds 2 x 3071 of type uint8"),
         ({"data": IMAGES.astype(float), "fine_labels": [1, 2]}, "but holds 2 x 3072 of type float64"),
         ({"data": [[1], [1, 2]], "fine_labels": [1, 2]}, "but holds a list of 2; get"),
@@ -212,7 +215,7 @@ IMAGES = np.zeros((2, 3072), np.uint8)
         ({"data": IMAGES[:0], "fine_labels": []}, "but holds 0 x 3072"),
         (
             {"data": IMAGES, "fine_labels": [1]},
-            "should hold 2 fine_labels, one whole number for each image, but holds a",
+            "should hold 2 fine_labels, one whole number per image, but holds a",
         ),
         ({"data": IMAGES, "fine_labels": np.array([1.0, 2.0])}, "but holds 2 of type float64; get"),
         ({"data": IMAGES, "fine_labels": [[1], [1, 2]]}, "should hold 2 fine_labels"),
@@ -280,11 +283,11 @@ def test_a_wrong_byte_in_an_archive_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        (b"<html>not found</html>", "a web page, which servers send instead of a file; download it again"),
-        (gzip.compress(b"<html>" * 1000), "a web page, which servers send instead of a file; download it again"),
+        (b"<html>not found</html>", "a web page instead of a file; download it again"),
+        (gzip.compress(b"<html>" * 1000), "a web page instead of a file; download it again"),
         (b"PK\x03\x04" + bytes(600), "a zip archive; unpack it"),
-        (gzip.compress(b"no tar" * 1000), "no tar archive; download it again"),
-        (b"", "no tar archive; download it again"),
+        (gzip.compress(b"no tar" * 1000), "not a tar archive; download it again"),
+        (b"", "not a tar archive; download it again"),
     ],
     ids=["page", "packed page", "zip", "packed text", "nothing"],
 )
@@ -299,7 +302,9 @@ def test_an_archive_without_the_part_is_named(tmp_path):
     del files["cifar-100-binary/test.bin"]
     path = packed(tmp_path, "cifar-100-binary", files)
     assert len(read_cifar100(tmp_path, "train")[1]) == PARTS["train"]
-    assert f"{path} does not hold cifar-100-binary/test.bin; get the off" in complaint(read_cifar100, tmp_path, "test")
+    assert f"{path} does not contain cifar-100-binary/test.bin; get the off" in complaint(
+        read_cifar100, tmp_path, "test"
+    )
 
 
 def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path):
@@ -316,7 +321,7 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path):
     (tmp_path / "secret").write_bytes(records(*content("train")))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "cifar-100-binary.tar.gz").write_bytes(gzip.compress(out.getvalue()))
-    assert "does not hold cifar-100-binary/train.bin" in complaint(read_cifar100, tmp_path / "data", "train")
+    assert "does not contain cifar-100-binary/train.bin" in complaint(read_cifar100, tmp_path / "data", "train")
     assert {path.name for path in tmp_path.rglob("*")} == {"data", "cifar-100-binary.tar.gz", "secret"}
 
 
@@ -325,9 +330,9 @@ def test_an_archive_that_unpacks_without_end_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar100, "LARGEST", 100_000)
     monkeypatch.setattr(tar_files, "PIECE", 1000)
     path = packed(tmp_path, "cifar-100-binary", {"cifar-100-binary/train.bin": bytes(99_999)})
-    assert f"{path} comes to 101," in complaint(read_cifar100, tmp_path, "train")
+    assert f"{path} has 101," in complaint(read_cifar100, tmp_path, "train")
     path.write_bytes(gzip.compress(tar(members("cifar-100-binary")) + bytes(10**6)))
-    assert f"{path} comes to 100," in complaint(read_cifar100, tmp_path, "train")
+    assert f"{path} has 100," in complaint(read_cifar100, tmp_path, "train")
 
 
 # --- what gzip has packed, or has not ---------------------------------------------------------------------------------
@@ -349,7 +354,7 @@ def test_an_unpacked_archive_that_is_cut_is_named_wherever_it_ends(tmp_path, for
     for length in (100, 512, 1000, 512 * 7, end // 2, end):
         (tmp_path / f"{form}.tar").write_bytes(whole[:length])
         sentence = complaint(read_cifar100, tmp_path, "train")
-        assert "is a damaged tar archive: it ends" in sentence or "is no tar archive" in sentence
+        assert "is a damaged tar archive: it ends" in sentence or "is not a tar archive" in sentence
         assert sentence.endswith("; download it again.")
 
 
@@ -372,11 +377,11 @@ MINUS_512 = b"\xff" * 10 + b"\xfe\x00"
 @pytest.mark.parametrize(
     ("blocks", "words"),
     [
-        ([header(b"a", b"\xff" * 12)], "no tar archive"),  # -1
-        ([header(b"a", OCTAL % 0), header(b"a", MINUS_512)], "a file's header is wrong"),  # Python's reader never ends
-        ([header(b"a", b"\x80" + b"\xff" * 11)], "no tar archive"),  # 2^88 bytes
-        ([header(b"a", b"-0000000001\0")], "no tar archive"),
-        ([header(b"a", OCTAL % (8**11 - 1), b"L")], "where at most 268,435,456 are expected"),  # 8 GB of a long name
+        ([header(b"a", b"\xff" * 12)], "not a tar archive"),  # -1
+        ([header(b"a", OCTAL % 0), header(b"a", MINUS_512)], "a header is invalid"),  # Python's reader never ends
+        ([header(b"a", b"\x80" + b"\xff" * 11)], "not a tar archive"),  # 2^88 bytes
+        ([header(b"a", b"-0000000001\0")], "not a tar archive"),
+        ([header(b"a", OCTAL % (8**11 - 1), b"L")], "but at most 268,435,456 are expected"),  # 8 GB of a long name
         (
             [header(b"a", OCTAL % 200_000_000, b"x")],
             "it ends within a file",
@@ -384,7 +389,7 @@ MINUS_512 = b"\xff" * 10 + b"\xfe\x00"
         ([header(NAME, OCTAL % 200_000_000)], "it ends within cifar-100-binary/train.bin"),
         ([header(b"a", OCTAL % 0, b"L")] * 2000, "it ends early"),  # names of names of names
         ([header(b"a", OCTAL % 0, b"x")] * 2000, "it ends early"),
-        ([header(b"a", OCTAL % 0, b"g")] * 2000 + [bytes(1024)], "does not hold cifar-100-binary/train.bin"),
+        ([header(b"a", OCTAL % 0, b"g")] * 2000 + [bytes(1024)], "does not contain cifar-100-binary/train.bin"),
     ],
 )
 def test_an_archive_that_means_harm_is_refused_at_once(tmp_path, blocks, words):
@@ -439,8 +444,8 @@ def test_the_other_part_in_the_place_of_one_is_refused_by_name(tmp_path, monkeyp
     monkeypatch.setitem(cifar100.MD5, "cifar-100-binary/train.bin", hashlib.md5(train.read_bytes()).hexdigest())
     test.write_bytes(train.read_bytes())
     assert complaint(read_cifar100, tmp_path, "test") == (
-        f"{test} holds the official cifar-100-binary/train.bin where cifar-100-binary/test.bin is expected; move it "
-        f"away and get the official files by python -m minilop.data fetch cifar100 --out {tmp_path}."
+        f"{test} holds the official cifar-100-binary/train.bin, but cifar-100-binary/test.bin is expected; move it "
+        f"away and download the official files with python -m minilop.data fetch cifar100 --out {tmp_path}."
     )
 
 
@@ -490,12 +495,12 @@ def test_without_validation_all_images_are_for_training():
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (np.repeat([0, 1], 50), "Class 0 (counted from 0) has 50 images where 51 are needed"),
-        (np.repeat([0, 1], [500, 499]), "Class 1 (counted from 0) has 499 images where 500 are needed"),
-        (np.repeat([0, 2], 500), "Class 1 (counted from 0) has 0 images where 500 are needed"),
-        (np.zeros(0, np.uint8), "Class 0 (counted from 0) has 0 images where 51 are needed"),
+        (np.repeat([0, 1], 50), "Class 0 (counted from 0) has 50 images, but 51 are needed"),
+        (np.repeat([0, 1], [500, 499]), "Class 1 (counted from 0) has 499 images, but 500 are needed"),
+        (np.repeat([0, 2], 500), "Class 1 (counted from 0) has 0 images, but 500 are needed"),
+        (np.zeros(0, np.uint8), "Class 0 (counted from 0) has 0 images, but 51 are needed"),
     ],
 )
 def test_a_class_with_too_few_images_is_named(labels, words):
     sentence = complaint(incremental_split, labels)
-    assert words in sentence and "50 of them for validation; bring the complete training set" in sentence
+    assert words in sentence and "50 of them for validation; provide the complete training set" in sentence

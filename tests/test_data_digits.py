@@ -115,7 +115,7 @@ def test_halving_averages_blocks_of_four_and_rounds_halves_up():
     "images", [np.zeros((1, 7, 8), np.uint8), np.zeros((1, 8, 7), np.uint8), np.zeros(8, np.uint8), np.zeros((1, 8, 8))]
 )
 def test_only_bytes_of_even_sizes_can_be_halved(images):
-    with pytest.raises(DataError, match=r"cannot be halved; bring bytes \(uint8\), with an even number"):
+    with pytest.raises(DataError, match=r"cannot be halved; provide bytes \(uint8\), with an even number"):
         halve(images)
 
 

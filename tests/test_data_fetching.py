@@ -22,10 +22,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from minilop.data import DataError, __main__, fetching, narration, read_cifar100, read_training_set, transfers
+from minilop.data import DataError, __main__, fetching, read_cifar100, read_training_set, transfers
 from minilop.data.fetching import DOWNLOADS, Download, fetch
 from minilop.data.idx import spellings
 from minilop.data.official_files import OfficialFile
+from minilop.data.printing import ProgressPrinter
+from minilop.data.progress import download_progress
 
 CONTENT = np.random.default_rng(0).bytes(300_000)  # does not get smaller when packed; several pieces of a transfer
 OTHER = np.random.default_rng(1).bytes(300_000)  # of the same length
@@ -244,16 +246,16 @@ def test_a_packed_file_may_be_there_unpacked_or_packed_in_another_way(server, tm
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"a subset", r"8 bytes where it has 300,000"),
-        (CONTENT + b"\0", "more bytes where it has 300,000"),
-        (OTHER, "md5 [0-9a-f]{32} where it has [0-9a-f]{32}"),
+        (b"a subset", r"8 bytes instead of 300,000"),
+        (CONTENT + b"\0", "more bytes instead of 300,000"),
+        (OTHER, "md5 [0-9a-f]{32} instead of [0-9a-f]{32}"),
     ],
 )
 def test_another_file_under_the_name_is_never_replaced(server, tmp_path, content, words):
     """It may be a subset that the user has made."""
     server["good"] = give(CONTENT)
     (tmp_path / NAME).write_bytes(content)
-    with pytest.raises(DataError, match=rf"file\.bin is not the official file \({words}\); move it away, then fetch"):
+    with pytest.raises(DataError, match=rf"file\.bin is not the official file \({words}\); move it away, then run"):
         bring(plain(server, "good"), tmp_path)
     assert (tmp_path / NAME).read_bytes() == content and server.asked == []
 
@@ -267,14 +269,14 @@ def test_after_a_break_only_the_rest_is_asked_for(server, tmp_path):
     bring(plain(server, "good"), tmp_path, say=said.append)
     assert_fetched(tmp_path)
     assert server.ranges == [("good", None), ("good", "bytes=150000-"), ("good", "bytes=250000-")]
-    assert said[1] == "That failed: the connection ended after 150,000 of 300,000 bytes."
-    assert said[2] == f"Asking {server['good']}{NAME} for what follows the first 0.1 MB."
+    assert said[1] == "The download failed: the connection ended after 150,000 of 300,000 bytes."
+    assert said[2] == f"Asking {server['good']}{NAME} to continue after 0.1 MB."
 
 
 def test_another_command_goes_on_where_one_has_stopped(server, tmp_path):
     server["good"] = [give(CONTENT, stop=HALF), give(CONTENT, stop=0)]
     sentence = refused(plain(server, "good"), tmp_path)
-    assert "try again later, which goes on after the first 0.1 MB, or get it from there by other means" in sentence
+    assert "try again later, to continue after 0.1 MB, or get it from there by other means" in sentence
     assert names(tmp_path) == [f"{NAME}.part", f"{NAME}.part.json"]
     server["good"] = give(CONTENT)
     server.asked.clear()
@@ -385,11 +387,11 @@ def test_a_process_that_is_killed_leaves_a_part_and_no_file(server, tmp_path):
         (fail(599), "it answered 599"),
         (fail(204), "its answer 204 is not understood"),
         (give(OTHER), "it is not the official file: md5 "),
-        (give(b"<html>Please sign in.</html>"), "it has 28 bytes where 300,000 are expected"),
-        (give(CONTENT + b"\0"), "it has 300,001 bytes where 300,000 are expected"),
+        (give(b"<html>Please sign in.</html>"), "it has 28 bytes, but 300,000 are expected"),
+        (give(CONTENT + b"\0"), "it has 300,001 bytes, but 300,000 are expected"),
         (give(CONTENT + bytes(1000), announced=False), "it sends more bytes than 300,000"),
-        (give(CONTENT, announced=1000), "it has 1,000 bytes where 300,000 are expected"),
-        (give(CONTENT[:1000], announced=False), "it is not the official file: 1,000 bytes where it has 300,000"),
+        (give(CONTENT, announced=1000), "it has 1,000 bytes, but 300,000 are expected"),
+        (give(CONTENT[:1000], announced=False), "it is not the official file: 1,000 bytes instead of 300,000"),
         (give(CONTENT, stall=0), "it sent nothing for 0.3 s"),
         (give(CONTENT, stop=0), "the connection ended after 0 of 300,000 bytes"),
         (redirect("file:///etc/passwd"), "it answered 302 Found"),
@@ -407,7 +409,7 @@ def test_a_server_that_is_no_use_is_passed_over(server, tmp_path, answer, words)
     bring(plain(server, "bad", "good"), tmp_path, patience=PATIENCE, say=said.append)
     assert_fetched(tmp_path)
     assert server.ranges[-1] == ("good", None)
-    assert said[1].startswith("That failed: ") and words in said[1]
+    assert said[1].startswith("The download failed: ") and words in said[1]
     assert "reason of its own" not in said[1]
 
 
@@ -446,7 +448,7 @@ def test_a_server_that_only_trickles_is_left_too(server, tmp_path, monkeypatch):
     said = []
     bring(plain(server, "trickling", "good"), tmp_path, patience=0.6, say=said.append)
     assert_fetched(tmp_path)
-    assert re.fullmatch(r"That failed: it sent only \d+ bytes in \d s\.", said[1])
+    assert re.fullmatch(r"The download failed: it sent only \d+ bytes in \d s\.", said[1])
 
 
 def test_a_server_that_announces_more_than_it_has_is_believed_for_what_it_gave(server, tmp_path):
@@ -484,7 +486,7 @@ def test_when_no_server_gives_the_file_a_sentence_tells_how_to_get_it_by_hand(se
         download = plain(server, "absent")._replace(addresses=(closed, server["absent"]))
         sentence = refused(download, tmp_path / "data")
     assert sentence == (
-        f"{NAME} could not be fetched from {closed}{NAME} (Connection refused) or {server['absent']}{NAME} "
+        f"{NAME} could not be downloaded from {closed}{NAME} (Connection refused) or {server['absent']}{NAME} "
         "(it answered 404 Not Found): try again later, or get it from there by other means (300,000 bytes, "
         f"md5 {download.official.md5}) and put it into {tmp_path / 'data'}."
     )
@@ -526,9 +528,9 @@ def test_a_server_may_unpack_what_it_sends(server, tmp_path):
             gzip.compress(CONTENT)[:-8] + bytes(8),
             "it is not the official file: a damaged gzip file: its checksum or its size",
         ),
-        (gzip.compress(CONTENT[:-1]), "it is not the official file: 299,999 bytes where it has 300,000"),
-        (gzip.compress(bytes(10**7)), "it is not the official file: more bytes where it has 300,000"),
-        (bytes(310_000), "it has 310,000 bytes where at most 301,300 are expected"),
+        (gzip.compress(CONTENT[:-1]), "it is not the official file: 299,999 bytes instead of 300,000"),
+        (gzip.compress(bytes(10**7)), "it is not the official file: more bytes instead of 300,000"),
+        (bytes(310_000), "it has 310,000 bytes, but at most 301,300 are expected"),
     ],
 )
 def test_a_packed_file_of_other_content_is_refused(server, tmp_path, content, words):
@@ -561,7 +563,7 @@ def test_a_disk_that_fills_up_leaves_the_files_there_were_and_what_can_be_gone_o
 
     with monkeypatch.context() as patched:
         patched.setattr(transfers.Part, "add", full)
-        with pytest.raises(DataError, match=r"No space left on device\); make room or choose another --out, and the"):
+        with pytest.raises(DataError, match=r"No space left on device\); make room or choose another --out, then run"):
             fetch([earlier, plain(server, "good")], tmp_path)
     assert names(tmp_path) == ["earlier", f"{NAME}.part", f"{NAME}.part.json"]
     bring(plain(server, "good"), tmp_path)
@@ -696,7 +698,7 @@ def command(*arguments):
 def test_what_the_command_fetches_is_found_by_its_reader(small_sets, tmp_path, dataset):
     result = command(dataset, "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1] == f"{dataset} is in {tmp_path / dataset}; read it by --data {tmp_path}."
+    assert result.output.splitlines()[-1] == f"{dataset} is in {tmp_path / dataset}; use it with --data {tmp_path}."
     if dataset == "cifar100":
         images, labels = read_cifar100(tmp_path, "test")
         assert labels.tolist() == [1, 42, 99] and images[2].min() == 99
@@ -705,7 +707,7 @@ def test_what_the_command_fetches_is_found_by_its_reader(small_sets, tmp_path, d
         assert labels.tolist() == [5, 0, 9] and images[0, 0, :3].tolist() == [0, 1, 2]
     asked = len(small_sets.asked)
     again = command(dataset, "--out", tmp_path)
-    assert again.exit_code == 0 and "is there already." in again.output and len(small_sets.asked) == asked
+    assert again.exit_code == 0 and "already exists." in again.output and len(small_sets.asked) == asked
 
 
 def test_the_command_says_line_by_line_what_happens(small_sets, tmp_path):
@@ -713,10 +715,10 @@ def test_the_command_says_line_by_line_what_happens(small_sets, tmp_path):
     path = tmp_path / "cifar100" / "cifar-100-binary.tar.gz"
     assert result.output.splitlines() == [
         f"Asking {small_sets['absent']}{path.name}.",
-        "That failed: it answered 404 Not Found.",
+        "The download failed: it answered 404 Not Found.",
         f"Asking {small_sets['good']}{path.name}.",
-        f"{path} is whole: its checksum is the published one.",
-        f"cifar100 is in {path.parent}; read it by --data {tmp_path}.",
+        f"{path} is complete and has the published checksum.",
+        f"cifar100 is in {path.parent}; use it with --data {tmp_path}.",
     ]
 
 
@@ -724,13 +726,15 @@ def test_the_command_ends_with_a_sentence_where_nothing_could_be_fetched(small_s
     small_sets.answers.clear()
     result = command("mnist", "--out", tmp_path)
     assert result.exit_code == 1
-    assert result.output.splitlines()[-1].startswith("Error: train-images-idx3-ubyte.gz could not be fetched from http")
+    assert result.output.splitlines()[-1].startswith(
+        "Error: train-images-idx3-ubyte.gz could not be downloaded from http"
+    )
     assert "(2,368 bytes unpacked, md5 " in result.output
     assert f"and put it into {tmp_path / 'mnist'}." in result.output
 
 
 def test_an_interrupted_command_says_that_it_can_go_on_and_does(small_sets, tmp_path, monkeypatch):
-    def pressed(narrator):
+    def pressed(printer):
         def progress(name, done, total):
             raise KeyboardInterrupt
 
@@ -739,10 +743,27 @@ def test_an_interrupted_command_says_that_it_can_go_on_and_does(small_sets, tmp_
     with monkeypatch.context() as patched:
         patched.setattr(__main__, "download_progress", pressed)
         result = command("fashion_mnist", "--out", tmp_path)
-    assert result.exit_code == 130 and "what was reached is kept. The same command goes on." in result.output
+    assert result.exit_code == 130
+    assert "completed work is kept. Run the same command again to continue." in result.output
     assert (tmp_path / "fashion_mnist" / "train-images-idx3-ubyte.gz.part").exists()
     assert command("fashion_mnist", "--out", tmp_path).exit_code == 0
     assert len(read_training_set(tmp_path, "fashion_mnist")[1]) == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_the_command_ends_with_a_sentence_if_its_output_cannot_be_written():
+    program = (
+        "import click\nfrom minilop.data.__main__ import _printer\n@click.command()\ndef command():\n"
+        "    with _printer() as printer:\n        printer.say('a line')\ncommand()"
+    )
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "Error: The output cannot be written (No space left on device); send it elsewhere.\n"
+    )
 
 
 def test_an_unknown_set_is_answered_with_those_there_are(tmp_path):
@@ -781,7 +802,7 @@ def clock(monkeypatch):
 
 
 def test_without_a_terminal_a_line_comes_now_and_then(clock, capsys):
-    progress = narration.download_progress(narration.Narrator())
+    progress = download_progress(ProgressPrinter(sys.stdout))
     for done in range(0, 60_000_001, 1_000_000):
         progress("images.gz", done, 120_000_000)
         clock(1)
@@ -790,24 +811,25 @@ def test_without_a_terminal_a_line_comes_now_and_then(clock, capsys):
     ]
 
 
-def test_on_a_terminal_a_line_replaces_the_one_before_and_a_sentence_begins_its_own(clock, capsys, monkeypatch):
-    narrator = narration.Narrator()
-    narrator.live = True
-    progress = narration.download_progress(narrator)
+def test_on_a_terminal_progress_is_overwritten_and_a_line_that_stays_clears_it(clock, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "15")
+    printer = ProgressPrinter(sys.stdout)
+    printer.is_terminal = True
+    progress = download_progress(printer)
     for done in (0, 1_000_000, 2_000_000):
         clock(0.15)
         progress("images.gz", done, 0)
     clock(0.15)
     progress("images.gz", 3_000_000, 0)
-    narrator.say("Done.")
-    assert capsys.readouterr().out == (
-        f"\r{'images.gz: 1.0 MB':<78}\r{'images.gz: 3.0 MB':<78}\nDone.\n"  # at most five a second
+    printer.say("Done.")
+    assert capsys.readouterr().out == (  # at most five a second, each shorter than the terminal is wide
+        f"\rimages.gz: 1.0\rimages.gz: 3.0\r{' ' * 14}\rDone.\n"
     )
 
 
 def test_the_time_left_is_that_of_this_transfer_not_of_an_earlier_one(clock, capsys):
     """Of 100 MB, 60 were there before; 10 more took 60 s, so the other 30 take 180 s."""
-    progress = narration.download_progress(narration.Narrator())
+    progress = download_progress(ProgressPrinter(sys.stdout))
     progress("a", 60_000_000, 100_000_000)
     clock(60)
     progress("a", 70_000_000, 100_000_000)

@@ -10,11 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from minilop.data import DataError, fetching, imagenet32, locking, open_store, transfers
+from minilop.data import DataError, fetching, imagenet32_conversion, locking, open_store, transfers
 from minilop.data.atomic_files import atomic_write, remove_unfinished, sync
 from minilop.data.errors import remedy
 from minilop.data.fetching import Download, fetch
-from minilop.data.imagenet32 import convert
+from minilop.data.imagenet32_conversion import convert
 from minilop.data.official_files import OfficialFile
 
 pytestmark = pytest.mark.quick
@@ -111,7 +111,7 @@ def flock(monkeypatch):
 
         monkeypatch.setattr(fcntl, "flock", refused)
 
-    monkeypatch.setattr(locking, "_told", set())
+    monkeypatch.setattr(locking, "_warned", set())
     return fail
 
 
@@ -124,8 +124,8 @@ def test_without_locks_the_command_goes_on_and_says_so_once(tmp_path, classes, f
     fetch_here(tmp_path / "fetched", said.append)
     (told,) = (line for line in said if "has no locks" in line)
     assert told == (
-        f"The file system of {tmp_path / 'fetched'} has no locks ({os.strerror(number)}), so this command goes on "
-        "without; let no second command write there meanwhile."
+        f"The file system of {tmp_path / 'fetched'} has no locks ({os.strerror(number)}); make sure that no "
+        "other command writes there at the same time."
     )
     convert(classes, tmp_path / "store", num_classes=1, say=said.append)
     assert names(tmp_path / "store") == STORE
@@ -183,7 +183,7 @@ REMEDIES = {
     errno.EACCES: "choose another --out, a folder that you may write",
     errno.ENOENT: "make its folder or choose another --out",
     errno.ENOTDIR: "a file is in its way: remove that file or choose another --out",
-    errno.EFBIG: "choose another --out, on a file system that holds files of several gigabytes",
+    errno.EFBIG: "choose another --out, on a file system that allows files of several gigabytes",
     errno.EIO: "check the disk and its connection, or choose another --out",
 }
 
@@ -194,7 +194,7 @@ def test_the_remedy_fits_the_reason_in_fetching_and_in_conversion(tmp_path, clas
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fetching, "sync", failing)
-    monkeypatch.setattr(imagenet32, "sync", failing)
+    monkeypatch.setattr(imagenet32_conversion, "sync", failing)
     assert remedy(OSError(number, "")) == REMEDIES[number]
     for command, folder in (
         (lambda folder: fetch_here(folder), tmp_path / "fetched"),
@@ -203,7 +203,7 @@ def test_the_remedy_fits_the_reason_in_fetching_and_in_conversion(tmp_path, clas
         with pytest.raises(DataError) as caught:
             command(folder)
         sentence = str(caught.value)
-        assert str(folder) in sentence and f"({os.strerror(number)}); {REMEDIES[number]}, and the same" in sentence
+        assert str(folder) in sentence and f"({os.strerror(number)}); {REMEDIES[number]}, then run the same" in sentence
 
 
 def test_a_file_system_that_does_not_know_its_room_is_tried(tmp_path, classes, monkeypatch):

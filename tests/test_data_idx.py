@@ -69,24 +69,24 @@ BROKEN = {
     "another format": (b"\x89PNG\r\n\x1a\n", "begins with 89 50 4e 47"),
     "no dimensions": (b"\x00\x00\x08\x00\x07", "begins with 00 00 08 00"),
     "256 dimensions less one": (b"\x00\x00\x08\xff" + b"\x00\x00\x00\x01" * 255 + b"\x07", "from 1 to 8"),
-    "nothing, but of huge sizes": (b"\x00\x00\x08\x03" + bytes(4) + b"\xff" * 8, "are believed"),
+    "nothing, but of huge sizes": (b"\x00\x00\x08\x03" + bytes(4) + b"\xff" * 8, "are allowed"),
     "floats": (b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00\x00\x00\x00", "type 0d"),
     "ends in the header": (TWO_BY_THREE[:11], "after 11 of 12 bytes"),
     "truncated": (TWO_BY_THREE[:-1], "announces 18 bytes but it ends after 17"),
-    "trailing byte": (TWO_BY_THREE + b"\x00", "goes on after the 18 bytes"),
+    "trailing byte": (TWO_BY_THREE + b"\x00", "is longer than the 18 bytes"),
     "packed and truncated inside": (gzip.compress(TWO_BY_THREE[:-1]), "announces 18 bytes but it ends after 17"),
-    "packed and trailing byte inside": (gzip.compress(TWO_BY_THREE + b"\x00"), "goes on after the 18 bytes"),
+    "packed and trailing byte inside": (gzip.compress(TWO_BY_THREE + b"\x00"), "is longer than the 18 bytes"),
     "gzip truncated in its data": (PACKED[:20], "damaged gzip file: it ends early"),
     "gzip without its checksum": (PACKED[:-8], "damaged gzip file: it ends early"),
     "gzip with a wrong checksum": (PACKED[:-8] + bytes(8), "damaged gzip file: its checksum or its size is wrong"),
-    "gzip with garbage inside": (PACKED[:10] + b"\xff" * 20, "gzip file: its compressed bytes make no sense"),
-    "gzip with garbage behind": (PACKED + b"garbage", "damaged gzip file: it holds bytes that gzip did not write"),
-    "header announces 2^128 bytes": (b"\x00\x00\x08\x04" + b"\xff" * 16 + b"\x00", "are believed"),
-    "header announces 2 GiB": (b"\x00\x00\x08\x01\x80\x00\x00\x00abc", "are believed"),
+    "gzip with garbage inside": (PACKED[:10] + b"\xff" * 20, "gzip file: its compressed bytes are invalid"),
+    "gzip with garbage behind": (PACKED + b"garbage", "damaged gzip file: it contains bytes that gzip did not write"),
+    "header announces 2^128 bytes": (b"\x00\x00\x08\x04" + b"\xff" * 16 + b"\x00", "are allowed"),
+    "header announces 2 GiB": (b"\x00\x00\x08\x01\x80\x00\x00\x00abc", "are allowed"),
     "header announces 512 MiB that are not there": (b"\x00\x00\x08\x01\x20\x00\x00\x00abc", "it ends after 11"),
-    "packed twice": (gzip.compress(PACKED), "is a file that gzip has packed, and not an IDX file; unpack it"),
+    "packed twice": (gzip.compress(PACKED), "is a file compressed with gzip, and not an IDX file; unpack it"),
     "a zip archive": (b"PK\x03\x04 and so on", "is a zip archive, and not an IDX file; unpack it"),
-    "a web page": (b"<!DOCTYPE html>", "is a web page, which servers send instead of a file, and not an IDX file"),
+    "a web page": (b"<!DOCTYPE html>", "is a web page instead of a file, and not an IDX file"),
 }
 
 
@@ -95,7 +95,7 @@ def test_a_broken_file_is_named_with_the_finding_and_a_remedy(tmp_path, content,
     path = write(tmp_path / "train-images-idx3-ubyte.gz", content)
     message = complaint(read_idx, path)
     assert str(path) in message and finding in message
-    assert "download it again" in message or "bring the file" in message or "unpack it" in message
+    assert "download it again" in message or "provide the file" in message or "unpack it" in message
     assert [*tmp_path.iterdir()] == [path] and path.read_bytes() == content  # nothing written
 
 
@@ -112,7 +112,7 @@ def test_a_gzip_bomb_is_left_one_byte_after_what_its_header_announces(tmp_path, 
         return content
 
     monkeypatch.setattr(gzip.GzipFile, "read", counting_read)
-    assert "goes on after the 18 bytes" in complaint(read_idx, path)
+    assert "is longer than the 18 bytes" in complaint(read_idx, path)
     assert unpacked == 18 + 1
 
 
@@ -163,7 +163,7 @@ def test_images_and_labels_come_from_the_same_folder(tmp_path):
 def test_a_missing_set_is_described_by_command_address_size_checksum_and_place(tmp_path):
     message = complaint(read_training_set, tmp_path / "data", "mnist")
     for part in (
-        f"fetch it by python -m minilop.data fetch mnist --out {tmp_path / 'data'}, or get train-images",
+        f"download it with python -m minilop.data fetch mnist --out {tmp_path / 'data'}, or get train-images",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "train-images-idx3-ubyte.gz (47,040,016 bytes unpacked, md5 6bbc9ace898e44ae57da46a324031adb)",
@@ -193,7 +193,7 @@ def test_files_that_do_not_fit_together_are_named(tmp_path, images, labels, name
     training_set(tmp_path, labels, images)
     message = complaint(read_training_set, tmp_path, "mnist")
     assert message.startswith(str(tmp_path / named)) and finding in message
-    assert f"replace it by the file {named} of https://" in message
+    assert f"replace it with the file {named} from https://" in message
 
 
 # --- a set is known by its checksums, never by its file names ---------------------------------------------------------
@@ -243,8 +243,8 @@ def test_fashion_mnist_in_the_place_of_mnist_is_refused_by_name(tmp_path, small_
     training_set(tmp_path / place, small_sets["fashion_mnist"], suffix=suffix)
     path = tmp_path / place / f"train-images-idx3-ubyte{suffix}"
     assert complaint(read_training_set, tmp_path, "mnist") == (
-        f"{path} is a file of Fashion-MNIST, by its checksum, where MNIST is expected; move it away and get the "
-        f"official file by python -m minilop.data fetch mnist --out {tmp_path}."
+        f"{path} is a file of Fashion-MNIST, by its checksum, but MNIST is expected; move it away and download "
+        f"the official file with python -m minilop.data fetch mnist --out {tmp_path}."
     )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from minilop.data import DataError, imagenet32, imagenet32_sources, open_store, unpickle_arrays
+from minilop.data import DataError, imagenet32, imagenet32_conversion, imagenet32_sources, open_store, unpickle_arrays
 from minilop.data.__main__ import main
-from minilop.data.imagenet32 import convert
+from minilop.data.imagenet32_conversion import convert
 
 CLASSES = 3
 IN_CLASS = 702  # images of each, two more than are used
@@ -157,7 +157,7 @@ def test_an_interrupted_conversion_goes_on_and_ends_byte_for_byte_alike(original
 
 def test_a_stop_within_a_batch_begins_that_batch_anew(originals, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet32_sources, "PIECE", 50)
-    put, calls = imagenet32._put, []
+    put, calls = imagenet32_conversion._put, []
 
     def stop(*arguments):
         calls.append(arguments)
@@ -166,7 +166,7 @@ def test_a_stop_within_a_batch_begins_that_batch_anew(originals, expected, tmp_p
         put(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(imagenet32, "_put", stop)
+        patched.setattr(imagenet32_conversion, "_put", stop)
         with pytest.raises(Stop):
             make(originals, tmp_path)
     assert len(json.loads((tmp_path / "images.npy.part.json").read_text())["done"]) == 3
@@ -253,7 +253,7 @@ def test_official_checksums_are_compared(originals, form, tmp_path):
     sentence = refused(originals, tmp_path, checksums=True)
     found = hashlib.md5(batch(originals, 1).read_bytes()).hexdigest()
     assert f"train_data_batch_1.npz has the md5 checksum {found}" in sentence
-    assert "the official file has 464fde20de6eb44c28cc1a8c11544bb1; download it again, or say --no-checks" in sentence
+    assert "the official file has 464fde20de6eb44c28cc1a8c11544bb1; download it again, or use --no-checks" in sentence
 
 
 @pytest.mark.quick
@@ -285,7 +285,7 @@ def test_a_folder_of_no_known_form_is_refused(tmp_path):
     (tmp_path / "val_data.npz").touch()
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "val_data.npz"):
         sentence = refused(folder, tmp_path / "out")
-        assert f"{folder} holds ImageNet 32x32 in no known form; give the folder" in sentence
+        assert f"{folder} does not hold ImageNet 32x32 in a known form; give the folder" in sentence
     assert not (tmp_path / "out").exists()
 
 
@@ -308,7 +308,7 @@ def test_a_class_with_fewer_than_700_images_is_named(source, batches, form, tmp_
     write_batch(source, 10, data[keep], labels[keep], form)
     count = 702 - (labels == 2).sum()
     sentence = refused(source, tmp_path / "out")
-    assert f"has only {count} images of class 1 (counted from 0) where 700 are needed; bring the complete" in sentence
+    assert f"has only {count} images of class 1 (counted from 0), but 700 are needed; provide the complete" in sentence
     write_batch(source, 10, data, labels, form)  # repaired: the same command then ends well
     make(source, tmp_path / "out")
 
@@ -350,7 +350,7 @@ def test_an_npz_batch_of_python_objects_is_not_unpickled(batches, tmp_path):
     for number, (data, labels) in zip(BATCHES, batches, strict=True):
         write_batch(tmp_path, number, data, labels, "npz")
     np.savez(batch(tmp_path, 1), data=batches[0][0], labels=np.array([Malicious(tmp_path)] * 211, dtype=object))
-    assert "holds Python objects where numbers are expected, and none was made" in refused(tmp_path, tmp_path / "out")
+    assert "holds Python objects, but numbers are expected, so nothing was read" in refused(tmp_path, tmp_path / "out")
     with zipfile.ZipFile(batch(tmp_path, 1), "w") as archive:
         archive.writestr("something.npy", b"else")
     assert "train_data_batch_1.npz does not hold data; get" in refused(tmp_path, tmp_path / "out")
@@ -376,8 +376,8 @@ class TestClassFiles:
             (np.zeros((699, 3, 32, 32), np.uint8), "has only 699 images of class 1"),
             (np.zeros((700, 3, 16, 16), np.uint8), "but holds 700 x 3 x 16 x 16 of type uint8"),
             (np.zeros((700, 3, 32, 32), np.int64), "of type int64"),
-            (np.zeros((700, 3, 32, 32), np.float32), "holds float32 where the first class holds uint8"),
-            (np.array([None]), "holds Python objects where numbers are expected"),
+            (np.zeros((700, 3, 32, 32), np.float32), "holds float32, but the first class holds uint8"),
+            (np.array([None]), "holds Python objects, but numbers are expected"),
         ],
     )
     def test_a_file_that_does_not_fit_is_named(self, source, tmp_path, images, words):
@@ -389,19 +389,21 @@ class TestClassFiles:
 
     def test_a_packed_file_is_named_as_such(self, source, tmp_path):
         (source / "0.npy").write_bytes(gzip.compress((source / "0.npy").read_bytes()))
-        assert f"{source / '0.npy'} is a file that gzip has packed; unpack it." == refused(source, tmp_path / "out")
+        assert f"{source / '0.npy'} is a file compressed with gzip; unpack it." == refused(source, tmp_path / "out")
 
     @pytest.mark.parametrize("value", [1.5, np.nan, -np.inf])
     def test_floats_that_are_not_centred_pixels_are_refused(self, source, tmp_path, value):
         for class_number in range(CLASSES):
             np.save(source / f"{class_number}.npy", np.full((700, 3, 32, 32), value, np.float32))
-        assert "0.npy holds floats beyond 1 or that are no numbers" in refused(source, tmp_path / "out")
+        assert "0.npy holds floats larger than 1 or not finite" in refused(source, tmp_path / "out")
 
     def test_a_missing_class_and_a_truncated_one_are_named(self, source, tmp_path):
         content = (source / "2.npy").read_bytes()
         for length in (0, 20, 100_000):
             (source / "2.npy").write_bytes(content[:length])
-            assert re.search("2.npy is (no npy array|a damaged npy array|damaged)", refused(source, tmp_path / "out"))
+            assert re.search(
+                "2.npy is (not an npy array|a damaged npy array|damaged)", refused(source, tmp_path / "out")
+            )
         (source / "2.npy").unlink()
         assert "holds 2 of the 3 files 0.npy ... 2.npy; put the others beside them: 2.npy." in refused(source, tmp_path)
 
@@ -409,11 +411,11 @@ class TestClassFiles:
 def test_a_full_disk_is_said_before_anything_is_read(originals, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     sentence = refused(originals, tmp_path)
-    assert f"{tmp_path} cannot be written" in sentence and "make room or choose another --out" in sentence
+    assert f"{tmp_path} cannot be read or written" in sentence and "make room or choose another --out" in sentence
 
 
 def test_a_disk_that_fills_up_meanwhile_leaves_what_can_be_gone_on_with(originals, expected, tmp_path, monkeypatch):
-    sync, calls = imagenet32.sync, []
+    sync, calls = imagenet32_conversion.sync, []
 
     def full(file):
         calls.append(file)
@@ -422,7 +424,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_what_can_be_gone_on_with(original
         sync(file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(imagenet32, "sync", full)
+        patched.setattr(imagenet32_conversion, "sync", full)
         assert "No space left on device" in refused(originals, tmp_path)
     make(originals, tmp_path)
     assert np.array_equal(open_store(tmp_path).array, expected)
@@ -431,7 +433,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_what_can_be_gone_on_with(original
 def test_a_folder_that_cannot_be_made_is_refused(originals, tmp_path):
     (tmp_path / "file").touch()
     sentence = refused(originals, tmp_path / "file" / "out")
-    assert "cannot be written (Not a directory); a file is in its way: remove that file or" in sentence
+    assert "cannot be read or written (Not a directory); a file is in its way: remove that file or" in sentence
 
 
 def test_two_conversions_do_not_write_one_store(originals, tmp_path):
@@ -446,21 +448,21 @@ def test_two_conversions_do_not_write_one_store(originals, tmp_path):
 
 
 def test_what_is_no_store_is_not_opened(originals, tmp_path):
-    with pytest.raises(DataError, match=r"There is no .*; make it by python -m minilop\.data imagenet32 SOURCE --out"):
+    with pytest.raises(DataError, match=r"There is no .*; make it with python -m minilop\.data imagenet32 SOURCE"):
         open_store(tmp_path)
     make(originals, tmp_path)
     content = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(content[:-1])
-    with pytest.raises(DataError, match="is damaged: it has .* bytes where .*; delete images.npy and make it by"):
+    with pytest.raises(DataError, match="is damaged: it has .* bytes, but .*; delete images.npy and make it with"):
         open_store(tmp_path)
     (tmp_path / "images.npy").write_bytes(content)
     mean = (tmp_path / "mean.npy").read_bytes()
     (tmp_path / "mean.npy").unlink()
-    with pytest.raises(DataError, match="mean.npy is missing beside .*; delete images.npy and make it by"):
+    with pytest.raises(DataError, match="mean.npy is missing beside .*; delete images.npy and make it with"):
         open_store(tmp_path)
     (tmp_path / "mean.npy").write_bytes(mean)
     np.save(tmp_path / "images.npy", np.zeros(3))
-    with pytest.raises(DataError, match="holds no ImageNet 32x32"):
+    with pytest.raises(DataError, match="is not a store of ImageNet 32x32"):
         open_store(tmp_path)
 
 
@@ -478,7 +480,7 @@ class Malicious:
 def test_a_pickle_that_asks_for_a_command_is_refused_and_not_run(tmp_path, protocol):
     path = tmp_path / "train_data_batch_1"
     path.write_bytes(pickle.dumps({"data": np.zeros(3), "labels": Malicious(tmp_path)}, protocol))
-    with pytest.raises(DataError, match=r"asks for (posix|nt)\.system where only arrays are admitted, and nothing"):
+    with pytest.raises(DataError, match=r"asks for (posix|nt)\.system, but only arrays are allowed\. None"):
         unpickle_arrays(path)
     assert not (tmp_path / "ran").exists()
     pickle.loads(path.read_bytes())  # the test's own test: Python's reader does run it
@@ -497,7 +499,7 @@ def test_a_conversion_refuses_a_malicious_batch(batches, tmp_path):
 def test_other_functions_are_refused_also_those_of_numpy(tmp_path, name):
     path = tmp_path / "pickle"
     path.write_bytes(name + b"(tR.")
-    with pytest.raises(DataError, match="where only arrays are admitted"):
+    with pytest.raises(DataError, match="but only arrays are allowed"):
         unpickle_arrays(path)
 
 
@@ -551,7 +553,7 @@ def test_what_is_no_whole_pickle_is_said_to_be_damaged(tmp_path, content):
     if content == b"(lp0\n.":
         assert unpickle_arrays(path) == []
         return
-    with pytest.raises(DataError, match="is not a pickle, or is damaged or truncated: .*; download it again"):
+    with pytest.raises(DataError, match="is not a pickle, or it is damaged or truncated: .*; download it again"):
         unpickle_arrays(path)
 
 
@@ -565,14 +567,16 @@ def test_the_command_makes_a_store(originals, expected, tmp_path, monkeypatch):
     arguments = ["imagenet32", str(originals), "--no-checksums", "--out", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[0] == f"0 of 10 files are in, now {batch(originals, 1).name}"
+    assert result.output.splitlines()[0] == f"0 of 10 files are converted, now {batch(originals, 1).name}"
     assert result.output.splitlines()[-1] == f"ImageNet 32x32 is in {tmp_path}."
     assert np.array_equal(open_store(tmp_path).array, expected)
 
 
 def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path):
     result = CliRunner().invoke(main, ["imagenet32", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert result.exit_code == 1 and result.output.startswith(f"Error: {tmp_path} holds ImageNet 32x32 in no known")
+    assert result.exit_code == 1 and result.output.startswith(
+        f"Error: {tmp_path} does not hold ImageNet 32x32 in a known"
+    )
 
 
 # --- what a batch holds decides, not its name -------------------------------------------------------------------------
@@ -604,7 +608,7 @@ def test_official_batches_under_wrong_names_are_named(originals, form, tmp_path,
     monkeypatch.setattr(imagenet32_sources, "MD5", sums[1:] + sums[:1])
     sentence = refused(originals, tmp_path, checksums=True)
     assert (
-        "train_data_batch_1.npz is the official train_data_batch_10.npz, by its checksum; give it its own" in sentence
+        "train_data_batch_1.npz is the official train_data_batch_10.npz, by its checksum; give it that name" in sentence
     )
     monkeypatch.setattr(imagenet32_sources, "MD5", ["0" * 32] * 10)
     monkeypatch.setattr(imagenet32_sources, "VALIDATION_MD5", sums[0])
@@ -675,26 +679,26 @@ BAD_BATCHES = {
     "encrypted": (encrypted, "is encrypted or damaged"),
     "packed by bzip2": (
         lambda path: zipped(path, GOOD, zipfile.ZIP_BZIP2),
-        "is packed in a way that NumPy does not use",
+        "is compressed with a method that NumPy does not use",
     ),
-    "a header without its end": ({"data.npy": npy(b"{'descr': '|u1', 'shape': (1")}, "its header makes no sense"),
-    "a header that is no Python": ({"data.npy": npy(b"{'descr' = $\x00")}, "its header makes no sense"),
-    "a header that would be run": ({"data.npy": npy(b"[__import__('os').system('touch ran')]")}, "makes no sense"),
+    "a header without its end": ({"data.npy": npy(b"{'descr': '|u1', 'shape': (1")}, "its header is invalid"),
+    "a header that is no Python": ({"data.npy": npy(b"{'descr' = $\x00")}, "its header is invalid"),
+    "a header that would be run": ({"data.npy": npy(b"[__import__('os').system('touch ran')]")}, "is invalid"),
     "a header of 64 kB": ({"data.npy": npy(b"(" * 65_535)}, "its header ends early or is far too long"),
     "a type of objects": ({"data.npy": npy(DATA.replace(b"|u1", b"|O"))}, "holds Python objects"),
-    "another type": ({"data.npy": npy(DATA.replace(b"|u1", b"<f9"))}, "its header makes no sense"),
-    "10^12 labels": ({"labels.npy": npy(LABELS % 10**12)}, "labels in .* comes to 8,000,000,000,000 bytes or more"),
+    "another type": ({"data.npy": npy(DATA.replace(b"|u1", b"<f9"))}, "its header is invalid"),
+    "10^12 labels": ({"labels.npy": npy(LABELS % 10**12)}, "labels in .* has 8,000,000,000,000 bytes or more"),
     "10^6 labels that are not there": ({"labels.npy": npy(LABELS % 10**6)}, "an array ends early"),
     "10^14 images": (
         {"data.npy": npy(DATA.replace(b"(1,", b"(100000000000000,"))},
-        "data in .* comes to 307,200,000,0",
+        "data in .* has 307,200,000,0",
     ),
     "images that are not there": ({"data.npy": npy(DATA, bytes(3071))}, "an array ends early"),
-    "a byte too much": ({"data.npy": npy(DATA, bytes(3073))}, "an array goes on after its last element"),
-    "a label too much": ({"labels.npy": GOOD["labels.npy"] + b"\0"}, "an array goes on after its last element"),
+    "a byte too much": ({"data.npy": npy(DATA, bytes(3073))}, "an array has bytes after its last element"),
+    "a label too much": ({"labels.npy": GOOD["labels.npy"] + b"\0"}, "an array has bytes after its last element"),
     "many dimensions": ({"data.npy": npy(DATA.replace(b"3072", b"3072" + b", 1" * 70))}, "it has 72 dimensions"),
     "no labels": ({"labels.npy": None}, "does not hold labels"),
-    "not even a header": ({"data.npy": b"\x93NUM"}, "is no npy array: it begins with 93 4e 55 4d"),
+    "not even a header": ({"data.npy": b"\x93NUM"}, "is not an npy array: it begins with 93 4e 55 4d"),
 }
 
 
@@ -720,9 +724,9 @@ def test_an_npz_batch_that_makes_no_sense_is_named_in_a_sentence(tmp_path, monke
     [
         ([[1], [2, 3]], "should hold labels, whole numbers, but holds a list of 2"),
         ("12", "but holds something of type str"),
-        ([10**12], "holds some from 1000000000000 to 1000000000000"),
+        ([10**12], "holds 1000000000000 to 1000000000000"),
         ([2**70], "should hold labels, whole numbers, but holds a list of 1"),
-        (np.array([2**64 - 1], np.uint64), "holds some from 18446744073709551615"),
+        (np.array([2**64 - 1], np.uint64), "holds 18446744073709551615"),
     ],
 )
 def test_labels_of_a_pickle_that_make_no_sense_are_named(tmp_path, labels, words):
@@ -764,7 +768,7 @@ def test_one_bit_of_any_image_is_found_when_the_store_is_verified_and_when_the_c
     """Images to train on, too, for which the mean stood before."""
     flip(store / "images.npy", place)
     damaged = 0 if 0 <= place < 128 + 700 * 3072 else 1
-    words = rf"images.npy is damaged: the images of class {damaged} .* are not those that it was made with; delete it"
+    words = rf"images.npy is damaged: class {damaged} .* has changed since the store was made; delete it"
     with pytest.raises(DataError, match=words):
         open_store(store).verify()
     opened = open_store(store)
@@ -782,7 +786,7 @@ def test_the_mean_is_that_with_which_the_store_was_made(store):
     for mean in (shifted, good.astype(np.float64), good[:1], np.full_like(good, np.nan), good.astype(">f4")):
         np.save(store / "mean.npy", mean)
         with pytest.raises(
-            DataError, match=r"mean.npy is not the mean with which .*; delete images.npy and make it by"
+            DataError, match=r"mean.npy has changed since the store was made; delete images.npy and make it with"
         ):
             open_store(store)
 
@@ -838,7 +842,7 @@ def test_a_store_is_verified_once_a_command_and_not_by_its_workers(store, monkey
 def test_a_description_that_makes_no_sense_is_named(store, text):
     (store / "store.json").write_bytes(text)
     with pytest.raises(
-        DataError, match=r"store.json (is damaged|does not describe .*); delete images.npy and make it by"
+        DataError, match=r"store.json (is damaged|does not describe .*); delete images.npy and make it with"
     ):
         open_store(store)
 
@@ -846,5 +850,5 @@ def test_a_description_that_makes_no_sense_is_named(store, text):
 @pytest.mark.quick
 def test_a_store_of_an_earlier_version_is_named(store):
     (store / "store.json").unlink()
-    with pytest.raises(DataError, match="store.json is missing beside .*, which is half a store or one of an earlier"):
+    with pytest.raises(DataError, match="store.json is missing beside .*: the store is incomplete or of an earlier"):
         open_store(store)

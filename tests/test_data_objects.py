@@ -9,7 +9,7 @@ from minilop.data.__main__ import main
 from minilop.data.hashing import keys, uniforms
 from minilop.data.object_backgrounds import backgrounds, bends, covers, grain
 from minilop.data.object_prototypes import poses
-from minilop.data.object_shapes import Draws, Outline, colour, outline_value, pixel_centres, turned
+from minilop.data.object_shapes import Draws, Outline, color, outline_value, pixel_centers, turned
 from minilop.data.synthetic_objects import PRESETS, contact_sheet
 
 
@@ -32,12 +32,12 @@ def test_outlines_by_hand():
 
 
 @pytest.mark.quick
-def test_colours_of_the_hexagon():
+def test_colors_of_the_hexagon():
     corners = {0: (1, 0, 0), 1 / 6: (1, 1, 0), 1 / 3: (0, 1, 0), 2 / 3: (0, 0, 1), 1: (1, 0, 0), -1 / 3: (0, 0, 1)}
     for hue, rgb in corners.items():
-        assert colour(np.array(hue), np.array(1.0), np.array(1.0)) == pytest.approx(rgb)
-    assert colour(np.array(0.0), np.array(0.5), np.array(0.8)) == pytest.approx((0.8, 0.4, 0.4))
-    assert colour(np.array(0.3), np.array(0.0), np.array(2.0)) == pytest.approx((1, 1, 1))  # clipped
+        assert color(np.array(hue), np.array(1.0), np.array(1.0)) == pytest.approx(rgb)
+    assert color(np.array(0.0), np.array(0.5), np.array(0.8)) == pytest.approx((0.8, 0.4, 0.4))
+    assert color(np.array(0.3), np.array(0.0), np.array(2.0)) == pytest.approx((1, 1, 1))  # clipped
 
 
 @pytest.mark.quick
@@ -47,8 +47,8 @@ def test_a_turned_frame_sees_its_own_axis_ahead():
 
 
 @pytest.mark.quick
-def test_pixel_centres_by_hand():
-    x, y = pixel_centres(4, 2)
+def test_pixel_centers_by_hand():
+    x, y = pixel_centers(4, 2)
     assert x.tolist() == [[-1.5, -0.5, 0.5, 1.5]] and y.tolist() == [[-1.5], [-0.5], [0.5], [1.5]]
 
 
@@ -89,7 +89,7 @@ def test_class_index_seed_and_preset_each_change_the_image():
         assert (synthetic_objects(*other) != image).mean() > 0.2
 
 
-def test_the_mean_colour_of_a_class_is_what_it_was():
+def test_the_mean_color_of_a_class_is_what_it_was():
     """Grey levels may differ by one between builds of NumPy, so means are pinned, not bytes."""
     images = synthetic_objects(0, range(64))
     assert images.mean(axis=(0, 2, 3)) == pytest.approx([106.5, 114.9, 128.1], abs=0.3)
@@ -136,7 +136,7 @@ def test_banks_have_the_sizes_and_scales_they_claim():
     assert grain(0)[:, 0].mean() == pytest.approx(0, abs=0.02) and grain(0)[:, 0].std() == pytest.approx(1, abs=0.02)
 
 
-def test_colour_pictures_can_be_halved():
+def test_color_pictures_can_be_halved():
     images = synthetic_objects(0, range(3))
     half = halve(images)
     assert half.shape == (3, 3, 16, 16) and half.dtype == np.uint8

@@ -67,7 +67,9 @@ def test_a_worker_finds_that_the_files_have_changed(tmp_path):
     of_experiment = permuted_mnist.data_source(settings, tmp_path)
     check_source(of_experiment, permuted_mnist.data_source(settings, tmp_path))
     write_digits(tmp_path, labels=(4, 3))
-    with pytest.raises(DataError, match=r"^The data have changed since the command began: they were .*, and now they"):
+    with pytest.raises(
+        DataError, match=r"^The data have changed since the command started: they were .*, and now they"
+    ):
         check_source(of_experiment, permuted_mnist.data_source(settings, tmp_path))
 
 

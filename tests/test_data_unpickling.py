@@ -12,8 +12,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minilop.data import DataError, unpickle_arrays, unpickling
-from minilop.data.unpickling import LONGEST_TEXT, MOST_KEYS, MOST_NESTING, describe, whole_numbers
+from minilop.data import DataError, pickle_machine, pickled_arrays, unpickle_arrays, unpickling
+from minilop.data.pickle_machine import LONGEST_STRING, MOST_KEYS
+from minilop.data.unpickling import MOST_NESTING, describe, whole_numbers
 
 pytestmark = pytest.mark.quick
 
@@ -58,7 +59,7 @@ def test_the_byte_order_is_that_of_the_state():
 
 def test_a_large_array_is_a_view_of_the_pickle_and_may_be_written(tmp_path):
     """No second copy of 400 MB. What comes from a path or a bytearray is the caller's own."""
-    content = pickle.dumps(np.zeros(LONGEST_TEXT + 1, np.uint8), protocol=4)
+    content = pickle.dumps(np.zeros(LONGEST_STRING + 1, np.uint8), protocol=4)
     (tmp_path / "file").write_bytes(content)
     for source in (bytearray(content), tmp_path / "file"):
         read = unpickle_arrays(source)
@@ -139,22 +140,22 @@ def test_a_pickle_that_would_do_harm_is_refused_in_a_sentence(content):
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
-    assert "nothing of it was run; get the file again" in sentence or sentence.endswith("; download it again.")
+    assert "None of its code was run; get the file again" in sentence or sentence.endswith("; download it again.")
 
 
 def test_a_list_within_itself_and_lists_in_lists_are_refused():
     """Neither depth nor a circle costs anything to find; what comes after would follow them for ever."""
-    assert f"nests more than {MOST_NESTING} lists" in complaint(b"]q\x00h\x00a.")
-    assert f"nests more than {MOST_NESTING} lists" in complaint(b"]" * 10_000 + b"a" * 9_999 + b".")
-    assert f"nests more than {MOST_NESTING} lists" in complaint(b")" + b"\x85" * 10_000 + b".")
+    assert f"are nested more than {MOST_NESTING} deep" in complaint(b"]q\x00h\x00a.")
+    assert f"are nested more than {MOST_NESTING} deep" in complaint(b"]" * 10_000 + b"a" * 9_999 + b".")
+    assert f"are nested more than {MOST_NESTING} deep" in complaint(b")" + b"\x85" * 10_000 + b".")
     pairs = b")" + b"q\x00h\x00\x86" * 100 + b"."  # 2^100 paths through 100 tuples
-    assert f"nests more than {MOST_NESTING} lists" in complaint(pairs)
+    assert f"are nested more than {MOST_NESTING} deep" in complaint(pairs)
     assert unpickle_arrays(b"]" * MOST_NESTING + b"a" * (MOST_NESTING - 1) + b".") == [[[[[[[[]]]]]]]]
 
 
 def test_instructions_and_keys_are_bounded(monkeypatch):
     """By two million instructions, here ten thousand; so the memory is, that empty dictionaries or memories take."""
-    monkeypatch.setattr(unpickling, "MOST_INSTRUCTIONS", 10_000)
+    monkeypatch.setattr(pickle_machine, "MOST_INSTRUCTIONS", 10_000)
     assert "has more than 10,000 instructions" in complaint(b"}" * 10_001)
     assert unpickle_arrays(b"]" + b"N" * 9_997 + b"]" + b".") == []
     assert f"has more than {MOST_KEYS:,} keys" in complaint(b"}(" + b"K\x01K\x01" * (MOST_KEYS + 1) + b"u.")
@@ -164,7 +165,7 @@ def test_a_pickle_is_not_read_beyond_the_largest_size(tmp_path, monkeypatch):
     monkeypatch.setattr(unpickling, "MOST_BYTES", 1000)
     (tmp_path / "train").write_bytes(gzip.compress(bytes(10**6)))
     for source in (bytes(1001), bytearray(1001), tmp_path / "train"):
-        with pytest.raises(DataError, match="comes to 1,001 bytes or more where at most 1,000 are expected; download"):
+        with pytest.raises(DataError, match="has 1,001 bytes or more, but at most 1,000 are expected; download"):
             unpickle_arrays(source)
 
 
@@ -175,7 +176,9 @@ def test_bytes_that_are_made_into_arrays_again_and_again_are_counted():
     again = b"cnumpy.core.numeric\n_frombuffer\nq\x01h\x00R"
     tracemalloc.start()
     try:
-        assert "it makes more bytes than it has" in complaint(b"(" + arguments + again + b"h\x01h\x00R" * 1000 + b"t.")
+        assert "its objects have more bytes than the pickle" in complaint(
+            b"(" + arguments + again + b"h\x01h\x00R" * 1000 + b"t."
+        )
         text_again = (
             b"X"
             + struct.pack("<I", 60_000)
@@ -183,7 +186,9 @@ def test_bytes_that_are_made_into_arrays_again_and_again_are_counted():
             + b"U\x06latin1\x86q\x00"
             + b"c_codecs\nencode\nq\x01h\x00R"
         )
-        assert "it makes more bytes than it has" in complaint(b"(" + text_again + b"h\x01h\x00R" * 1000 + b"t.")
+        assert "its objects have more bytes than the pickle" in complaint(
+            b"(" + text_again + b"h\x01h\x00R" * 1000 + b"t."
+        )
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
@@ -191,11 +196,11 @@ def test_bytes_that_are_made_into_arrays_again_and_again_are_counted():
 
 def test_a_long_text_of_wide_characters_is_no_array():
     """One such character makes every other take four bytes."""
-    wide = "a" * LONGEST_TEXT + "\u20ac"
+    wide = "a" * LONGEST_STRING + "\u20ac"
     for protocol in (0, 1, 4):
-        assert "a text is too long" in complaint(pickle.dumps(wide, protocol))
+        assert "a string is too long" in complaint(pickle.dumps(wide, protocol))
         assert unpickle_arrays(pickle.dumps(wide[-9:], protocol)) == wide[-9:]
-        latin = "a" * LONGEST_TEXT + "\u00ff"
+        latin = "a" * LONGEST_STRING + "\u00ff"
         assert unpickle_arrays(pickle.dumps(latin, protocol)) == latin
 
 
@@ -207,8 +212,12 @@ def test_keys_that_collide_and_numbers_of_the_memory_cost_nothing():
 
 
 PIECES = [  # of programs that make more sense than random bytes
-    *(bytes([code]) for code in unpickling.INSTRUCTIONS if chr(code) in "()]}Nabdelstu\x85\x86\x87\x88\x89\x93\x94R"),
-    *(f"c{module}\n{name}\n".encode() for module, name in unpickling.NAMES),
+    *(
+        bytes([code])
+        for code in pickle_machine.INSTRUCTIONS
+        if chr(code) in "()]}Nabdelstu\x85\x86\x87\x88\x89\x93\x94R"
+    ),
+    *(f"c{module}\n{name}\n".encode() for module, name in pickled_arrays.NAMES),
     *(dtype(code) for code in (b"u1", b"i8", b"f2", b"b1", b"f16", b"O8", b"U1", b"S3")),
     *(text(word) for word in (b"", b"|", b"<", b"C", b"latin1", b"u1", b"\xff\xfe", b"x" * 200)),
     *(number(value) for value in (0, 1, 2, 3, 8, -1, -512, 2**31, 2**63 - 1, -(2**63))),

@@ -19,21 +19,21 @@ from minilop.experiment import workers
 from minilop.experiment.checkpoints import find_checkpoints
 from minilop.experiment.engines import ProcessEngine, SerialEngine, available_cores, choose_engine
 from minilop.experiment.results import result_path
-from minilop.experiment.runner import Interrupted, Stop, Workplace, run_block
+from minilop.experiment.runner import Interrupted, RunContext, Stop, run_block
 from minilop.experiment.settings import SettingsError
 
 ENGINES = [SerialEngine(), ProcessEngine(1), ProcessEngine(2)]
 NAMES = ["serial", "process:1", "process:2"]
 
 
-def workplace(folder: Path) -> Workplace:
-    return Workplace(folder, checkpoint_seconds=0)
+def context(folder: Path) -> RunContext:
+    return RunContext(folder, checkpoint_seconds=0)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 def test_every_engine_gives_the_same_results(tmp_path: Path, engine: SerialEngine | ProcessEngine) -> None:
     blocks, ears = [block((0, 1)), block((2,)), block((0,), "slow")], Ears()
-    engine.run(blocks, workplace(tmp_path), ears)
+    engine.run(blocks, context(tmp_path), ears)
     assert {done.key for done in ears.done} == {one.key for one in blocks}
     assert (ears.failures, ears.warnings) == ([], [])
     assert ears.reports.count(1.0) == 3
@@ -44,14 +44,14 @@ def test_every_engine_gives_the_same_results(tmp_path: Path, engine: SerialEngin
 @pytest.mark.parametrize("engine", ENGINES[:2], ids=NAMES[:2])
 def test_one_process_keeps_the_order_of_the_blocks(tmp_path: Path, engine: SerialEngine | ProcessEngine) -> None:
     blocks, ears = [block((seed,)) for seed in (3, 1, 2)], Ears()
-    engine.run(blocks, workplace(tmp_path), ears)
+    engine.run(blocks, context(tmp_path), ears)
     assert [done.seeds for done in ears.done] == [(3,), (1,), (2,)]
 
 
 def test_a_killed_process_is_tried_once_more_from_its_checkpoint(tmp_path: Path) -> None:
     settings = {"mischief": "kill", "mischief_step": 5, "marker": str(tmp_path / "marker")}
     blocks, ears = [block((0, 1), **settings), block((2, 3), **settings)], Ears()
-    ProcessEngine(2).run(blocks, workplace(tmp_path), ears)
+    ProcessEngine(2).run(blocks, context(tmp_path), ears)
     assert len(ears.done) == 2
     assert ears.failures == []
     assert len(ears.warnings) == 1
@@ -69,10 +69,10 @@ def test_a_second_failure_is_told_and_the_others_go_on(
     if mischief == "kill" and isinstance(engine, SerialEngine):
         engine = ProcessEngine(1)  # the serial engine is the process that would be killed
     blocks, ears = [block((seed,), mischief=mischief) for seed in (0, 1, 2)], Ears()
-    engine.run(blocks, workplace(tmp_path), ears)
+    engine.run(blocks, context(tmp_path), ears)
     assert {done.seeds for done in ears.done} == {(1,), (2,)}
     assert [failed.seeds for failed, _ in ears.failures] == [(0,)]
-    asides = [warning for warning in ears.warnings if "set aside" in warning]
+    asides = [warning for warning in ears.warnings if "is renamed to" in warning]
     assert (len(asides), len(ears.warnings)) == ((0, 1) if mischief == "kill" else (1, 2))
     sentence = ears.failures[0][1]
     words = {"raise": "ZeroDivisionError in toy_problem.py, line", "kill": "its process was killed"}
@@ -96,7 +96,7 @@ def test_a_users_mistake_is_not_tried_again(
     tmp_path: Path, engine: SerialEngine | ProcessEngine, mischief: str, sentence: str
 ) -> None:
     blocks, ears = [block((seed,), mischief=mischief) for seed in (0, 1)], Ears()
-    engine.run(blocks, workplace(tmp_path), ears)
+    engine.run(blocks, context(tmp_path), ears)
     assert ears.failures == [(blocks[0], sentence)]
     assert ears.warnings == []
     assert [done.seeds for done in ears.done] == [(1,)]
@@ -104,11 +104,11 @@ def test_a_users_mistake_is_not_tried_again(
 
 def test_a_worker_that_alone_is_asked_to_stop_is_tried_once_more_from_its_checkpoint(tmp_path: Path) -> None:
     stopped, ears = block((0, 1), mischief="stop"), Ears()
-    ProcessEngine(1).run([stopped, block((2, 3))], Workplace(tmp_path), ears)
+    ProcessEngine(1).run([stopped, block((2, 3))], RunContext(tmp_path), ears)
     assert {done.seeds for done in ears.done} == {(0, 1), (2, 3)}
     assert ears.failures == []
     assert len(ears.warnings) == 1
-    assert "tried once more: its process was asked to stop, and the command was not." in ears.warnings[0]
+    assert "tried again: its process was asked to stop, but the command was not." in ears.warnings[0]
     assert len(ears.reports) == 2 * 8  # no step was done twice
     assert_same(results(tmp_path, stopped), expected(stopped))
 
@@ -118,20 +118,20 @@ def test_a_result_that_cannot_be_read_is_a_mistake_to_mend(tmp_path: Path) -> No
     path = result_path(tmp_path, experiment(), 0)
     path.mkdir()
     ears = Ears()
-    SerialEngine().run([block((0,))], workplace(tmp_path), ears)
-    sentence = f"toy: {path} cannot be read (Is a directory); move it away or make it readable."
+    SerialEngine().run([block((0,))], context(tmp_path), ears)
+    sentence = f"toy: {path} cannot be read (Is a directory); make it readable or move it away."
     assert [failure for _, failure in ears.failures] == [sentence]
     assert ears.warnings == []
 
 
 def test_a_warning_of_a_worker_reaches_the_user(tmp_path: Path) -> None:
     stopped = [block((0,), mischief="kill", mischief_step=4)]
-    ProcessEngine(1).run(stopped, workplace(tmp_path), Ears())
+    ProcessEngine(1).run(stopped, context(tmp_path), Ears())
     (checkpoint,) = tmp_path.glob("*.checkpoint.npz")
     checkpoint.write_bytes(b"damaged")
     ears = Ears()
-    ProcessEngine(1).run(stopped, workplace(tmp_path), ears)
-    assert any("set aside" in warning for warning in ears.warnings)
+    ProcessEngine(1).run(stopped, context(tmp_path), ears)
+    assert any("is renamed to" in warning for warning in ears.warnings)
 
 
 @pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[2]], ids=[NAMES[0], NAMES[2]])
@@ -149,13 +149,13 @@ def test_a_request_to_stop_saves_what_was_reached(
 
     before = signal.getsignal(number)
     with pytest.raises(Interrupted):
-        engine.run(blocks, Workplace(tmp_path), Impatient())
+        engine.run(blocks, RunContext(tmp_path), Impatient())
     assert signal.getsignal(number) == before  # a command in the background is started with Ctrl-C ignored
     partial = find_checkpoints(tmp_path, blocks[0].experiment, "numpy", Ears().warn)
     assert partial
     assert all(0 < one.progress < 1 for one in partial)
     ears = Ears()
-    engine.run(blocks, Workplace(tmp_path), ears)
+    engine.run(blocks, RunContext(tmp_path), ears)
     assert len(ears.reports) <= 3 * 20 - 8
     for one in blocks:
         assert_same(results(tmp_path, one), expected(one))
@@ -178,7 +178,7 @@ def test_a_second_request_does_not_wait_for_a_long_step(tmp_path: Path) -> None:
 
     ears = Impatient()
     with pytest.raises(Interrupted):
-        ProcessEngine(1).run([block(pause=3.0)], workplace(tmp_path), ears)
+        ProcessEngine(1).run([block(pause=3.0)], context(tmp_path), ears)
     assert [warning.split(" ")[0] for warning in ears.warnings] == ["stopping"]  # no word of a failure
     assert len(asked) == 2
     assert time.monotonic() - asked[0] < 2.9
@@ -210,13 +210,13 @@ def test_a_process_does_one_block_after_another(tmp_path: Path, monkeypatch: pyt
     """Starting one takes seconds, since it imports all problems; four small blocks take two starts."""
     started = []
 
-    def start(workplace: Workplace) -> object:
-        started.append(workers.start_worker(workplace))
+    def start(context: RunContext) -> object:
+        started.append(workers.start_worker(context))
         return started[-1]
 
     monkeypatch.setattr("minilop.experiment.engines.start_worker", start)
     ears = Ears()
-    ProcessEngine(2).run([block((seed,)) for seed in range(4)], workplace(tmp_path), ears)
+    ProcessEngine(2).run([block((seed,)) for seed in range(4)], context(tmp_path), ears)
     assert len(ears.done) == 4
     assert len(started) == 2
     assert not any(process.is_alive() for _, process in started)
@@ -227,13 +227,13 @@ def test_a_checkpoint_from_which_a_block_failed_twice_is_set_aside(tmp_path: Pat
     """So a later command begins anew. A killed process may have lacked memory, so its checkpoint stays."""
     bad = block((0,), mischief=mischief)
     ears = Ears()
-    ProcessEngine(1).run([bad], workplace(tmp_path), ears)
+    ProcessEngine(1).run([bad], context(tmp_path), ears)
     (path,) = tmp_path.glob("*.checkpoint.npz*")
     assert path.name.endswith(".npz" if mischief == "kill" else ".npz.set-aside")
-    told = [warning for warning in ears.warnings if "set aside" in warning]
+    told = [warning for warning in ears.warnings if "is renamed to" in warning]
     if mischief == "raise":
         (sentence,) = told
-        assert sentence.endswith("and its work is done again: the block failed twice from there.")
+        assert sentence.endswith("and its work is repeated: the block failed twice after loading it.")
     else:
         assert told == []
 
@@ -244,11 +244,11 @@ def test_a_checkpoint_is_not_suspected_where_the_block_did_not_even_begin(
 ) -> None:
     """Some library is missing, say: what the checkpoint holds is of use when it is there again."""
     with pytest.raises(Interrupted):
-        run_block(block(), Workplace(tmp_path), lambda progress: None, Ears().warn, Stop(requests=1))
+        run_block(block(), RunContext(tmp_path), lambda progress: None, Ears().warn, Stop(requests=1))
     (path,) = tmp_path.iterdir()
     monkeypatch.setattr(toy_problem, "start", None)
     ears = Ears()
-    SerialEngine().run([block()], workplace(tmp_path), ears)
+    SerialEngine().run([block()], context(tmp_path), ears)
     assert "failed twice: TypeError" in ears.failures[0][1]
     assert list(tmp_path.iterdir()) == [path]
 
@@ -259,9 +259,9 @@ sys.path[:0] = [sys.argv[1]]
 from pathlib import Path
 from toy_blocks import Ears, block
 from minilop.experiment.engines import ProcessEngine
-from minilop.experiment.runner import Workplace
+from minilop.experiment.runner import RunContext
 ears = Ears()
-ProcessEngine(2).run([block((0,)), block((1,)), block((2,))], Workplace(Path(sys.argv[2])), ears)
+ProcessEngine(2).run([block((0,)), block((1,)), block((2,))], RunContext(Path(sys.argv[2])), ears)
 print(*sorted({sentence for _, sentence in ears.failures} | set(ears.warnings)), sep="|")
 """
 
@@ -280,9 +280,9 @@ def test_a_script_that_processes_cannot_read_is_told_in_one_sentence(tmp_path: P
     assert (
         done.stdout
         == {
-            "file": "toy: A script that starts processes is read by each of them; put what it does below "
+            "file": "toy: Worker processes import the main script; put its commands below "
             '`if __name__ == "__main__":`, or use the serial engine.\n',
-            "standard input": "toy: Processes read the script that starts them, and <stdin> is no file; "
+            "standard input": "toy: Worker processes import the main script, but <stdin> is not a file; "
             "save the script, or use the serial engine.\n",
         }[kind]
     )
@@ -296,12 +296,12 @@ from toy_blocks import Ears, experiment
 from toy_problem import SMOKE
 from minilop.experiment.blocks import divide, take_stock
 from minilop.experiment.engines import ProcessEngine
-from minilop.experiment.runner import Workplace
+from minilop.experiment.runner import RunContext
 
 if __name__ == "__main__":
     folder, ears = Path(sys.argv[2]), Ears()
     standing = take_stock(experiment(num_steps=60, pause=0.005), range(4), folder, "numpy", ears.warn)
-    ProcessEngine(2).run(divide([standing], SMOKE, 2), Workplace(folder, checkpoint_seconds=0), ears)
+    ProcessEngine(2).run(divide([standing], SMOKE, 2), RunContext(folder, checkpoint_seconds=0), ears)
     print(*ears.warnings, *ears.failures, end="")
 """
 

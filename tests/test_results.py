@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_opened_is_named_in_a_sentence(tmp_path: Path) -> 
     path.mkdir()
     with pytest.raises(archive.FileError) as error:
         read_result(tmp_path, experiment(), 0, Ears().warn)
-    assert str(error.value) == f"{path} cannot be read (Is a directory); move it away or make it readable."
+    assert str(error.value) == f"{path} cannot be read (Is a directory); make it readable or move it away."
 
 
 def test_a_file_that_cannot_be_set_aside_is_named_in_a_sentence(
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_set_aside_is_named_in_a_sentence(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(archive.FileError, match=r"cannot be set aside, though it is damaged \(Permission denied"):
+    with pytest.raises(archive.FileError, match=r"cannot be used \(it is damaged\) or renamed \(Permission denied"):
         read_result(tmp_path, experiment(), 0, Ears().warn)
 
 
@@ -190,7 +190,7 @@ def test_a_damaged_or_foreign_file_is_set_aside_with_a_sentence(tmp_path: Path, 
     ending = "set-aside" if damage in (of_another_seed, of_other_settings) else "damaged"
     assert path.with_name(f"{path.name}.{ending}").read_bytes() == content
     assert len(ears.warnings) == 1
-    assert "set aside" in ears.warnings[0]
+    assert "is renamed to" in ears.warnings[0]
 
 
 def test_set_aside_files_are_numbered(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_drawing_changes_no_file(tmp_path: Path) -> None:
     before, ears = {path.name: path.read_bytes() for path in tmp_path.iterdir()}, Ears()
     assert load_results(tmp_path, [experiment()], range(2), ears.warn)["fast"].num_runs == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert [warning.split(" is left out: ")[1] for warning in ears.warnings] == ["it is damaged."]
+    assert [warning.split(" is ignored: ")[1] for warning in ears.warnings] == ["it is damaged."]
 
 
 def test_a_result_set_tells_what_was_changed_of_the_scale(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_results_of_an_older_format_are_told_of_in_one_sentence_and_left_alone(
     runs = [(experiment("slow"), range(2)), (experiment("fast"), range(1, 3))]
     assert older_results(tmp_path, runs) == (
         f"{tmp_path} holds files of the older results format 1, made by an earlier minilop; "
-        "they are left as they are and not read."
+        "they are not read and remain unchanged."
     )
     assert read_result(tmp_path, experiment(), 0, Ears().warn) is None
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before

@@ -18,13 +18,13 @@ from minilop.data.errors import DataError
 from minilop.experiment.blocks import Block, divide, take_stock
 from minilop.experiment.checkpoints import checkpoint_path, find_checkpoints, save_checkpoint
 from minilop.experiment.results import read_result, result_path
-from minilop.experiment.runner import Interrupted, Stop, Workplace, run_block, stop_on_signals
+from minilop.experiment.runner import Interrupted, RunContext, Stop, run_block, stop_on_signals
 from minilop.experiment.settings import Experiment
 
 
 def run(folder: Path, block: Block, ears: Ears | None = None, stop: Stop | None = None) -> None:
     ears = ears or Ears()
-    run_block(block, Workplace(folder, checkpoint_seconds=0), ears.reports.append, ears.warn, stop or Stop())
+    run_block(block, RunContext(folder, checkpoint_seconds=0), ears.reports.append, ears.warn, stop or Stop())
 
 
 def run_until_step(folder: Path, block: Block, step: int) -> None:
@@ -36,7 +36,7 @@ def run_until_step(folder: Path, block: Block, step: int) -> None:
         stop.requests = len(reports) // step
 
     with pytest.raises(Interrupted):
-        run_block(block, Workplace(folder), report, Ears().warn, stop)
+        run_block(block, RunContext(folder), report, Ears().warn, stop)
 
 
 @pytest.mark.quick
@@ -90,7 +90,7 @@ sys.path[:0] = [sys.argv[1]]
 from pathlib import Path
 import toy_problem
 from toy_blocks import Ears, block
-from minilop.experiment.runner import Stop, Workplace, run_block
+from minilop.experiment.runner import Stop, RunContext, run_block
 
 owner, name, calls = {"advance": toy_problem.ToyRuns, "fsync": os, "replace": os, "unlink": Path}[sys.argv[3]], sys.argv[3], []
 original = getattr(owner, name)
@@ -102,7 +102,7 @@ def deadly(*arguments, **options):
     return original(*arguments, **options)
 
 setattr(owner, name, deadly)
-run_block(block(), Workplace(Path(sys.argv[2]), checkpoint_seconds=0), lambda progress: None, Ears().warn, Stop())
+run_block(block(), RunContext(Path(sys.argv[2]), checkpoint_seconds=0), lambda progress: None, Ears().warn, Stop())
 """
 
 
@@ -184,7 +184,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_block_begins_anew(tmp_path: P
     ears = Ears()
     run(tmp_path, block(), ears)
     assert ears.reports[0] == 1 / 8
-    assert "set aside" in ears.warnings[0]
+    assert "is renamed to" in ears.warnings[0]
     assert path.with_name(path.name + ".damaged").exists()
     assert_same(results(tmp_path, block()), expected(block()))
 
@@ -196,7 +196,7 @@ def test_a_checkpoint_of_other_seeds_is_set_aside(tmp_path: Path) -> None:
     )
     ears = Ears()
     assert find_checkpoints(tmp_path, experiment(), "numpy", ears.warn) == []
-    assert "other seeds" in ears.warnings[0]
+    assert "its seeds differ from those in its name" in ears.warnings[0]
 
 
 def test_a_block_does_not_go_on_with_other_seeds(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_block_does_not_go_on_with_other_seeds(tmp_path: Path) -> None:
     )
     ears = Ears()
     run(tmp_path, block(), ears)
-    assert "other seeds" in ears.warnings[0]
+    assert "unexpected values (seeds)" in ears.warnings[0]
     assert_same(results(tmp_path, block()), expected(block()))
 
 
@@ -218,7 +218,7 @@ def test_another_backend_begins_anew_and_leaves_the_checkpoint(tmp_path: Path, m
     standing = take_stock(experiment(), (0, 1), tmp_path, "cupy", Ears().warn)
     assert (standing.partial, standing.missing) == ((), (0, 1))
     ears = Ears()
-    run_block(block(), Workplace(tmp_path, "cupy", checkpoint_seconds=0), ears.reports.append, ears.warn, Stop())
+    run_block(block(), RunContext(tmp_path, "cupy", checkpoint_seconds=0), ears.reports.append, ears.warn, Stop())
     assert ears.reports[0] == 1 / 8
     assert ears.warnings == []
     assert path.read_bytes() == content
@@ -230,7 +230,7 @@ def test_a_checkpoint_under_the_name_of_another_backend_is_set_aside(tmp_path: P
     path.rename(checkpoint_path(tmp_path, experiment(), (0, 1), "cupy"))
     ears = Ears()
     assert find_checkpoints(tmp_path, experiment(), "cupy", ears.warn) == []
-    assert "made for other backend" in ears.warnings[0]
+    assert "unexpected values (backend)" in ears.warnings[0]
 
 
 def test_looking_changes_no_file(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_looking_changes_no_file(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert (standing.done, standing.partial_seeds, standing.missing) == ((0, 1), (6, 7), (2, 3, 4, 5, 8))
     assert len(ears.warnings) == 3
-    assert all("is left out: it " in warning for warning in ears.warnings)
+    assert all("is ignored: it" in warning for warning in ears.warnings)
 
 
 def test_a_state_that_does_not_fit_is_set_aside(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_well_formed_checkpoint_with_impossible_contents_is_set_aside(
     ears = Ears()
     run(tmp_path, block(), ears)
     (sentence,) = ears.warnings
-    assert sentence.endswith("and its work is done again: it does not fit this problem.")
+    assert sentence.endswith("and its work is repeated: it does not fit this problem.")
     assert_same(results(tmp_path, block()), expected(block()))
 
 
@@ -348,8 +348,8 @@ def test_data_that_were_replaced_while_the_command_runs_give_no_result(tmp_path:
     told = Experiment("toy", "fast", settings, toy_problem.LEARNERS["fast"], "toy_problem", "smoke", data_source=source)
     one = Block(told, (0, 1), 0.1)
     path.write_bytes(b"new")
-    with pytest.raises(DataError, match=r"^The data have changed since the command began \(they were 'a toy file,"):
-        run_block(one, Workplace(tmp_path / "out", data_folder=tmp_path), lambda progress: None, Ears().warn, Stop())
+    with pytest.raises(DataError, match=r"^The data have changed since the command started \(they were 'a toy file,"):
+        run_block(one, RunContext(tmp_path / "out", data_folder=tmp_path), lambda progress: None, Ears().warn, Stop())
     assert not (tmp_path / "out").exists()
 
 

@@ -86,7 +86,7 @@ def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: ob
         ("num_tasks", "²", "The setting num_tasks expects a whole number, not '²'."),
         ("num_tasks", "++5", "The setting num_tasks expects a whole number, not '++5'."),
         ("num_tasks", "9" * 5000, f"The setting num_tasks expects a whole number, not '{'9' * 57}...'."),
-        ("widths", "5,²", "expects values with commas between them, each a whole number, not '5,²'."),
+        ("widths", "5,²", "expects values separated by commas, each a whole number, not '5,²'."),
         ("step_size", "+-1", "The setting step_size expects a number, not '+-1'."),
         ("num_tasks", "-1", "tasks are counted from zero"),
         ("step_size", "nan", "expects a number"),
@@ -96,7 +96,7 @@ def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: ob
         ("limit", "x", "a whole number or none"),
         ("widths", "1,x", "each a whole number"),
         ("betas", "0.9", "2 values"),
-        ("nested", "3", "only the problem's file"),
+        ("nested", "3", "only be set in the file of the problem"),
     ],
 )
 def test_a_value_that_does_not_fit_is_told_what_was_expected(name: str, text: str, words: str) -> None:
@@ -130,7 +130,7 @@ def test_a_name_is_suggested_only_where_it_may_have_been_meant(name: str, near: 
 def test_where_no_name_is_near_the_error_says_what_there_is() -> None:
     assert str(unknown("learner", "zzz", ["backprop", "l2"])) == "There is no learner 'zzz'; choose from backprop, l2."
     many = [f"name_{number}" for number in range(30)]
-    assert str(unknown("learner", "zzz", many)) == "There is no learner 'zzz'; --list shows the 30 that there are."
+    assert str(unknown("learner", "zzz", many)) == "There is no learner 'zzz'; --list shows all 30."
     with pytest.raises(SettingsError) as error:
         override(Settings(), {"activation": "swish"})
     assert str(error.value) == "The setting activation expects one of relu, tanh, linear, not 'swish'."
@@ -141,7 +141,7 @@ def test_settings_that_only_fit_together_are_changed_together() -> None:
     assert (changed.limit, changed.num_tasks) == (20, 30)
     with pytest.raises(SettingsError) as error:
         override(Settings(), {"limit": "20", "num_tasks": "12"})
-    assert str(error.value) == "limit=20, num_tasks=12 cannot be: limit must be at most num_tasks."
+    assert str(error.value) == "limit=20, num_tasks=12 cannot be used: limit must be at most num_tasks."
 
 
 def test_differences_are_what_set_would_say() -> None:
@@ -240,7 +240,7 @@ def test_the_learners_own_settings_and_several_parts_are_changed_at_once() -> No
         (
             "kind",
             "linear",
-            "kind=linear cannot be: continual_backprop acts on hidden units, and kind=linear has none; ",
+            "kind=linear cannot be used: continual_backprop acts on hidden units, and kind=linear has none; ",
         ),
         ("activation", "tahn", "(the nearest is tanh), not 'tahn'."),
         ("stepsize", "1", "There is no setting 'stepsize'; did you mean step_size?"),
@@ -250,7 +250,7 @@ def test_the_learners_own_settings_and_several_parts_are_changed_at_once() -> No
         (
             "reset_optimizer_state",
             "true",
-            "say which: continual_backprop.reset_optimizer_state or redo.reset_optimizer_state.",
+            "choose continual_backprop.reset_optimizer_state or redo.reset_optimizer_state.",
         ),
     ],
 )
@@ -270,7 +270,7 @@ def test_a_refusal_names_the_setting_once(name: str) -> None:
 def test_a_hyperparameter_that_may_be_an_array_takes_a_number_even_where_it_is_a_whole_one_now() -> None:
     assert override(LearnerSettings(SGD(step_size=1)), {"step_size": "0.5"}).optimizer == SGD(step_size=0.5)
     array = LearnerSettings(SGD(step_size=[[0.1], [0.2]]))
-    with pytest.raises(SettingsError, match="a value that only the problem's file can give"):
+    with pytest.raises(SettingsError, match="a value that can only be set in the file of the problem"):
         override(array, {"step_size": "0.5"})
 
 

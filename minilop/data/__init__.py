@@ -1,8 +1,8 @@
-"""Data that problems learn from, as NumPy arrays of unsigned bytes on the host.
+"""The images from which problems learn, as NumPy arrays of unsigned bytes on the host.
 
-Real digits that come with the package, generated digits and generated classes of coloured objects without end, and the
-official files of MNIST, Fashion-MNIST, CIFAR-100 and ImageNet 32 x 32 where the user has them; all but the last are
-fetched by `python -m minilop.data fetch`. Scaling to floats and the way to the device are a problem's own business.
+The package contains real digits and generates unlimited numbers of digits and of classes of colored objects. It reads
+the official files of MNIST, Fashion-MNIST, CIFAR-100 and ImageNet 32 x 32; `python -m minilop.data fetch` downloads all
+but the last. The problems themselves scale the bytes to floats and move them to the device.
 """
 
 from minilop.data.cifar100 import identify_cifar100, incremental_split, read_cifar100

@@ -1,17 +1,17 @@
-"""Random changes of images to train on: mirrored, shifted and turned, each image in its own way.
+"""Random augmentation of training images: each image is flipped, cropped and rotated independently.
 
-    flip       left and right change places, with probability 1/2
-    crop       the image is continued by `padding` pixels on each side as in a mirror that stands in its outermost pixels
-               (d c b | a b c d | c b a), and a window of the image's size cut out at a random place
-    rotation   about the middle, by an angle uniform in [0, `rotation`] degrees, counter-clockwise as one looks at the
-               picture; the nearest pixel is taken, and what comes from beyond the edge is 0
+    flip       exchanges left and right, with probability 1/2
+    crop       extends the image by `padding` pixels on each side by reflection in its outermost pixels
+               (d c b | a b c d | c b a), and cuts out a window of the original size at a random position
+    rotation   about the center, counterclockwise, by a uniform angle in [0, `rotation`] degrees; takes the nearest
+               pixel, and 0 outside the image
 
-In this order, and with these conventions, in the published code of Dohare et al. (2024) for CIFAR-100, which takes them
-from torchvision. 0 is the mean colour where the images are standardized.
+The order and the conventions are those of the published code of Dohare et al. (2024) for CIFAR-100, which uses
+torchvision. 0 is the mean color if the images are standardized.
 
-Nothing is moved three times: for each pixel of the result, going back from the last change to the first, it is worked out
-where it comes from, and then all are fetched at once. Draws (`minilop.draws`): purpose "augmentation", at the step, for
-each run (4, B) uniform numbers: flip below 1/2; place of the window, row and column; share of the largest angle.
+The source of each pixel of the result is computed backward through all three operations, and then all pixels are
+fetched once. Draws (`minilop.draws`): purpose "augmentation", at the step, per run (4, B) uniform numbers: flip if
+below 1/2, row and column of the window, and fraction of the largest angle.
 """
 
 import math
@@ -23,10 +23,12 @@ from minilop.backend import Array, xp
 def augment(
     images: Array, seeds: Array, step: int, *, flip: bool = True, crop_padding: int = 4, rotation: float = 15.0
 ) -> Array:
-    """Changed copies of images (R, C, Y, X, B) of R runs with their seeds; another step, other changes.
+    """Augmented copies of images (R, C, Y, X, B), different at each step.
 
-    flip=False, crop_padding=0 and rotation=0 each turn a change off; those that stay do not notice.
-    Raises ValueError for a padding that a mirror cannot fill: it must be less than the image's side.
+    seeds     (R,), one per run
+
+    flip=False, crop_padding=0 and rotation=0 each turn off an operation, without changing the draws of the others.
+    Raises ValueError unless the padding is smaller than the images.
     """
     height, width, number = images.shape[-3:]
     if not 0 <= crop_padding < min(height, width):
@@ -40,7 +42,7 @@ def augment(
     if rotation:
         row, column = before_rotation(row, column, turns * rotation, height, width)  # (R, Y, X, B)
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        row, column = xp.clip(row, 0, height - 1), xp.clip(column, 0, width - 1)  # any pixel will do where it becomes 0
+        row, column = xp.clip(row, 0, height - 1), xp.clip(column, 0, width - 1)  # pixels outside become 0 later
     if crop_padding:
         row = before_crop(row, down, crop_padding, height)
         column = before_crop(column, right, crop_padding, width)
@@ -51,10 +53,10 @@ def augment(
 
 
 def before_rotation(row: Array, column: Array, degrees: Array, height: int, width: int) -> tuple[Array, Array]:
-    """Row and column from which a rotation takes a pixel, whole numbers, some beyond the edge.
+    """The row and the column from which a rotation takes a pixel; they may lie outside the image.
 
-    Counter-clockwise where rows count downwards: with x to the right and y down from the middle, what is now at (x, y)
-    was at (x cos a - y sin a, x sin a + y cos a).
+    The rotation is counterclockwise, and rows count downward: with x to the right and y down from the center, the pixel
+    at (x, y) comes from (x cos a - y sin a, x sin a + y cos a).
     """
     angle = degrees * (math.pi / 180)
     cos, sin = xp.cos(angle), xp.sin(angle)  # (R, 1, 1, B)
@@ -66,18 +68,18 @@ def before_rotation(row: Array, column: Array, degrees: Array, height: int, widt
     return source_row.astype(int), source_column.astype(int)
 
 
-def before_crop(place: Array, drawn: Array, padding: int, length: int) -> Array:
-    """Row or column from which the window takes a pixel: of its 2 `padding` + 1 places the one that `drawn` chooses."""
+def before_crop(index: Array, drawn: Array, padding: int, length: int) -> Array:
+    """The row or column from which the window takes a pixel; `drawn` selects one of 2 `padding` + 1 positions."""
     corner = (drawn * (2 * padding + 1)).astype(int)
-    distance = abs(place + corner - padding)  # mirrored in the first pixel
+    distance = abs(index + corner - padding)  # reflected in the first pixel
     return length - 1 - abs(length - 1 - distance)  # and in the last
 
 
 def fetch(images: Array, row: Array, column: Array) -> Array:
-    """The pixels of images (R, C, Y, X, B) at `row` and `column`, which broadcast to (R, Y, X, B)."""
+    """The pixels of the images (R, C, Y, X, B) at `row` and `column`, which broadcast to (R, Y, X, B)."""
     num_runs, num_channels, height, width, number = images.shape
     pixel = (row * width + column) * number + xp.arange(number)  # (R, Y, X, B) in a plane of Y X B numbers, or fewer
     pixel = pixel.reshape((1,) * (4 - pixel.ndim) + pixel.shape)
     plane = xp.arange(num_runs * num_channels).reshape(num_runs, num_channels, 1, 1, 1)
-    places = plane * (height * width * number) + pixel[:, None]
-    return xp.take(images.reshape(-1), xp.broadcast_to(places, images.shape))
+    indices = plane * (height * width * number) + pixel[:, None]
+    return xp.take(images.reshape(-1), xp.broadcast_to(indices, images.shape))

@@ -1,7 +1,7 @@
-"""Files that gzip may have packed: what they hold decides how they are read, never their name.
+"""Opens files that may be compressed with gzip, whatever their names are.
 
-Browsers and unpackers leave an unpacked file under a name that ends in .gz, and a packed one under a bare name. Every
-reader of this package reads both.
+Some browsers decompress a file but keep its name with .gz, and some programs drop .gz from the name of a compressed
+file. So the first bytes of a file decide how it is read.
 """
 
 import gzip
@@ -13,23 +13,23 @@ from typing import IO
 
 from minilop.data.errors import DataError
 
-PIECE = 2**20  # bytes read at a time, so that memory is taken only for bytes that are there
+PIECE = 2**20  # bytes read at a time, so that memory is allocated only for bytes that exist
 _GZIP = b"\x1f\x8b"
-_STRANGERS = {  # by the first bytes: what a file is, and what to do about it
-    _GZIP: ("a file that gzip has packed", "unpack it"),  # again, or where only unpacked files are read
+_OTHER_FORMATS = {  # by the first bytes: what the file is, and what to do about it
+    _GZIP: ("a file compressed with gzip", "unpack it"),  # compressed twice, or where only unpacked files are read
     b"PK": ("a zip archive", "unpack it"),
-    b"BZh": ("a file packed with bzip2", "unpack it"),
-    b"\xfd7zXZ": ("a file packed with xz", "unpack it"),
+    b"BZh": ("a file compressed with bzip2", "unpack it"),
+    b"\xfd7zXZ": ("a file compressed with xz", "unpack it"),
     b"7z\xbc\xaf": ("a 7-Zip archive", "unpack it"),
-    b"<": ("a web page, which servers send instead of a file", "download it again"),
+    b"<": ("a web page instead of a file", "download it again"),
 }
 
 
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """The content of the file at `path`, from which gzip's packing is removed where it has one.
+    """Open the file at `path`, and decompress it while it is read if gzip has compressed it.
 
-    Raises DataError where the file cannot be read or gzip finds it damaged, while it is read, too.
+    Raises DataError, also while the file is read, if it cannot be read or its compressed data are damaged.
     """
     try:
         with path.open("rb") as file:
@@ -47,29 +47,29 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def gzip_finding(problem: Exception) -> str:
-    """What gzip found, in our words."""
+    """The reason for an error of gzip or zlib, in a few words."""
     if isinstance(problem, EOFError):
         return "it ends early"
     if isinstance(problem, zlib.error):
-        return "its compressed bytes make no sense"
+        return "its compressed bytes are invalid"
     is_sum = "CRC" in str(problem) or "length" in str(problem)
-    return "its checksum or its size is wrong" if is_sum else "it holds bytes that gzip did not write"
+    return "its checksum or its size is wrong" if is_sum else "it contains bytes that gzip did not write"
 
 
 def unreadable(path: Path, problem: OSError) -> DataError:
-    """The sentence for a file that the system does not let us read."""
+    """The error for a file that the system refuses to read."""
     return DataError(
         f"{path} cannot be read ({problem.strerror or 'no reason is given'}); check that it is a file you may read."
     )
 
 
-def stranger(head: bytes) -> tuple[str, str]:
-    """What a file with these first bytes is, and what to do about it; empty where they tell nothing."""
-    return next((told for magic, told in _STRANGERS.items() if head.startswith(magic)), ("", ""))
+def other_format(head: bytes) -> tuple[str, str]:
+    """What a file with these first bytes is, and what to do about it; empty strings if unknown."""
+    return next((words for magic, words in _OTHER_FORMATS.items() if head.startswith(magic)), ("", ""))
 
 
 def read_exactly(file: IO[bytes], size: int) -> bytearray:
-    """The next `size` bytes, fewer where the file ends. Memory grows with what is there, not with what is announced."""
+    """The next `size` bytes, or fewer at the end of the file. Allocates memory only for bytes that exist."""
     content = bytearray()
     while len(content) < size and (piece := file.read(min(PIECE, size - len(content)))):
         content += piece

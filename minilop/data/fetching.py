@@ -1,45 +1,44 @@
-"""Fetches the official files of MNIST, Fashion-MNIST and CIFAR-100 from the first server that gives them whole.
+"""Downloads the official files of MNIST, Fashion-MNIST and CIFAR-100 from the first server that provides them.
 
-A file arrives in NAME.part, is compared with the published size and checksum, and only then gets its name; so under
-its name there is the official file or none. What was reached of it is kept, and a later command goes on from there, on
-another server if need be. Nothing is unpacked: the readers read packed files. For the .gz files of MNIST the checksum is
-that of what they hold, since packing again changes the .gz alone.
+A file is downloaded to NAME.part and gets its name only when its size and checksum are the published ones. If the
+download is interrupted, a later command continues it, if necessary from another server. The files are not unpacked,
+since the readers read packed files. The checksums of the .gz files of MNIST are those of their content, since
+compressing again changes the .gz file but not its content.
 """
 
 import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from minilop.data import cifar100
 from minilop.data.atomic_files import sync, sync_folder
 from minilop.data.contents import gzip_finding
-from minilop.data.errors import DataError, remedy
+from minilop.data.errors import DataError, blaming
 from minilop.data.idx import SOURCES, spellings
 from minilop.data.official_files import OfficialFile
 from minilop.data.transfers import Interrupted, Part, Unsuitable, open_part, receive
 
 PATIENCE = 30.0  # seconds
-ROUNDS = 10  # over all addresses; a server that breaks off again and again has brought its part each time
+ROUNDS = 10  # over all addresses; each attempt that breaks off has still downloaded a part
 PIECE = 2**20  # bytes
 
-Progress = Callable[[str, int, int], None]  # a file's name, bytes that are here, and in all (0: not known)
+Progress = Callable[[str, int, int], None]  # the name of a file, bytes downloaded, and its size (0: unknown)
 
 
 class Download(NamedTuple):
-    name: str  # at the addresses and in the folder
-    addresses: tuple[str, ...]  # without the name, in the order in which they are asked
+    name: str  # on the servers and in the folder
+    addresses: tuple[str, ...]  # without the name, in the order in which they are tried
     official: OfficialFile
-    is_packed: bool = False  # whether size and checksum are those of what gzip packed
-    also: tuple[str, ...] = ()  # names under which its reader would find it first
+    is_packed: bool = False  # whether the size and the checksum are those of the uncompressed content
+    also: tuple[str, ...] = ()  # names that its reader looks for first
 
     @property
     def sizes(self) -> range:
-        """In bytes, as it may come; gzip never adds more than a thousandth to what it packs, and a header."""
+        """The possible sizes in bytes; gzip adds at most a thousandth and a header to its input."""
         size = self.official.size
         return range(1, size + size // 1000 + 1001) if self.is_packed else range(size, size + 1)
 
@@ -63,17 +62,17 @@ def fetch(
     progress: Progress = lambda name, done, total: None,
     patience: float = PATIENCE,
 ) -> None:
-    """Have every one of the files in `folder`; the official ones that are there already are not asked for.
+    """Download the files to `folder`, except those that are already there.
 
-    say       is told what happens, line by line
-    progress  is called after each piece that arrives
-    patience  seconds to wait for a server that sends nothing, before the next one is asked
+    say       called with a line for each event
+    progress  called after each piece that arrives
+    patience  seconds to wait for a silent server before the next one is tried
 
-    Raises DataError where the folder cannot be written, where it holds something else under a file's name, which is
-    left as it is, or where no server gave the file; the sentence then says how to get it by hand.
+    Raises DataError if the folder cannot be written, if it holds a different file under one of the names, or if no
+    server provides a file; the message then says how to get it by other means.
     """
     for download in downloads:
-        with _blaming(Path(folder)):
+        with blaming(Path(folder)):
             _fetch(download, Path(folder), say, progress, patience)
 
 
@@ -83,11 +82,11 @@ def _fetch(download: Download, folder: Path, say: Callable[[str], None], progres
     if _is_there(download, folder, say):
         return
     with open_part(part_path, say) as part:
-        if _is_there(download, folder, say):  # another command has brought it between our look and our lock
+        if _is_there(download, folder, say):  # another command has downloaded it before the lock
             part.remove()
             return
         try:
-            if part.held == 0 or finding(part.file, download):  # a part may be whole, and lack its name alone
+            if part.held == 0 or finding(part.file, download):  # a complete part may only lack its name
                 if part.origin is None:
                     part.begin()
                 _receive(download, folder, part, say, progress, patience)
@@ -98,32 +97,32 @@ def _fetch(download: Download, folder: Path, say: Callable[[str], None], progres
         part.origin_path.unlink(missing_ok=True)
     try:
         os.replace(part_path, final)
-    except FileNotFoundError:  # another command had its turn since our lock ended, and found the part whole
+    except FileNotFoundError:  # another command has renamed it since the lock was released
         if not final.exists():
             raise
     sync_folder(folder)
-    say(f"{final} is whole: its checksum is the published one.")
+    say(f"{final} is complete and has the published checksum.")
 
 
 def _is_there(download: Download, folder: Path, say: Callable[[str], None]) -> bool:
-    """Raises DataError where the file that a reader would take is another: a user's own is never replaced."""
+    """Raises DataError if the reader would use a different file; files of the user are never replaced."""
     for name in (*download.also, download.name):
         path = folder / name
         if os.path.isfile(path):
             with path.open("rb") as file:
                 found = finding(file, download)
             if found:
-                raise DataError(f"{path} is not the official file ({found}); move it away, then fetch again.")
-            say(f"{path} is there already.")
+                raise DataError(f"{path} is not the official file ({found}); move it away, then run the command again.")
+            say(f"{path} already exists.")
             return True
     return False
 
 
 def finding(file: BinaryIO, download: Download) -> str:
-    """What is wrong with the content of an opened file, in a few words; empty where it is the official one."""
+    """What is wrong with the content of an open file, in a few words; empty if it is the official file."""
     official, size, digest = download.official, 0, hashlib.md5(usedforsecurity=False)
     file.seek(0)
-    # A server may have unpacked what it sends; the reader takes either.
+    # Some servers decompress the file; the reader accepts both forms.
     is_packed = download.is_packed and file.read(2) == b"\x1f\x8b"
     file.seek(0)
     try:
@@ -134,22 +133,22 @@ def finding(file: BinaryIO, download: Download) -> str:
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
         return f"a damaged gzip file: {gzip_finding(problem)}"
     if size != official.size:
-        return f"{'more' if size > official.size else f'{size:,}'} bytes where it has {official.size:,}"
+        return f"{'more' if size > official.size else f'{size:,}'} bytes instead of {official.size:,}"
     if digest.hexdigest() != official.md5:
-        return f"md5 {digest.hexdigest()} where it has {official.md5}"
+        return f"md5 {digest.hexdigest()} instead of {official.md5}"
     return ""
 
 
 def _receive(
     download: Download, folder: Path, part: Part, say: Callable[[str], None], progress: Progress, patience: float
 ) -> None:
-    """Fill the part with the official file, from whichever address gives it."""
-    reasons: dict[str, str] = {}  # why an address did not give it, the last time it was asked
+    """Fill the part with the official file from one of the addresses."""
+    reasons: dict[str, str] = {}  # by address, why its last attempt failed
     addresses = [address + download.name for address in download.addresses]
     for _ in range(ROUNDS):
         received = part.received
         for address in list(addresses):
-            say(f"Asking {address}" + (f" for what follows the first {_words(part.held)}." if part.held else "."))
+            say(f"Asking {address}" + (f" to continue after {_words(part.held)}." if part.held else "."))
             try:
                 _receive_from(address, download, part, progress, patience)
                 return
@@ -157,50 +156,39 @@ def _receive(
                 if isinstance(problem, Unsuitable):
                     addresses.remove(address)
                 reasons[address] = str(problem)
-                say(f"That failed: {problem}.")
+                say(f"The download failed: {problem}.")
         if part.received == received:
             break
     where = " or ".join(f"{address} ({reason})" for address, reason in reasons.items())
-    later = f"try again later, which goes on after the first {_words(part.held)}" if part.held else "try again later"
+    later = f"try again later, to continue after {_words(part.held)}" if part.held else "try again later"
     packed = " unpacked" if download.is_packed else ""
     raise DataError(
-        f"{download.name} could not be fetched from {where}: {later}, or get it from there by other means "
+        f"{download.name} could not be downloaded from {where}: {later}, or get it from there by other means "
         f"({download.official.size:,} bytes{packed}, md5 {download.official.md5}) and put it into {folder}."
     )
 
 
 def _receive_from(address: str, download: Download, part: Part, progress: Progress, patience: float) -> None:
-    """The content decides whether that succeeded, whatever the server has announced."""
+    """Download from one address; success depends on the content, not on what the server announces."""
 
     def count(done: int, total: int) -> None:
         progress(download.name, done, total)
 
     while True:
         try:
-            began_anew = receive(address, part, download.sizes, patience, count)
+            restarted = receive(address, part, download.sizes, patience, count)
         except Interrupted:
-            if part.held and not finding(part.file, download):  # more was announced than there is
+            if part.held and not finding(part.file, download):  # the server announced more than there is
                 return
             raise
         found = finding(part.file, download)
         if not found:
             return
         part.begin()
-        if began_anew:
+        if restarted:
             raise Unsuitable(f"it is not the official file: {found}")
-        # Else the bytes that were here before may be to blame, and it is asked once more, for all.
+        # Otherwise the bytes of an earlier command may be wrong: download the whole file.
 
 
 def _words(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
-
-
-@contextmanager
-def _blaming(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise DataError(
-            f"{problem.filename or folder} cannot be read or written ({problem.strerror or problem}); "
-            f"{remedy(problem)}, and the same command goes on where this one stopped."
-        ) from None

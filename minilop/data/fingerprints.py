@@ -1,8 +1,8 @@
-"""The fingerprint of examples, by which a result knows the images that it was made from.
+"""The fingerprint of data, by which a result identifies the images from which it was made.
 
-A problem's `data_source` is a title and a fingerprint, and part of a result's name. The title comes from published
-checksums (`identify_training_set`, `identify_cifar100`, `Store.title`), never from a file's name. A worker, which reads
-the files itself and maybe later, calls `check_source` with the source of its experiment and that of what it has read.
+The `data_source` of a problem is a title and a fingerprint; the name of a result depends on it. The title is based on
+published checksums (`identify_training_set`, `identify_cifar100`, `Store.title`), never on the name of a file. A worker
+reads the files later than the command, so it calls `check_source` to make sure that they have not changed.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ def fingerprint(*arrays: np.ndarray) -> str:
 
 
 def check_source(expected: str, found: str) -> None:
-    """Raise DataError unless what was read is what the experiment is named by."""
+    """Raises DataError if the data that were read are not those of the experiment."""
     if found != expected:
         raise DataError(
-            f"The data have changed since the command began: they were {expected}, and now they are {found}; "
-            "start the command again."
+            f"The data have changed since the command started: they were {expected}, and now they are {found}; "
+            "run the command again."
         )
 
 
 def title_of(source: str) -> str:
-    """The title in a `data_source`: what the images are, without their number and fingerprint."""
+    """The title in a `data_source`, without the number of images and the fingerprint."""
     return source.partition(": ")[0]

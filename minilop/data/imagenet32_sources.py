@@ -1,12 +1,12 @@
-"""The three forms in which ImageNet 32 x 32 comes, read piece by piece.
+"""Reads the three forms of ImageNet 32 x 32, piece by piece.
 
     npz       train_data_batch_1.npz ... train_data_batch_10.npz     P. Chrabaszcz, I. Loshchilov, F. Hutter, "A
     pickle    train_data_batch_1     ... train_data_batch_10         downsampled variant of ImageNet", 2017
-    classes   0.npy ... 999.npy, one for each class                  the files prepared by Dohare et al. (2024)
+    classes   0.npy ... 999.npy, one per class                       the files prepared by Dohare et al. (2024)
 
-A batch holds `data` (N, 3072), bytes: the red, the green and the blue plane of every image, each row by row; and
-`labels`, N numbers from 1 to 1000. A class file holds images (N, 3, 32, 32), bytes, or floats: bytes / 255 from which
-the mean image is already taken away. What a batch holds, not its name, decides whether it is read as npz or pickle.
+A batch holds `data` (N, 3072), bytes: the red, green and blue planes of each image, row by row; and `labels`, N numbers
+from 1 to 1000. A class file holds images (N, 3, 32, 32): bytes, or floats, which are bytes / 255 minus the mean image.
+The content of a batch, not its name, decides whether it is read as npz or as a pickle.
 """
 
 import math
@@ -30,10 +30,10 @@ from minilop.data.unpickling import describe, unpickle_arrays, whole_numbers
 ADDRESS = "https://image-net.org/data/downsample/Imagenet32_train_npz.zip (or Imagenet32_train.zip; sign in first)"
 IMAGE_SHAPE = (3, 32, 32)
 PIXELS = math.prod(IMAGE_SHAPE)
-PIXELS_OF_16 = PIXELS // 4  # of the variant with 16 x 16 pixels, whose files have the same names
+PIXELS_OF_16 = PIXELS // 4  # of the 16 x 16 variant, whose files have the same names
 BATCHES = 10
 PIECE = 2**12  # images read at a time: 13 MB of bytes
-FOLDERS = ("", "classes", "Imagenet32_train_npz", "Imagenet32_train")  # where to look, below the user's folder
+FOLDERS = ("", "classes", "Imagenet32_train_npz", "Imagenet32_train")  # relative to the user's folder
 MD5 = (  # of train_data_batch_1.npz ... train_data_batch_10.npz
     "464fde20de6eb44c28cc1a8c11544bb1", "bdb56e71882c3fd91619d789d5dd7c79", "83ff36d76ea26867491a281ea6e1d03b",
     "98ff184fe109d5c2a0f6da63843880c7", "62b8803e13c3e6de9498da7aaaae57c8", "e0b06665f890b029f1d8d0a0db26e119",
@@ -41,7 +41,7 @@ MD5 = (  # of train_data_batch_1.npz ... train_data_batch_10.npz
     "1dc618d544c554220dd118f72975470c",
 )  # fmt: skip
 VALIDATION_MD5 = "a8c04a389f2649841fb7a01720da9dd9"  # of val_data.npz
-MOST_BYTES = 2**29  # of the images of a batch; the official ones have 394 MB
+MOST_BYTES = 2**29  # of the images of a batch; the official batches have 394 MB
 MOST_LABEL_BYTES = 2**24
 
 Piece = tuple[np.ndarray, npt.NDArray[np.intp]]  # images (n, 3, 32, 32), bytes or floats, and their classes (n,) from 0
@@ -53,7 +53,7 @@ class Source(NamedTuple):
 
 
 def find_source(folder: Path, num_classes: int) -> Source:
-    """The files of the first form found in `folder`. Raises DataError where there is none, or not all of its files."""
+    """The files of the first form found in `folder`. Raises DataError if there is none, or if files are missing."""
     forms = {
         "npz": [f"train_data_batch_{batch}.npz" for batch in range(1, BATCHES + 1)],
         "pickle": [f"train_data_batch_{batch}" for batch in range(1, BATCHES + 1)],
@@ -72,14 +72,14 @@ def find_source(folder: Path, num_classes: int) -> Source:
                     f"{names[-1]}; put the others beside them: {', '.join(missing[:3])}{more}."
                 )
     raise DataError(
-        f"{folder} holds ImageNet 32x32 in no known form; give the folder into which you unpacked "
-        f"train_data_batch_1.npz ... _10.npz or train_data_batch_1 ... _10 (from {ADDRESS}), "
-        f"or that of classes/0.npy ... {num_classes - 1}.npy."
+        f"{folder} does not hold ImageNet 32x32 in a known form; give the folder that contains "
+        f"train_data_batch_1.npz ... _10.npz or train_data_batch_1 ... _10 (unpacked from {ADDRESS}), "
+        f"or classes/0.npy ... {num_classes - 1}.npy."
     )
 
 
 def is_npz(path: Path) -> bool:
-    """Whether the file holds what an npz file holds. Raises DataError where it cannot be read."""
+    """Whether the file begins like an npz file. Raises DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(2) == b"PK"
@@ -88,18 +88,18 @@ def is_npz(path: Path) -> bool:
 
 
 def pixel_type(source: Source) -> np.dtype:
-    """What the source's pixels should be stored as: bytes, or for class files of floats single precision."""
+    """The type in which to store the pixels: bytes, or single precision for class files of floats."""
     if source.form != "classes" or _class_images(source.files[0]).dtype == np.uint8:
         return np.dtype(np.uint8)
     return np.dtype(np.float32)
 
 
 def read_pieces(source: Source, number: int, num_classes: int, checksums: bool) -> Iterator[Piece]:
-    """The images of the source's file of this number, in their order.
+    """The images and classes in the file with this index, in the order of the file.
 
-    checksums   also compare an npz batch with the official one; checksums of the other forms are not known
+    checksums   whether to compare the checksum of an npz batch; the checksums of the other forms are not published
 
-    Raises DataError where the file is not what it should be.
+    Raises DataError if the file is damaged or not of the expected form.
     """
     path = source.files[number]
     if source.form == "classes":
@@ -117,7 +117,7 @@ def read_pieces(source: Source, number: int, num_classes: int, checksums: bool) 
 def _unpickled(path: Path, num_classes: int) -> Piece:
     content = unpickle_arrays(path)
     if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
-        raise DataError(f"{path} holds no dictionary with data and labels; {_again(path)}")
+        raise DataError(f"{path} does not hold a dictionary with data and labels; {_again(path)}")
     data, labels = content["data"], whole_numbers(content["labels"])
     if not isinstance(data, np.ndarray):
         raise DataError(f"{path} should hold data of N x {PIXELS} bytes but holds {describe(data)}; {_again(path)}")
@@ -129,7 +129,7 @@ def _unpickled(path: Path, num_classes: int) -> Piece:
 
 
 def _npz_pieces(path: Path, num_classes: int, md5: str | None) -> Iterator[Piece]:
-    """Without ever holding a batch, 400 MB, in memory."""
+    """The images of an npz batch, without loading the whole batch (400 MB) into memory."""
     with _blaming(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         header, data = _open_entry(archive, "data", path, MOST_BYTES)
         _check_data(path, header.shape, header.dtype)
@@ -150,14 +150,14 @@ def _npz_pieces(path: Path, num_classes: int, md5: str | None) -> Iterator[Piece
 
 
 def _open_entry(archive: zipfile.ZipFile, name: str, path: Path, most_bytes: int) -> tuple[Header, IO[bytes]]:
-    """The header of an array in an npz file, and the opened entry, which goes on with its elements."""
+    """The header of an array in an npz file, and the open entry, positioned at the first element."""
     if f"{name}.npy" not in archive.namelist():
         raise DataError(f"{path} does not hold {name}; {_again(path)}")
     info = archive.getinfo(f"{name}.npy")
     if info.flag_bits & 1:
         raise DataError(f"{path} is encrypted or damaged; {_again(path)}")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{path} is packed in a way that NumPy does not use, or damaged; {_again(path)}")
+        raise DataError(f"{path} is compressed with a method that NumPy does not use, or damaged; {_again(path)}")
     entry = archive.open(info)
     header = read_header(entry, f"{name} in {path}")
     if header.num_bytes > most_bytes:
@@ -173,8 +173,8 @@ def _read_entry(entry: IO[bytes], size: int, path: Path) -> bytearray:
 
 
 def _check_end(entry: IO[bytes], path: Path) -> None:
-    if entry.read(1):  # this also makes zipfile compare the entry's checksum
-        raise DataError(f"{path} is damaged: an array goes on after its last element; {_again(path)}")
+    if entry.read(1):  # reading to the end makes zipfile check the checksum
+        raise DataError(f"{path} is damaged: an array has bytes after its last element; {_again(path)}")
 
 
 def _class_images(path: Path) -> np.ndarray:
@@ -186,7 +186,7 @@ def _class_images(path: Path) -> np.ndarray:
         shape = " x ".join(map(str, images.shape))
         raise DataError(
             f"{path} should hold images, N x 3 x 32 x 32 bytes or floats, but holds {shape} of type {images.dtype}; "
-            "bring the prepared file."
+            "provide the prepared file."
         )
     return images
 
@@ -194,7 +194,7 @@ def _class_images(path: Path) -> np.ndarray:
 def _check_data(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if shape[1:] == (PIXELS_OF_16,):
         raise DataError(
-            f"{path} is a batch of the 16 x 16 variant ({PIXELS_OF_16} numbers an image where 32 x 32 has {PIXELS}); "
+            f"{path} is a batch of the 16 x 16 variant ({PIXELS_OF_16} numbers per image instead of {PIXELS}); "
             f"get the batch of the same name of ImageNet 32x32 from {ADDRESS}."
         )
     if shape[1:] != (PIXELS,) or dtype != np.uint8:
@@ -208,26 +208,26 @@ def _check_md5(path: Path, expected: str) -> None:
     found = md5_of_file(path)
     if found in MD5 and found != expected:
         number = MD5.index(found) + 1
-        raise DataError(f"{path} is the official train_data_batch_{number}.npz, by its checksum; give it its own name.")
+        raise DataError(f"{path} is the official train_data_batch_{number}.npz, by its checksum; give it that name.")
     if found == VALIDATION_MD5:
         raise DataError(f"{path} is the official val_data.npz, by its checksum; {_again(path)}")
     if found != expected:
         raise DataError(
-            f"{path} has the md5 checksum {found} where the official file has {expected}; download it again, "
-            "or say --no-checksums where you mean to use other files of this layout."
+            f"{path} has the md5 checksum {found}, but the official file has {expected}; download it again, "
+            "or use --no-checksums to read other files of this form."
         )
 
 
 def _classes(path: Path, labels: np.ndarray, num_images: int, num_classes: int) -> npt.NDArray[np.intp]:
-    """Classes (N,) from 0, of labels from 1."""
+    """The classes (N,), from 0, of labels from 1."""
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
         raise DataError(
-            f"{path} should hold {num_images:,} labels, one for each image, but holds "
-            f"{' x '.join(map(str, labels.shape)) or 'one'} of type {labels.dtype}; {_again(path)}"
+            f"{path} should hold {num_images:,} labels, one per image, but holds "
+            f"{' x '.join(map(str, labels.shape)) or 'one number'} of type {labels.dtype}; {_again(path)}"
         )
     if num_images and not (labels.min() >= 1 and labels.max() <= num_classes):
         raise DataError(
-            f"{path} should hold labels from 1 to {num_classes} but holds some from {labels.min()} to {labels.max()}; "
+            f"{path} should hold labels from 1 to {num_classes} but holds {labels.min()} to {labels.max()}; "
             + _again(path)
         )
     return labels.astype(np.intp) - 1
@@ -239,7 +239,7 @@ def _again(path: Path) -> str:
 
 @contextmanager
 def _blaming(path: Path) -> Iterator[None]:
-    """Turns what the reader of zip files raises into one sentence about this file."""
+    """Turn the errors of zipfile into a DataError that names the file."""
     try:
         yield
     except DataError:
@@ -248,5 +248,5 @@ def _blaming(path: Path) -> Iterator[None]:
         raise unreadable(path, problem) from None
     except Exception as problem:  # noqa: BLE001 - damage surfaces as almost any error of zipfile
         is_checksum = isinstance(problem, zipfile.BadZipFile) and "CRC" in str(problem)
-        finding = "a checksum in it is wrong" if is_checksum else "it is no whole npz file"
+        finding = "a checksum in it is wrong" if is_checksum else "it is not a complete npz file"
         raise DataError(f"{path} is damaged or truncated: {finding}; {_again(path)}") from None

@@ -1,4 +1,4 @@
-"""A file that only one command writes at a time, where the file system has locks."""
+"""Locks a file, so that only one command at a time writes it, if the file system has locks."""
 
 import errno
 from collections.abc import Callable
@@ -12,17 +12,17 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)  # by some NFS, CIFS, FUSE
-HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # the last where a server makes flock of other locks
+NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)  # some NFS, CIFS, FUSE
+HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # EACCES if a server emulates flock
 
-_told: set[Path] = set()  # folders of which this process has said that they have no locks
+_warned: set[Path] = set()  # folders without locks about which this process has warned
 
 
 def lock(file: BinaryIO, path: Path, say: Callable[[str], None]) -> bool:
-    """Take the open file at `path` for this command, until it is closed or the process ends, however it ends.
+    """Lock the open file at `path` until it is closed or the process ends. Returns whether it is locked.
 
-    Gives whether it is taken: where the file system has no locks, `say` is told so, once a folder, and the command goes
-    on without. Raises DataError where another command has the file, and OSError where locking failed otherwise.
+    If the file system has no locks, calls `say` with a warning, once per folder. Raises DataError if another command
+    holds the lock, and OSError if locking fails for another reason.
     """
     if fcntl is None:
         return False
@@ -33,13 +33,13 @@ def lock(file: BinaryIO, path: Path, say: Callable[[str], None]) -> bool:
             raise DataError(
                 f"{path} is being written by another command; wait for it or choose another --out."
             ) from None
-        if problem.errno not in NOT_OFFERED:
+        if problem.errno not in NOT_SUPPORTED:
             raise
-        if path.parent not in _told:
-            _told.add(path.parent)
+        if path.parent not in _warned:
+            _warned.add(path.parent)
             say(
-                f"The file system of {path.parent} has no locks ({problem.strerror}), so this command goes on without; "
-                "let no second command write there meanwhile."
+                f"The file system of {path.parent} has no locks ({problem.strerror}); make sure that no other command "
+                "writes there at the same time."
             )
         return False
     return True

@@ -1,7 +1,7 @@
-"""The header of an npy file, read without evaluating it.
+"""Reads the header of an npy file without evaluating it.
 
-NumPy writes the header as a Python dictionary and reads it as one, which a wrong bit turns into almost any error of
-Python's. Ours are three entries of a known form:
+NumPy evaluates the header as a Python dictionary, so that a wrong bit can raise almost any error of Python. Here its
+three entries are matched with patterns:
 
     {'descr': '|u1', 'fortran_order': False, 'shape': (50000, 3072), }
 
@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from minilop.data.contents import stranger
+from minilop.data.contents import other_format
 from minilop.data.errors import DataError
 
 MOST_HEADER_BYTES = 10_000
@@ -36,16 +36,16 @@ class Header(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Of all elements; exact, as Python's integers do not overflow."""
+        """The size of all elements; exact, since Python's integers do not overflow."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(file: IO[bytes], name: str) -> Header:
-    """The header with which `file` begins. Raises DataError where it is none, or of an array of Python objects."""
+    """Read the header of an open npy file. Raises DataError if it is invalid or announces Python objects."""
     magic = file.read(8)
     if magic[:6] != b"\x93NUMPY" or len(magic) < 8 or magic[6] not in (1, 2, 3):
-        kind, what_to_do = stranger(magic)
-        kind = kind or f"no npy array: it begins with {magic.hex(' ') or 'nothing'}"
+        kind, what_to_do = other_format(magic)
+        kind = kind or f"not an npy array: it begins with {magic.hex(' ') or 'nothing'}"
         raise DataError(f"{name} is {kind}; {what_to_do or 'get it again'}.")
     prefix = file.read(2 if magic[6] == 1 else 4)
     length = int.from_bytes(prefix, "little")
@@ -54,12 +54,12 @@ def read_header(file: IO[bytes], name: str) -> Header:
         raise DataError(f"{name} is a damaged npy array: its header ends early or is far too long; get it again.")
     found = {key: re.findall(pattern, text) for key, pattern in _ENTRIES.items()}
     if b"'O'" in text or b"|O" in text:
-        raise DataError(f"{name} holds Python objects where numbers are expected, and none was made; get it again.")
+        raise DataError(f"{name} holds Python objects, but numbers are expected, so nothing was read; get it again.")
     try:
         (descr,), (order,), (sizes,) = found["descr"], found["fortran_order"], found["shape"]
         dtype = np.dtype(descr.decode())
     except (ValueError, TypeError):
-        raise DataError(f"{name} is a damaged npy array: its header makes no sense; get it again.") from None
+        raise DataError(f"{name} is a damaged npy array: its header is invalid; get it again.") from None
     shape = tuple(int(size) for size in re.findall(rb"[0-9]+", sizes))
     if len(shape) > MOST_DIMENSIONS:
         raise DataError(f"{name} is a damaged npy array: it has {len(shape)} dimensions; get it again.")
@@ -67,10 +67,10 @@ def read_header(file: IO[bytes], name: str) -> Header:
 
 
 def map_array(path: Path, name: str | None = None) -> np.memmap:
-    """The array of the npy file at `path`, read from the disk when it is looked at, and not to be written.
+    """The array in the npy file at `path`, as a read-only memory map.
 
-    Raises DataError where the file is no npy file or has fewer or more bytes than its header announces, and OSError
-    where it cannot be opened.
+    Raises DataError if the file is not an npy file or has fewer or more bytes than its header announces, and OSError if
+    it cannot be opened.
     """
     name = name or str(path)
     with path.open("rb") as file:
@@ -79,6 +79,6 @@ def map_array(path: Path, name: str | None = None) -> np.memmap:
         expected = header.length + header.num_bytes
         if size != expected or header.num_bytes == 0:
             raise DataError(
-                f"{name} is damaged: it has {size:,} bytes where its header announces {expected:,}; get it again."
+                f"{name} is damaged: it has {size:,} bytes, but its header announces {expected:,}; get it again."
             )
     return np.memmap(path, header.dtype, "r", header.length, header.shape, "F" if header.fortran_order else "C")

@@ -1,8 +1,8 @@
-"""What surrounds generated objects, hides them or bends them: banks of pictures, made once for each seed.
+"""Backgrounds, covers, distortions and noise of generated objects, in banks that are made once per seed.
 
-backgrounds   soft noise, a gradient and sometimes a grating between two related colours, with small shapes as clutter
-covers        where an object is hidden: behind a bar, an edge or a shape
-bends         smooth displacements, the same for x and y
+backgrounds   smooth noise, a gradient and sometimes a grating between two related colors, with small shapes as clutter
+covers        bars, edges and shapes that hide a part of an object
+bends         smooth displacements, for x and for y
 grain         white noise, cut from one long strip
 """
 
@@ -16,33 +16,33 @@ from minilop.data.hashing import keys
 from minilop.data.object_shapes import (
     Draws,
     Floats,
-    colour,
+    color,
     draw_outline,
     outline_value,
-    pixel_centres,
+    pixel_centers,
     sigmoid,
     soft_inside,
     turned,
 )
 
-Spectrum = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]  # of the number of waves in a picture
+Spectrum = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]  # a function of the number of waves per picture
 
 BACKGROUNDS = 128  # pictures
 BACKGROUND = 64  # pixels of their side; an image is a crop
-CLUTTER = 6  # small shapes of a background, at most
+CLUTTER = 6  # largest number of small shapes in a background
 COVERS = 64
 BENDS = 64
-GRAIN = 2**16  # places where a strip of noise can begin
+GRAIN = 2**16  # possible first indices of a strip of noise
 SIZE = 32  # pixels of an image's side
 BACKGROUND_PURPOSE, CLUTTER_PURPOSE, NOISE_PURPOSE, COVER_PURPOSE, BEND_PURPOSE, GRAIN_PURPOSE = 7, 8, 9, 10, 11, 12
 
 
 @lru_cache(maxsize=4)
 def backgrounds(seed: int) -> npt.NDArray[np.uint8]:
-    """Bytes (BACKGROUNDS, 3, BACKGROUND, BACKGROUND)."""
+    """Pictures (BACKGROUNDS, 3, BACKGROUND, BACKGROUND) of bytes."""
     number = np.arange(BACKGROUNDS)
     draws = Draws(keys(seed, BACKGROUND_PURPOSE, number), 20, num_axes=2)  # each draw (BACKGROUNDS, 1, 1)
-    x, y = pixel_centres(BACKGROUND, 1)
+    x, y = pixel_centers(BACKGROUND, 1)
     along, _ = turned(x, y, draws.between(-np.pi, np.pi))
     relief = _smooth_noise(keys(seed, NOISE_PURPOSE, number), BACKGROUND, _one_over_f) + draws.between(-1, 1) * along
     across, _ = turned(x, y, draws.between(-np.pi, np.pi))
@@ -50,13 +50,13 @@ def backgrounds(seed: int) -> npt.NDArray[np.uint8]:
     relief += np.where(draws.chance(0.35), draws.between(0.3, 1.0), np.float32(0)) * grating
     hue = draws.between(0, 1)
     first, second = (
-        colour(hue + draws.between(-0.12, 0.12), draws.between(0.05, 0.75), draws.between(0.1, 1)) for _ in range(2)
+        color(hue + draws.between(-0.12, 0.12), draws.between(0.05, 0.75), draws.between(0.1, 1)) for _ in range(2)
     )  # (3, BACKGROUNDS, 1, 1)
     pictures = second + sigmoid(np.float32(1.5) * relief) * (first - second)  # (3, BACKGROUNDS, BACKGROUND, BACKGROUND)
     num_shapes = draws.one_of(CLUTTER + 1)
     for shape in range(CLUTTER):
         draws = Draws(keys(seed, CLUTTER_PURPOSE, number, shape), 20, num_axes=2)
-        paint = colour(draws.between(0, 1), draws.between(0.05, 0.9), draws.between(0.1, 1))
+        paint = color(draws.between(0, 1), draws.between(0.05, 0.9), draws.between(0.1, 1))
         inside = _shape(draws, x, y, (0.08, 0.3), reach=1) * (shape < num_shapes)
         pictures += inside * (paint - pictures)
     return _kept(np.rint(255 * pictures).astype(np.uint8).swapaxes(0, 1))
@@ -64,9 +64,9 @@ def backgrounds(seed: int) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=4)
 def covers(seed: int) -> Floats:
-    """What of an object is seen, (COVERS + 1, SIZE, SIZE) from 0 to 1; the last one hides nothing."""
+    """The visible fraction of an object, (COVERS + 1, SIZE, SIZE) from 0 to 1; the last cover hides nothing."""
     draws = Draws(keys(seed, COVER_PURPOSE, np.arange(COVERS)), 20, num_axes=2)
-    x, y = pixel_centres(SIZE, 1)
+    x, y = pixel_centers(SIZE, 1)
     kind = draws.one_of(3)
     across, _ = turned(x, y, draws.between(-np.pi, np.pi))
     from_middle = across - draws.between(-0.5, 0.5)
@@ -79,15 +79,15 @@ def covers(seed: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def bends(seed: int) -> Floats:
-    """Displacements (BENDS, SIZE, SIZE) with mean square 1 over the bank, changing over about a third of an image."""
+    """Displacements (BENDS, SIZE, SIZE) with mean square 1, which vary over about a third of an image."""
     return _kept(_smooth_noise(keys(seed, BEND_PURPOSE, np.arange(BENDS)), SIZE, _slow))
 
 
 @lru_cache(maxsize=4)
 def grain(seed: int) -> Floats:
-    """White noise of deviation 1, (GRAIN, 3 * SIZE * SIZE): strips of one line, each one number further than the last.
+    """White noise of standard deviation 1, (GRAIN, 3 * SIZE * SIZE).
 
-    A view; it holds GRAIN + 3 * SIZE * SIZE - 1 numbers.
+    The rows are views of one line of GRAIN + 3 * SIZE * SIZE - 1 numbers, each shifted by one number.
     """
     strip = 3 * SIZE * SIZE
     line = Draws(keys(seed, GRAIN_PURPOSE, np.arange(GRAIN + strip - 1)), 2).normal(1)
@@ -95,7 +95,7 @@ def grain(seed: int) -> Floats:
 
 
 def _shape(draws: Draws, x: Floats, y: Floats, sizes: tuple[float, float], reach: float) -> Floats:
-    """How much of each pixel is inside of one shape each, (N, Y, X)."""
+    """The fraction of each pixel inside the shape of its picture, (N, Y, X)."""
     right, down = x - draws.between(-reach, reach), y - draws.between(-reach, reach)
     u, v = turned(right, down, draws.between(-np.pi, np.pi))
     size, stretch = draws.between(*sizes), np.exp(draws.between(-0.5, 0.5))
@@ -103,7 +103,7 @@ def _shape(draws: Draws, x: Floats, y: Floats, sizes: tuple[float, float], reach
 
 
 def _smooth_noise(key: npt.NDArray[np.uint64], num_pixels: int, spectrum: Spectrum) -> Floats:
-    """Noise (N, num_pixels, num_pixels) of mean 0 and deviation 1, periodic, whose waves `spectrum` weighs."""
+    """Periodic noise (N, num_pixels, num_pixels) of mean 0 and standard deviation 1 with the given spectrum."""
     pixel = np.arange(num_pixels**2).reshape(num_pixels, num_pixels)
     white = Draws(keys(0, NOISE_PURPOSE, key[:, None, None], pixel), 2).normal(1)
     frequency = np.hypot(np.fft.fftfreq(num_pixels)[:, None], np.fft.rfftfreq(num_pixels)) * num_pixels  # waves across
@@ -121,7 +121,7 @@ def _slow(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _kept(array: np.ndarray) -> np.ndarray:
-    """The same, not to be changed: a cache hands out one array again and again."""
+    """A read-only array, since the cache returns the same array in each call."""
     array = np.ascontiguousarray(array)
     array.flags.writeable = False
     return array

@@ -1,4 +1,4 @@
-"""What is known of the files in which a data set is published, for its reader and for the command that fetches it."""
+"""Official files of data sets: names, sizes and checksums, for the readers and for the download command."""
 
 import hashlib
 from pathlib import Path
@@ -10,16 +10,16 @@ from minilop.data.contents import unreadable
 class OfficialFile(NamedTuple):
     name: str
     size: int  # bytes
-    md5: str  # compared when fetching, and by the reader, which takes a subset too but never under the official name
+    md5: str  # a reader also accepts other files, but does not call them official
 
 
 def fetch_command(dataset: str, folder: Path) -> str:
-    """What to type to have the data set where its reader looks for it in `folder`."""
+    """The command that downloads the data set to where its reader looks in `folder`."""
     return f"python -m minilop.data fetch {dataset} --out {folder}"
 
 
 def md5(*pieces: bytes | bytearray | memoryview) -> str:
-    """The checksum of bytes, as the publishers of data sets give it: against accidents, not against forgery."""
+    """The checksum that data sets are published with; it detects accidents, not forgery."""
     digest = hashlib.md5(usedforsecurity=False)
     for piece in pieces:
         digest.update(piece)
@@ -27,7 +27,7 @@ def md5(*pieces: bytes | bytearray | memoryview) -> str:
 
 
 def md5_of_file(path: Path) -> str:
-    """The checksum of a file as it lies on the disk. Raises DataError where it cannot be read."""
+    """The checksum of a file on the disk, not decompressed. Raises DataError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -36,5 +36,5 @@ def md5_of_file(path: Path) -> str:
 
 
 def unofficial(title: str) -> str:
-    """What to call images that lie under a data set's file names but are not, by their checksum, that data set."""
+    """The title of images that have the file names of a data set but not its checksums."""
     return f"images that are not the official files of {title}"

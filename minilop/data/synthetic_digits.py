@@ -1,22 +1,22 @@
-"""Generated handwritten digits of 28 x 28 pixels, which stand in for MNIST where its files are not at hand.
+"""Generated handwritten digits of 28 x 28 pixels, which replace MNIST if its files are not available.
 
-Image i of a seed is a function of (seed, i), its label too, so any image can be made alone, in any order, without end.
-How one is made:
+Image i and its label are a function of (seed, i), so that images can be made individually, in any order and in
+unlimited number. An image is made in three steps:
 
     strokes    each digit can be written in three ways, each a few curves through key points (the table below)
-    canvases   each way is drawn eight times, with shaken key points and another pen: 10 x 24 canvases, made once
-    image      one canvas of the label's digit, looked at through a random turn, slant, zoom, shift and a smooth wobble
+    canvases   each way is drawn eight times with random changes of key points and pen: 10 x 24 canvases, made once
+    image      one canvas of the digit under a random rotation, slant, zoom, shift and a smooth distortion
 
-The map from a pixel (x, y) of the image to the canvas is, in each of its two coordinates, a function of x plus a
-function of y. So it is worked out for 28 columns and 28 rows, and 784 pixels cost one addition each.
+Each of the two coordinates of a pixel (x, y) on the canvas is a function of x plus a function of y. So these functions
+are computed for 28 columns and 28 rows, and each of the 784 pixels costs one addition.
 
-How hard they are: having seen 6,000 images, logistic regression gets 93 % of 3,000 others right, a hidden layer of 100
-units 97 %, and the same at 14 x 14 (`halve`); means of three such sets, with scikit-learn's LogisticRegression and
-MLPClassifier. The mean pixel is 0.132 of full ink (MNIST's: 0.131). One core makes 70,000 images in about a second, and
-the canvases in half a second more.
+Difficulty: after training on 6,000 images, logistic regression classifies 93 % of 3,000 other images correctly, and a
+network with 100 hidden units 97 %; the same at 14 x 14 (`halve`). These are means over three such sets, with
+scikit-learn's LogisticRegression and MLPClassifier. The mean pixel is 0.132 of full ink (MNIST: 0.131). One core makes
+70,000 images in about a second, after half a second for the canvases.
 
-Labels are the same on every machine. In the images sin and exp may differ in their last bit between builds of NumPy,
-which can move a rare pixel to the neighbouring one of its canvas.
+Labels are the same on every machine. In the images, sin and exp may differ in the last bit between builds of NumPy,
+which can rarely move a pixel to a neighboring pixel of the canvas.
 """
 
 import math
@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minilop.data.errors import DataError
-from minilop.data.hashing import keys, uniforms
+from minilop.data.hashing import check_indices, keys, uniforms
 
-# Key points "x,y" in hundredths of the digit's box, y downwards; ";" lifts the pen or makes a corner.
+# Key points "x,y" in hundredths of the digit's box, y downward; ";" lifts the pen or makes a corner.
 STROKES = (
     ("50,2 25,15 15,50 25,85 50,98 75,85 85,50 75,15 50,2",
      "62,3 38,14 24,50 30,86 46,97 66,85 77,50 74,16 62,3",
@@ -62,30 +62,23 @@ STROKES = (
      "70,16 44,5 24,26 38,48 62,40 74,14; 74,14 66,60 48,98"),
 )  # fmt: skip
 
-SIZE = 28  # pixels of an image's side
-CANVAS = 128  # pixels of a canvas's side: so many that the nearest one is good enough
-MARGIN = 0.25  # of the digit's box, around it on every side of the canvas
-DRAWINGS = 8  # canvases of each way of writing
-CHUNK = 32  # images made at a time: their arrays fit the cache
-CANVAS_PURPOSE, IMAGE_PURPOSE = 1, 2  # keep the two families of draws apart
+SIZE = 28  # pixels per side of an image
+CANVAS = 128  # pixels per side of a canvas; enough to take the nearest one
+MARGIN = 0.25  # around the digit's box on each side of the canvas, as a fraction of the box
+DRAWINGS = 8  # canvases per way of writing
+CHUNK = 32  # images made at a time, so that their arrays fit into the cache
+CANVAS_PURPOSE, IMAGE_PURPOSE = 1, 2  # distinguish two families of draws
 
 
 def synthetic_digits(indices: npt.ArrayLike, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images (N, 28, 28), grey levels 0 (paper) to 255 (ink), and labels (N,), 0 to 9.
+    """Images (N, 28, 28), gray levels 0 (paper) to 255 (ink), and labels (N,), 0 to 9.
 
-    indices  (N,) integers from 0 on; an image depends on its own index and on `seed` only
-    seed     another seed gives other images in the same hands: train on one, test on another
+    indices  (N,) non-negative integers; an image depends only on its index and on `seed`
+    seed     different seeds give different images from the same canvases, for example for training and for testing
 
-    Raises DataError where the indices are not a list of such integers.
+    Raises DataError if the indices are not one list of non-negative integers.
     """
-    indices = np.asarray(indices)
-    is_integer = indices.dtype.kind in "iu" and indices.size > 0
-    if indices.ndim != 1 or (indices.size and (not is_integer or indices.min() < 0)):
-        raise DataError(
-            f"The indices of synthetic digits should be one list of integers from 0 on, but have "
-            f"shape {indices.shape}, type {indices.dtype}{f' and minimum {indices.min()}' if is_integer else ''}; "
-            "ask for example for range(1000)."
-        )
+    indices = check_indices(indices, "synthetic digits", "range(1000)")
     images = np.empty((len(indices), SIZE, SIZE), dtype=np.uint8)
     labels = np.empty(len(indices), dtype=np.uint8)
     for start in range(0, len(indices), CHUNK):
@@ -95,15 +88,14 @@ def synthetic_digits(indices: npt.ArrayLike, seed: int = 0) -> tuple[npt.NDArray
 
 
 def halve(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images (..., Y, X) at half their size, (..., Y/2, X/2), in grey or in colour planes.
+    """Images (..., Y, X) downsampled to (..., Y/2, X/2), gray or in color planes.
 
-    Each pixel is the mean of a 2 x 2 block, rounded, halves up. Bytes again, like everything here; the rounding
-    costs half a grey level at most.
-    Raises DataError for other types than unsigned bytes, and where Y or X is odd.
+    Each pixel is the mean of a 2 x 2 block, rounded to a byte, halves up. Raises DataError for types other than
+    unsigned bytes, and if Y or X is odd.
     """
     if images.dtype != np.uint8 or images.ndim < 2 or images.shape[-2] % 2 or images.shape[-1] % 2:
         raise DataError(
-            f"Images of shape {images.shape} and type {images.dtype} cannot be halved; bring bytes (uint8), "
+            f"Images of shape {images.shape} and type {images.dtype} cannot be halved; provide bytes (uint8), "
             "with an even number of rows and columns."
         )
     wide = images.astype(np.uint16)  # the sum of four bytes needs ten bits
@@ -113,14 +105,14 @@ def halve(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def _draw(key: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Images (N, 28, 28) and labels (N,) of the keys (N,)."""
-    draws = iter(uniforms(key, 22)[:, :, None])  # each (N, 1), used up in the order of the lines below
+    draws = iter(uniforms(key, 22)[:, :, None])  # each (N, 1), used in the order of the lines below
 
     def between(low: float, high: float) -> npt.NDArray[np.float64]:
         uniform: npt.NDArray[np.float64] = next(draws)
         return low + (high - low) * uniform
 
     canvases = _canvases()  # (10, 24, CANVAS, CANVAS)
-    label = between(0, 10).astype(np.intp)  # (N, 1), as all that follow unless said
+    label = between(0, 10).astype(np.intp)  # (N, 1), like all that follow unless noted
     canvas = between(0, canvases.shape[1]).astype(np.intp)
     strength = between(0.65, 1)
 
@@ -128,20 +120,20 @@ def _draw(key: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], npt.NDArr
     turn = 0.17 * normal  # radians
     cos, sin = np.cos(turn), np.sin(turn)
     slant = between(-0.35, 0.35)
-    down = 0.7 * np.exp(between(-0.12, 0.12))  # digit boxes in half the image's height: 0.7 leaves 20 of 28 rows
+    down = 0.7 * np.exp(between(-0.12, 0.12))  # digit boxes per half height of the image; 0.7 gives 20 of 28 rows
     across = down * np.exp(between(-0.15, 0.2))
-    # The image's point (x, y) is the point (a x + b y, c x + d y) of the digit: turned, stretched, then slanted.
+    # The point (x, y) of the image is the point (a x + b y, c x + d y) of the digit: rotated, stretched, then slanted.
     c, d = -down * sin, down * cos
     a, b = across * cos + slant * c, across * sin + slant * d
 
-    at = (2 * np.arange(SIZE) + 1) / SIZE - 1  # (28,) centres of the pixels, in half widths of the image
+    at = (2 * np.arange(SIZE) + 1) / SIZE - 1  # (28,) centers of the pixels, in half widths of the image
 
     def wobble() -> npt.NDArray[np.float64]:  # (N, 28) a slow wave, in digit boxes
         height, frequency, phase = between(0, 0.07), between(1.5, 4.5), between(0, 2 * math.pi)
         return np.asarray(height * np.sin(frequency * at + phase))
 
-    u_of_x, u_of_y = a * at + between(-0.08, 0.08) + wobble(), b * at + wobble()  # (N, 28), sideways
-    v_of_x, v_of_y = c * at + wobble(), d * at + between(-0.08, 0.08) + wobble()  # (N, 28), downwards
+    u_of_x, u_of_y = a * at + between(-0.08, 0.08) + wobble(), b * at + wobble()  # (N, 28), to the right
+    v_of_x, v_of_y = c * at + wobble(), d * at + between(-0.08, 0.08) + wobble()  # (N, 28), downward
     column = _canvas_pixel(u_of_x[:, None, :], u_of_y[:, :, None])  # (N, 28, 28)
     row = _canvas_pixel(v_of_x[:, None, :], v_of_y[:, :, None])  # (N, 28, 28)
     first = (label * canvases.shape[1] + canvas)[:, :, None] * CANVAS**2  # (N, 1, 1)
@@ -151,7 +143,7 @@ def _draw(key: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint8], npt.NDArr
 
 
 def _canvas_pixel(of_x: npt.NDArray[np.float64], of_y: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """The row or column nearest to the point of_x + of_y, in digit boxes from the centre; beyond the edge, the edge."""
+    """The row or column nearest to of_x + of_y, in digit boxes from the center, clipped to the canvas."""
     scale = CANVAS / (1 + 2 * MARGIN)  # canvas pixels in a digit's box
     exact = (of_x * scale + CANVAS / 2).astype(np.float32) + (of_y * scale).astype(np.float32)
     return np.clip(exact, 0, CANVAS - 1).astype(np.intp)
@@ -159,7 +151,7 @@ def _canvas_pixel(of_x: npt.NDArray[np.float64], of_y: npt.NDArray[np.float64]) 
 
 @cache
 def _canvases() -> npt.NDArray[np.uint8]:
-    """Ink (10, 24, CANVAS, CANVAS) of every digit's drawings, 0 to 255."""
+    """The canvases of all digits, ink (10, 24, CANVAS, CANVAS) from 0 to 255."""
     drawn = [
         _drawing(way, keys(0, CANVAS_PURPOSE, digit, 100 * number + drawing))
         for digit, ways in enumerate(STROKES)
@@ -167,20 +159,20 @@ def _canvases() -> npt.NDArray[np.uint8]:
         for drawing in range(DRAWINGS)
     ]
     canvases = np.reshape(drawn, (len(STROKES), -1, CANVAS, CANVAS))
-    canvases.flags.writeable = False  # the cache hands out the same array every time
+    canvases.flags.writeable = False  # the cache returns the same array in each call
     return canvases
 
 
 def _drawing(way: str, key: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """One canvas (CANVAS, CANVAS): the ink falls off smoothly at half the pen's width from the nearest point."""
+    """One canvas (CANVAS, CANVAS); the ink decreases smoothly at half the pen width from the nearest point."""
     names = {point: number for number, point in enumerate(dict.fromkeys(way.replace(";", "").split()))}
     half_width, *shakes = uniforms(key, 1 + 2 * len(names))
-    # A point's shake goes with its name: where strokes meet in a point, they still meet once it is shaken.
+    # Equal key points get equal changes, so that strokes which meet in a point still meet.
     shaken = {
         point: np.array(point.split(","), dtype=float) / 100 + 0.08 * (np.array(shakes[2 * n : 2 * n + 2]) - 0.5)
         for point, n in names.items()
     }
-    at = (np.arange(CANVAS) + 0.5) / CANVAS * (1 + 2 * MARGIN) - MARGIN  # (CANVAS,) centres, in digit boxes
+    at = (np.arange(CANVAS) + 0.5) / CANVAS * (1 + 2 * MARGIN) - MARGIN  # (CANVAS,) centers, in digit boxes
     squared_distance = np.full((CANVAS, CANVAS), np.inf, dtype=np.float32)
     for stroke in way.split(";"):
         for x, y in _curve(np.array([shaken[point] for point in stroke.split()])):
@@ -193,7 +185,7 @@ def _drawing(way: str, key: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
 def _curve(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Points (M, 2) close together on the smooth (Catmull-Rom) curve through the given points (K, 2)."""
     closed = (points[0] == points[-1]).all()
-    before = points[-2] if closed else 2 * points[0] - points[1]  # (2,) an open stroke goes on straight
+    before = points[-2] if closed else 2 * points[0] - points[1]  # (2,) an open stroke is extended in a straight line
     after = points[1] if closed else 2 * points[-1] - points[-2]
     ends = np.array([before, *points, after])  # (K + 2, 2)
     curve = []

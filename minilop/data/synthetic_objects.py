@@ -1,28 +1,29 @@
-"""Generated classes of coloured 32 x 32 pictures without end, which stand in for ImageNet and CIFAR-100.
+"""Unlimited classes of generated 32 x 32 color images, which replace ImageNet and CIFAR-100.
 
-Image i of class c of a seed is a function of (seed, c, i): it can be made alone, in any order. How one is made:
+Image i of class c is a function of (seed, c, i), so that images can be made individually and in any order. The parts of
+an image are:
 
-    object       one of the class's eight poses (`object_prototypes`), in an illumination of its own
-    view         turned, zoomed, mirrored, slanted, shifted and bent by random amounts
-    background   a crop of one of 128 pictures (`object_backgrounds`), more often of one of the class's four homes
-    hiding       with some probability a bar, an edge or a shape hides a part of the object
+    object       one of the eight poses of the class (`object_prototypes`), under random illumination
+    view         a random rotation, zoom, reflection, slant, shift and distortion
+    background   a crop of one of 128 pictures (`object_backgrounds`), more often of one of four that the class prefers
+    cover        with some probability a bar, an edge or a shape that hides a part of the object
     camera       gain, offset and noise
 
-The view is a map from the image's pixels to the pose's. Without the bend each of its two coordinates is a function of
-x plus a function of y; so it costs one addition a pixel, and the pose's nearest pixel is taken.
+The view maps the pixels of the image to those of the pose. Without the distortion, each of its two coordinates is a
+function of x plus a function of y, which costs one addition per pixel. The nearest pixel of the pose is taken.
 
-How hard they are: two classes are to be told apart after 600 images of each, tested on 100 others of each. Percent
-right, mean and standard error over random pairs of the classes 0 to 999, for logistic regression on the pixels
-(scikit-learn's LogisticRegression with C = 0.03; 20 pairs of hard classes, 40 of the others) and for convolutional
-networks (step size 0.01, momentum 0.9, mini-batches of 100):
+Difficulty: classify two classes after training on 600 images of each, with 100 other images of each for testing. The
+table shows the percentage classified correctly, with mean and standard error over random pairs of the classes 0 to 999,
+for logistic regression on the pixels (scikit-learn's LogisticRegression with C = 0.03; 20 pairs of hard classes, 40 of
+the others) and for convolutional networks (step size 0.01, momentum 0.9, mini-batches of 100):
 
     preset    logistic regression    convolutional network
-    hard      73.8 +- 1.4            92.0 +- 0.8   the paper's, docs/results.md; ImageNet, as published: 77 and 89
-    medium    84.2 +- 1.2            94.1          one with half as many channels, 40 epochs, 6 pairs
+    hard      73.8 +- 1.4            92.0 +- 0.8   of the paper, docs/results.md; published for ImageNet: 77, 89
+    medium    84.2 +- 1.2            94.1          half as many channels, 40 epochs, 6 pairs
     easy      89.1 +- 1.1            97.0          the same
 
-One core makes 40,000 images in a second, and before them the backgrounds in 0.15 s and a class in 3 ms. sin and exp may
-differ in their last bit between builds of NumPy, which can change a grey level by one, or a rare pixel by more.
+One core makes 40,000 images per second, after 0.15 s for the backgrounds and 3 ms per class. sin and exp may differ in
+the last bit between builds of NumPy, which can change a gray level by one, and rarely a pixel by more.
 
     python -m minilop.data objects --out docs/synthetic_objects.png        draws ten classes in the three presets
 """
@@ -34,30 +35,30 @@ import numpy.typing as npt
 
 from minilop.data import object_backgrounds as surroundings
 from minilop.data.errors import DataError
-from minilop.data.hashing import keys
+from minilop.data.hashing import check_indices, keys
 from minilop.data.object_prototypes import CANVAS, HALF_WIDTH, POSES, poses
-from minilop.data.object_shapes import Draws, Floats, pixel_centres
+from minilop.data.object_shapes import Draws, Floats, pixel_centers
 
-SIZE = surroundings.SIZE  # pixels of an image's side
-HOMES = 4  # backgrounds of a class
-CHUNK = 64  # images made at a time: their arrays fit the cache
+SIZE = surroundings.SIZE  # pixels per side of an image
+HOMES = 4  # preferred backgrounds per class
+CHUNK = 64  # images made at a time, so that their arrays fit into the cache
 IMAGE_PURPOSE, HOME_PURPOSE = 13, 14
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How much the images of a class differ; the values are ours, chosen for the table above."""
+    """How much the images of a class vary; the values of the presets were chosen for the table above."""
 
-    home: float  # probability of a background of the class's own four
+    home: float  # probability of a preferred background
     turn: float  # radians, standard deviation
     zoom: float  # largest change of the logarithm of the size
-    shift: float  # largest, in widths of the image
-    hidden: float  # probability that something hides a part of the object
-    noise: float  # mean of the noise's standard deviation, of full scale
-    exposure: float  # largest change of the logarithm of the camera's gain; of its offset, half of it
-    light: float  # largest change of the logarithm of the object's colours, together and each
-    hue: float  # largest change of a pose's hue, of the full circle
-    value: float  # largest relative change of a pose's value
+    shift: float  # largest shift, in widths of the image
+    hidden: float  # probability of a cover
+    noise: float  # mean of the standard deviation of the noise, relative to full scale
+    exposure: float  # largest change of the logarithm of the gain; twice the largest change of the offset
+    light: float  # largest change of the logarithm of the colors, jointly and individually
+    hue: float  # largest change of the hue of a pose, as a fraction of the circle
+    value: float  # largest relative change of the value of a pose
 
 
 PRESETS = {
@@ -72,12 +73,12 @@ def synthetic_objects(
 ) -> npt.NDArray[np.uint8]:
     """Images (N, 3, 32, 32) of one class, bytes: red, green and blue planes.
 
-    class_number   from 0 on, without end
-    indices        (N,) integers from 0 on
+    class_number   non-negative, without limit
+    indices        (N,) non-negative integers
     preset         "hard", "medium" or "easy"
-    seed           another seed gives other classes
+    seed           different seeds give different classes
 
-    Raises DataError where there is no such class, preset or list of indices.
+    Raises DataError for an invalid class, preset or list of indices.
     """
     if preset not in PRESETS:
         raise DataError(f"There is no preset {preset!r} of synthetic objects; choose {', '.join(PRESETS)}.")
@@ -85,14 +86,7 @@ def synthetic_objects(
         raise DataError(
             f"A class of synthetic objects is a number from 0 on, not {class_number!r}; ask for example for 0."
         )
-    indices = np.asarray(indices)
-    is_integer = indices.dtype.kind in "iu" and indices.size > 0
-    if indices.ndim != 1 or (indices.size and (not is_integer or indices.min() < 0)):
-        raise DataError(
-            f"The indices of synthetic objects should be one list of integers from 0 on, but have "
-            f"shape {indices.shape}, type {indices.dtype}{f' and minimum {indices.min()}' if is_integer else ''}; "
-            "ask for example for range(700)."
-        )
+    indices = check_indices(indices, "synthetic objects", "range(700)")
     class_number, seed = int(class_number), int(seed)
     images = np.empty((len(indices), 3, SIZE, SIZE), dtype=np.uint8)
     for start in range(0, len(indices), CHUNK):
@@ -135,19 +129,19 @@ def _photograph(key: npt.NDArray[np.uint64], class_number: int, preset: Preset, 
 
 
 def _view(draws: Draws, preset: Preset, seed: int) -> npt.NDArray[np.int32]:
-    """Which pixel of its pose each pixel of an image shows, (N, SIZE, SIZE)."""
-    turn = draws.normal(preset.turn)  # (N,), as all that follow unless said
+    """The index in its pose of the pixel that each pixel of an image shows, (N, SIZE, SIZE)."""
+    turn = draws.normal(preset.turn)  # (N,), like all that follow unless noted
     cos, sin = np.cos(turn), np.sin(turn)
     slant = draws.between(-0.15, 0.15)
-    down = np.exp(draws.between(-preset.zoom, preset.zoom))  # how much of the object half the image's height is
-    across = down * draws.one_of([-1, 1])  # mirrored or not
-    # The image's point (x, y) is the point (a x + b y, c x + d y) of the object: turned, zoomed, then slanted.
+    down = np.exp(draws.between(-preset.zoom, preset.zoom))  # the size of the object in the image
+    across = down * draws.one_of([-1, 1])  # reflected or not
+    # The point (x, y) of the image is the point (a x + b y, c x + d y) of the object: rotated, zoomed, then slanted.
     c, d = -down * sin, down * cos
     a, b = across * cos + slant * c, across * sin + slant * d
     shifts = [2 * draws.between(-preset.shift, preset.shift) for _ in range(2)]
     bend = [surroundings.bends(seed)[draws.one_of(surroundings.BENDS)] for _ in range(2)]  # (N, SIZE, SIZE)
 
-    x, y = (at.reshape(-1) for at in pixel_centres(SIZE, 1))  # (SIZE,)
+    x, y = (at.reshape(-1) for at in pixel_centers(SIZE, 1))  # (SIZE,)
     column = _canvas_pixel(a[:, None] * x, b[:, None] * y, shifts[0], bend[0])
     row = _canvas_pixel(c[:, None] * x, d[:, None] * y, shifts[1], bend[1])
     row *= CANVAS
@@ -156,7 +150,7 @@ def _view(draws: Draws, preset: Preset, seed: int) -> npt.NDArray[np.int32]:
 
 
 def _canvas_pixel(of_x: Floats, of_y: Floats, shift: Floats, bend: Floats) -> npt.NDArray[np.int32]:
-    """The row or column (N, SIZE, SIZE) nearest to the point of_x + of_y; beyond the edge, the edge."""
+    """The row or column (N, SIZE, SIZE) nearest to of_x + of_y, clipped to the canvas."""
     scale = np.float32(CANVAS / 2 / HALF_WIDTH)
     of_y = (of_y + shift[:, None]) * scale + np.float32(CANVAS / 2)  # (N, SIZE)
     exact = bend * np.float32(0.06 * scale)  # (N, SIZE, SIZE)
@@ -166,7 +160,7 @@ def _canvas_pixel(of_x: Floats, of_y: Floats, shift: Floats, bend: Floats) -> np
 
 
 def contact_sheet(num_classes: int = 10, num_images: int = 8, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """A picture (Y, X, 3) of images in a grid: a row for each class, and the presets side by side."""
+    """A picture (Y, X, 3) of images in a grid, with one row per class and the presets side by side."""
     gap = SIZE // 4  # between the presets
     white = np.full((num_classes * SIZE, gap, 3), 255, np.uint8)
     sheet = []

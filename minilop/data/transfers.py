@@ -1,8 +1,8 @@
-"""One file over HTTP into a part, NAME.part, with which a later transfer goes on.
+"""Downloads one file over HTTP to NAME.part, so that a later command can continue the download.
 
-What the part is a part of is in a line of JSON beside it: the address, the version that the server named, and the size
-of the whole. A server is asked for the bytes that are lacking (Range, RFC 9110); where it answers with all of them, or
-with those of another version or size, the part begins anew.
+A JSON file beside the part stores its origin: the address, the version that the server reported, and the size of the
+whole file. The server is asked for the missing bytes (Range, RFC 9110). If it sends the whole file, or another version
+or size, the download starts again.
 """
 
 import glob
@@ -24,48 +24,54 @@ from minilop.data.atomic_files import atomic_write, check_room, remove_unfinishe
 from minilop.data.locking import lock
 
 PIECE = 2**16  # bytes
-SLOWEST = 1000.0  # bytes a second; a server below that stands still for our purpose, and another is asked
-PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that the same server may not repeat later
+SLOWEST = 1000.0  # bytes per second; a slower server counts as silent
+TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # temporary errors; all others are permanent
 
-Progress = Callable[[int, int], None]  # bytes that are here, and in all (0: not known)
+Progress = Callable[[int, int], None]  # bytes downloaded, and the size of the file (0: unknown)
 
 
 class Interrupted(Exception):
-    """The transfer ended early; another, from here or elsewhere, may go on with the part."""
+    """The download ended early; another attempt, at this address or another, may continue it."""
 
 
 class Unsuitable(Exception):
-    """The address does not give the file, and would not if asked again."""
+    """The address does not provide the file, and trying again would not help."""
 
 
 class Origin(NamedTuple):
     address: str
-    version: str  # the server's ETag or else its Last-Modified; empty where it names neither
-    total: int  # bytes; 0 where the server does not say
+    version: str  # the ETag or else the Last-Modified of the server; empty if it sends neither
+    total: int  # bytes; 0 if unknown
 
     def may_continue(self, other: "Origin") -> bool:
-        """Whether bytes of the two may be of one file. Versions are compared only where one server named both."""
+        """Whether both may be the same file. Versions are compared only if they come from the same address."""
         versions_agree = self.version == other.version or self.address != other.address
         return versions_agree and self.total == other.total
 
 
 class Part:
-    """What has arrived of a file, opened, and where it is from."""
+    """An open file with the bytes downloaded so far, and their origin."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file = path, file
         self.origin_path = path.with_name(f"{path.name}.json")
         self.held = os.fstat(file.fileno()).st_size  # bytes
-        self.received = 0  # bytes added by this command, whether they were kept or not
+        self.received = 0  # bytes downloaded by this command, kept or not
         self.origin: Origin | None = None
         try:
             address, version, total = json.loads(self.origin_path.read_text())
             self.origin = Origin(str(address), str(version), int(total))
-        except (FileNotFoundError, ValueError, TypeError, OverflowError, RecursionError):  # unknown origin: of no use
-            pass
+        except (
+            FileNotFoundError,
+            ValueError,
+            TypeError,
+            OverflowError,
+            RecursionError,
+        ):
+            pass  # the origin is unknown
 
     def begin(self, origin: Origin | None = None) -> None:
-        """Throw away what is there, before anything that another origin gives is added."""
+        """Discard the bytes downloaded so far, before bytes of another origin are added."""
         self.file.truncate(0)
         self.held, self.origin = 0, origin
         if origin:
@@ -77,16 +83,16 @@ class Part:
         self.received += len(piece)
 
     def remove(self) -> None:
-        """Take its names away. The open file is not emptied: another command may have given it its final name."""
+        """Remove the files. The open file is not truncated, since another command may have given it its final name."""
         self.origin_path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
 @contextmanager
 def open_part(path: Path, say: Callable[[str], None]) -> Iterator[Part]:
-    """The part at `path`, as it was left or empty, for this command alone where the file system has locks.
+    """Open the part at `path`, which may be new, and lock it if the file system has locks.
 
-    Raises DataError where another command has it.
+    Raises DataError if another command has locked it.
     """
     with path.open("a+b") as file:
         is_locked = lock(file, path, say)
@@ -96,12 +102,12 @@ def open_part(path: Path, say: Callable[[str], None]) -> Iterator[Part]:
 
 
 def receive(address: str, part: Part, sizes: range, patience: float, progress: Progress) -> bool:
-    """Add to the part what it lacks, or begin it anew, until the server has sent all; gives whether it began anew.
+    """Download the missing bytes of the part, or all bytes. Returns whether the download started from the first byte.
 
-    sizes     bytes that the file may have; a server that announces another size, or sends more, has another file
-    patience  seconds to wait for a server that sends nothing, or next to nothing
+    sizes     possible sizes of the file in bytes; a server that announces another size, or sends more, is unsuitable
+    patience  seconds to wait for a silent or very slow server
 
-    Raises Interrupted or Unsuitable, with the reason in a few words, and OSError where the part cannot be written.
+    Raises Interrupted or Unsuitable, with the reason in a few words, and OSError if the part cannot be written.
     """
     start, expected = part.held, f"{'at most ' if len(sizes) > 1 else ''}{sizes[-1]:,}"
     response, first_byte, origin = _ask(address, start, patience)
@@ -109,8 +115,8 @@ def receive(address: str, part: Part, sizes: range, patience: float, progress: P
         response.close()
         response, first_byte, origin = _ask(address, 0, patience)
     with closing(response):
-        if origin.total and origin.total not in sizes:  # a page that asks to sign in, say; the part outlives it
-            raise Unsuitable(f"it has {origin.total:,} bytes where {expected} are expected")
+        if origin.total and origin.total not in sizes:  # for example a login page; keeps the part
+            raise Unsuitable(f"it has {origin.total:,} bytes, but {expected} are expected")
         if first_byte == 0:
             part.begin(origin)
         lacking = origin.total - part.held
@@ -127,7 +133,7 @@ def receive(address: str, part: Part, sizes: range, patience: float, progress: P
 
 
 def _ask(address: str, start: int, patience: float) -> tuple[http.client.HTTPResponse, int, Origin]:
-    """The server's answer to a question for the bytes from `start` on, the first byte it gives, and of what."""
+    """Request the bytes from `start` on. Returns the response, the index of its first byte, and its origin."""
     request = urllib.request.Request(address, headers={"User-Agent": f"minilop/{__version__}"})
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -138,8 +144,8 @@ def _ask(address: str, start: int, patience: float) -> tuple[http.client.HTTPRes
             answer.close()
             if start and answer.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return _ask(address, 0, patience)
-            phrase = http.client.responses.get(answer.code, "")  # not the server's own, which could be anything
-            kind = Interrupted if answer.code in PASSING else Unsuitable
+            phrase = http.client.responses.get(answer.code, "")  # not the text of the server, which is arbitrary
+            kind = Interrupted if answer.code in TEMPORARY else Unsuitable
             raise kind(f"it answered {answer.code} {phrase}".rstrip()) from None
     version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
@@ -156,7 +162,7 @@ def _ask(address: str, start: int, patience: float) -> tuple[http.client.HTTPRes
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """One that knows HTTP alone, so that no redirection leads to a file or to FTP."""
+    """An opener that supports only HTTP and HTTPS, so that no redirection leads to a local file or to FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -172,7 +178,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _pieces(response: http.client.HTTPResponse, patience: float) -> Iterator[bytes]:
-    """What the server sends, as it comes. A trickle is an interruption, too: no single wait need be long in it."""
+    """The pieces that the server sends. Raises Interrupted if it is silent or too slow."""
     since, received = time.monotonic(), 0
     while True:
         with _reasons(patience):
@@ -190,10 +196,10 @@ def _pieces(response: http.client.HTTPResponse, patience: float) -> Iterator[byt
 
 @contextmanager
 def _reasons(patience: float) -> Iterator[None]:
-    """Turns what the network raises into an Interrupted with a reason in a few words."""
+    """Turn the errors of the network into Interrupted, with the reason in a few words."""
     try:
         yield
-    except (OSError, http.client.HTTPException, ValueError) as problem:  # ValueError: an address that is none
+    except (OSError, http.client.HTTPException, ValueError) as problem:  # ValueError: an invalid address
         reason = getattr(problem, "reason", problem)
         if isinstance(reason, TimeoutError):
             raise Interrupted(f"it sent nothing for {patience:g} s") from None

@@ -1,4 +1,4 @@
 """Running problems: settings, blocks of runs, checkpoints, results, engines and progress.
 
-Nothing here knows an algorithm. A problem hands over a `Scale` per name and starts `Runs`; the rest is bookkeeping.
+This package does not depend on any algorithm. A problem provides its scales and starts `Runs`; everything else is here.
 """

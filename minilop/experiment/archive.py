@@ -1,9 +1,9 @@
-"""Files that are whole or absent: arrays and a line of JSON in one `.npz`, never a pickle.
+"""The file format of results and checkpoints: arrays and a line of JSON in one `.npz` file, without pickles.
 
-Results and checkpoints are both such files. The JSON text, the metadata, holds the shape, type and digest of each
-array. Without digests, a flipped bit in an array's header would be read as other numbers: NumPy stops where the header
-says, and zip archives compare a checksum only at the end. A file that is damaged, or that is not what its name says, is
-set aside under another name, never deleted.
+Files are written atomically. The JSON text, the metadata, holds the shape, type and digest of each array. Digests are
+needed because NumPy stops reading where the header of an array says, but zip archives check their checksums only at the
+end, so that a wrong bit in the header would give wrong numbers. A file that is damaged, or whose content does not match
+its name, is renamed and never deleted.
 """
 
 import hashlib
@@ -20,42 +20,42 @@ import numpy as np
 from minilop.data import atomic_files
 from minilop.data.atomic_files import atomic_write
 
-METADATA = "metadata"  # the entry that holds the JSON text
+METADATA = "metadata"  # name of the entry with the JSON text
 
-Warn = Callable[[str], None]  # takes one sentence for the user
+Warn = Callable[[str], None]  # called with one sentence for the user
 
 
 class FileError(OSError):
-    """A file that is there and cannot be used; the message is one sentence with the remedy."""
+    """A file exists but cannot be used; the message is one sentence with the remedy."""
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write a file that a reader finds whole or not at all, even after a power cut.
+    """Write a file that is complete or absent, even after a power failure.
 
-    Raises ValueError for an array of Python objects, which only a pickle could hold, and FileError where the folder
-    cannot be written; an older file of that name then stays as it was.
+    Raises ValueError for an array of Python objects, which would need a pickle, and FileError if the folder cannot be
+    written; an older file of that name then remains unchanged.
     """
 
     def write_archive(file: BinaryIO) -> None:
-        about = {}
-        with zipfile.ZipFile(file, "w") as archive:  # numpy.savez would also do, but it falls back on pickles
+        descriptions = {}
+        with zipfile.ZipFile(file, "w") as archive:  # numpy.savez would fall back on pickles
             for name, values in arrays.items():
                 array = np.asanyarray(values)
                 digest = _write_member(archive, name, array)
-                about[name] = {"shape": array.shape, "dtype": str(array.dtype), "sha256": digest}
-            _write_member(archive, METADATA, np.array(json.dumps({**metadata, "arrays": about})))
+                descriptions[name] = {"shape": array.shape, "dtype": str(array.dtype), "sha256": digest}
+            _write_member(archive, METADATA, np.array(json.dumps({**metadata, "arrays": descriptions})))
 
     try:
         atomic_write(path, write_archive)
     except OSError as problem:
         raise FileError(
             f"The folder {path.parent} cannot be written ({problem.strerror or problem}); make room there, or choose "
-            "another with --out. Files that it holds are as they were."
+            "another with --out. Its files remain unchanged."
         ) from None
 
 
 class _Digesting:
-    """A file that digests what is written to it."""
+    """Computes the digest of what is written to a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.digest = file, hashlib.sha256()
@@ -66,7 +66,7 @@ class _Digesting:
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> str:
-    """Add an array to the archive; the digest of all that stands for it there, its header included."""
+    """Add an array to the archive. Returns the digest of its header and elements."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
         member = _Digesting(entry)
         np.lib.format.write_array(member, array, allow_pickle=False)  # type: ignore[arg-type]
@@ -74,22 +74,22 @@ def _write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> str
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, digest: str) -> np.ndarray:
-    """The array of that name. Raises ValueError, before its header is believed, if it is not what was written."""
+    """The array of that name. Raises ValueError, before its header is interpreted, if its digest is wrong."""
     with archive.open(f"{name}.npy") as member:
         if hashlib.file_digest(member, "sha256").hexdigest() != digest:  # type: ignore[arg-type]
-            raise ValueError("another digest")
+            raise ValueError("wrong digest")
     with archive.open(f"{name}.npy") as member:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
 def _read_metadata(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
-    """The metadata of an archive of `size` bytes; whatever is raised means damage.
+    """The metadata of an archive of `size` bytes. Any exception means that the file is damaged.
 
-    The text is read whole, so its checksum is compared. A file has the names of the arrays twice, in two places.
+    The whole text is read, so zipfile checks its checksum. The names of the arrays are in the file twice.
     """
     for member in archive.infolist():
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:  # nothing is unpacked or reserved
-            raise ValueError("not a file of ours")
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:  # we never compress
+            raise ValueError("not a file of minilop")
     text = np.lib.format.read_array(io.BytesIO(archive.read(f"{METADATA}.npy")), allow_pickle=False)
     metadata: dict[str, Any] = json.loads(str(text))
     if {f"{name}.npy" for name in (*metadata["arrays"], METADATA)} != set(archive.namelist()):
@@ -98,63 +98,65 @@ def _read_metadata(archive: zipfile.ZipFile, size: int) -> dict[str, Any]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes left that were killed while writing a result or a checkpoint, a day after they did."""
+    """Remove temporary files that killed processes have left, a day after their last change."""
     atomic_files.remove_unfinished(folder, "*.npz")
 
 
 def read(
     path: Path, expected: Mapping[str, Any], warn: Warn, *, metadata_only: bool = False, look_only: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The arrays and the metadata of `path`, whose metadata must say what `expected` says.
+    """The arrays and the metadata of `path`, or None if it does not exist, is damaged or differs from `expected`.
 
-    None where there is no such file, or where it is damaged or says something else: then it is set aside, or with
-    `look_only` left as it is, with a warning in both cases. Raises FileError where it cannot be opened.
-    With `metadata_only` no array is read, nor is it known then whether they are damaged.
+    expected        entries that the metadata must have
+    metadata_only   whether to skip the arrays, and thus the check of their digests
+    look_only       whether to leave an unusable file unchanged instead of setting it aside; both give a warning
+
+    Raises FileError if the file cannot be opened.
     """
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return None
     except OSError as problem:
-        raise FileError(f"{path} cannot be read ({problem.strerror}); move it away or make it readable.") from None
-    refusal, ending = "", "set-aside"
+        raise FileError(f"{path} cannot be read ({problem.strerror}); make it readable or move it away.") from None
+    reason, ending = "", "set-aside"
     with file:
         try:
             with zipfile.ZipFile(file) as archive:
                 metadata = _read_metadata(archive, os.fstat(file.fileno()).st_size)
                 different = sorted(name for name in expected if metadata.get(name) != expected[name])
-                about = {} if metadata_only or different else metadata["arrays"]
-                arrays = {name: _read_member(archive, name, about[name]["sha256"]) for name in about}
-        except MemoryError:  # which says nothing of the file
+                stored = {} if metadata_only or different else metadata["arrays"]
+                arrays = {name: _read_member(archive, name, stored[name]["sha256"]) for name in stored}
+        except MemoryError:  # says nothing about the file
             raise
         except Exception:  # noqa: BLE001 - damage surfaces as almost any error
-            refusal, ending = "it is damaged", "damaged"
+            reason, ending = "it is damaged", "damaged"
         else:
-            refusal = f"it was made for other {', '.join(different)}" if different else ""
-    if refusal:
-        refuse(path, refusal, warn, look_only, ending)
+            reason = f"its metadata have unexpected values ({', '.join(different)})" if different else ""
+    if reason:
+        refuse(path, reason, warn, look_only, ending)
         return None
     return arrays, metadata
 
 
 def refuse(path: Path, reason: str, warn: Warn, look_only: bool, ending: str = "set-aside") -> None:
-    """Say that `path` is of no use, and unless we only look, set it aside."""
+    """Warn that `path` cannot be used, and set it aside unless `look_only`."""
     if look_only:
-        warn(f"{path} is left out: {reason}.")
+        warn(f"{path} is ignored: {reason}.")
     else:
         set_aside(path, reason, warn, ending)
 
 
 def set_aside(path: Path, reason: str, warn: Warn, ending: str = "set-aside") -> None:
-    """Rename `path`, so that it is in nobody's way and can still be looked at. Raises FileError where that fails."""
+    """Rename `path`, so that it can be inspected later. Raises FileError if that fails."""
     aside, number = path.with_name(f"{path.name}.{ending}"), 1
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.name}.{ending}-{number}")
     try:
         path.rename(aside)
-    except FileNotFoundError:  # another command did it
+    except FileNotFoundError:  # another command has set it aside
         return
     except OSError as problem:
-        raise FileError(f"{path} cannot be set aside, though {reason} ({problem.strerror}); move it away.") from None
-    warn(f"{path} is set aside as {aside.name} and its work is done again: {reason}.")
+        raise FileError(f"{path} cannot be used ({reason}) or renamed ({problem.strerror}); move it away.") from None
+    warn(f"{path} is renamed to {aside.name}, and its work is repeated: {reason}.")

@@ -1,6 +1,6 @@
-"""Which runs are still to do, and in which blocks.
+"""Determines which runs remain, and divides them into blocks.
 
-A block is a number of runs of one experiment that advance side by side in one process.
+A block is a set of runs of one experiment that advance together in one process.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ from minilop.experiment.settings import Experiment
 
 @dataclass(frozen=True)
 class Block:
-    """Runs of one experiment that advance side by side."""
+    """Runs of one experiment that advance together."""
 
     experiment: Experiment
     seeds: tuple[int, ...]
-    seconds: float  # about what it still takes on one core
-    progress: float = 0.0  # what a checkpoint already holds
-    tried_before: bool = False  # in this command, and failed
+    seconds: float  # estimate of the time left on one core
+    progress: float = 0.0  # of its checkpoint
+    tried_before: bool = False  # whether it has failed in this command
 
     @property
     def key(self) -> tuple[str, str, tuple[int, ...]]:
-        """Tells the blocks of one command apart."""
+        """Identifies the block in its command."""
         return self.experiment.problem, self.experiment.learner, self.seeds
 
     def __str__(self) -> str:
@@ -44,28 +44,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far the runs of an experiment are."""
+    """Which runs of an experiment are done, started and missing."""
 
     experiment: Experiment
     done: tuple[int, ...]  # seeds
     partial: tuple[Partial, ...]
-    missing: tuple[int, ...]  # seeds that are neither done nor in a checkpoint
-    diverged: tuple[int, ...] = ()  # those done in which something diverged
+    missing: tuple[int, ...]  # seeds neither done nor in a checkpoint
+    diverged: tuple[int, ...] = ()  # seeds that are done and diverged
 
     @property
     def partial_seeds(self) -> tuple[int, ...]:
-        """Seeds on their way. A block that was killed while writing its results may have some of them done."""
+        """Seeds in checkpoints, except those that are done: a block may be killed while it writes its results."""
         return tuple(seed for partial in self.partial for seed in partial.seeds if seed not in self.done)
 
 
 def take_stock(
     experiment: Experiment, seeds: Sequence[int], folder: Path, backend: str, warn: Warn, look_only: bool = False
 ) -> Standing:
-    """Look up which of `seeds` are done and which have a checkpoint that `backend` can go on with.
+    """Find out which of `seeds` are done and which have a checkpoint of `backend`.
 
-    A checkpoint is of use where all its runs are still wanted, so another number of processes loses no work; it is
-    removed where all its runs are done. With `look_only` no file is removed or renamed, and only metadata are read.
-    Raises FileError where a file cannot be read.
+    A checkpoint is used if all its runs are wanted, so changing the number of processes loses no work. It is removed
+    if all its runs are done. If `look_only`, no file is removed or renamed, and only metadata are read. Raises
+    FileError if a file cannot be read.
     """
     done, diverged = set(), []
     for seed in seeds:
@@ -86,9 +86,9 @@ def take_stock(
 
 
 def remove_done_checkpoints(experiment: Experiment, folder: Path, backend: str) -> None:
-    """Remove the checkpoints of an experiment all of whose runs are done, by this shard or by others.
+    """Remove the checkpoints of an experiment whose runs are all done, by this shard or by others.
 
-    Files that are of no use are left to whoever needs them.
+    Ignores unusable files.
     """
     with contextlib.suppress(FileError):
         for checkpoint in find_checkpoints(folder, experiment, backend, lambda sentence: None, look_only=True):
@@ -97,10 +97,10 @@ def remove_done_checkpoints(experiment: Experiment, folder: Path, backend: str) 
 
 
 def divide(standings: Sequence[Standing], scale: Scale, processes: int) -> list[Block]:
-    """The blocks that remain of one problem's experiments, the longest first.
+    """The remaining blocks of the experiments of one problem, the longest first.
 
-    Checkpoints are gone on with as they are; the missing runs are spread over blocks of at most `scale.block`, which
-    are smaller where there would be fewer blocks than processes.
+    Each checkpoint is one block. The missing runs are divided into blocks of at most `scale.block` runs, or smaller
+    blocks if there would be fewer blocks than processes.
     """
     seconds_per_run = scale.seconds / scale.block
     wanted_per_experiment = math.ceil(processes / max(1, sum(bool(standing.missing) for standing in standings)))
@@ -110,8 +110,8 @@ def divide(standings: Sequence[Standing], scale: Scale, processes: int) -> list[
         for partial in standing.partial:
             seconds = seconds_per_run * len(partial.seeds) * (1 - partial.progress)
             blocks.append(Block(experiment, partial.seeds, seconds, partial.progress))
-        number = max(math.ceil(len(missing) / scale.block), min(wanted_per_experiment, len(missing)))
-        for part in range(number):
-            seeds = missing[part * len(missing) // number : (part + 1) * len(missing) // number]
+        num_blocks = max(math.ceil(len(missing) / scale.block), min(wanted_per_experiment, len(missing)))
+        for index in range(num_blocks):
+            seeds = missing[index * len(missing) // num_blocks : (index + 1) * len(missing) // num_blocks]
             blocks.append(Block(experiment, seeds, seconds_per_run * len(seeds)))
     return sorted(blocks, key=lambda block: block.seconds, reverse=True)

@@ -1,4 +1,4 @@
-"""What `--set` changes: each text "problem.[learner.][part.]setting=value" is looked up, or refused in one sentence."""
+"""Interprets the changes of `--set`, texts of the form "problem.[learner.][part.]setting=value"."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,31 +14,18 @@ from minilop.experiment.settings import (
     unknown,
 )
 
-MOST_LEARNERS = 5  # that an error lists
-
-FORMER_SETTINGS = {  # of learners when results had format 1, with what to write now; {value} is what was asked for
-    "optimizer": "optimizer is no longer a setting: a learner has its optimizer",
-    "rules": "rules is not a setting: a learner has its rules",
-    "update": "update is now the choice of the optimizer sgd_in_place or sgd_buffered",
-    "network": "network={value} is now kind={value}",
-    "begin_anew": "begin_anew={value} is now reset={value}",
-    **dict.fromkeys(
-        ("centre", "transfer_bias", "shortcuts"),
-        "{setting} is no longer a setting; only the kit has it: python -m minilop.verify",
-    ),
-}
-FORMER_UPDATES = {"gradient": "sgd", "in_place": "sgd_in_place", "pending": "sgd_buffered"}  # and their optimizers now
+MOST_LEARNERS = 5  # listed in an error
 
 
 def group_changes(
     changes: Sequence[str], scales: Mapping[str, Scale], running: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, str]]:
-    """The changes by what they change: {"problem" or "problem.learner": {setting: text}}.
+    """Group the changes by target: {"problem" or "problem.learner": {setting: text}}.
 
-    scales    of each problem that runs
-    running   the learners of each problem that run
+    scales    the scale of each problem that runs
+    running   the learners that run, by problem
 
-    Raises SettingsError for a change that names nothing, or what does not run.
+    Raises SettingsError if a setting does not exist or does not run.
     """
     groups: dict[str, dict[str, str]] = {}
     for change in changes:
@@ -54,11 +41,11 @@ def group_changes(
                 raise unknown("problem among those that run", problem, scales)
             learner, setting = _split(rest, scales[problem])
             if learner is None:
-                _check_setting_of_problem(problem, setting, text, scales[problem])
+                _check_setting_of_problem(problem, setting, scales[problem])
             elif learner not in running[problem]:
                 raise SettingsError(f"It has no effect, since {learner} does not run; choose it with --learner.")
             else:
-                _check_setting_of_learner(problem, learner, setting, text, scales[problem].learners)
+                _check_setting_of_learner(learner, setting, scales[problem].learners)
         except SettingsError as error:
             raise SettingsError(f"--set {change}: {error}") from None
         groups.setdefault(problem if learner is None else f"{problem}.{learner}", {})[setting] = text
@@ -68,11 +55,11 @@ def group_changes(
 def _split(name: str, scale: Scale) -> tuple[str | None, str]:
     """The learner, or None for the problem itself, and the setting in `name`.
 
-    The name of a learner may contain dots, so the longest one that fits is meant. Raises SettingsError if none fits.
+    The name of a learner may contain dots, so the longest matching name counts. Raises SettingsError if none matches.
     """
-    fitting = [learner for learner in scale.learners if name.startswith(f"{learner}.")]
-    if fitting:
-        learner = max(fitting, key=len)
+    matching = [learner for learner in scale.learners if name.startswith(f"{learner}.")]
+    if matching:
+        learner = max(matching, key=len)
         return learner, name.removeprefix(f"{learner}.")
     if "." not in name or any(name in all_settings(each) for each in scale.learners.values()):
         return None, name
@@ -83,30 +70,24 @@ def _split(name: str, scale: Scale) -> tuple[str | None, str]:
     raise unknown("learner", learner, scale.learners)
 
 
-def _check_setting_of_problem(problem: str, setting: str, value: str, scale: Scale) -> None:
+def _check_setting_of_problem(problem: str, setting: str, scale: Scale) -> None:
     """Raises SettingsError if the problem has no such setting."""
     if full_names(scale.settings, setting):
         return
     if any(full_names(each, setting) for each in scale.learners.values()):
-        raise SettingsError(f"{setting} belongs to a learner; say which: {problem}.<learner>.{setting}.")
-    if any(map(parts_of, scale.learners.values())):
-        _refuse_former_setting(problem, setting, value, scale.learners, None)
+        raise SettingsError(f"{setting} belongs to a learner; write {problem}.<learner>.{setting}.")
     find_setting(scale.settings, setting)
 
 
-def _check_setting_of_learner(
-    problem: str, learner: str, setting: str, value: str, learners: Mapping[str, Any]
-) -> None:
+def _check_setting_of_learner(learner: str, setting: str, learners: Mapping[str, Any]) -> None:
     """Raises SettingsError if the learner has no such setting, or several."""
     if not full_names(learners[learner], setting):
         _refuse_setting_of_others(learner, setting, learners)
-        if parts_of(learners[learner]):
-            _refuse_former_setting(problem, setting, value, learners, learners[learner])
     find_setting(learners[learner], setting)
 
 
 def _refuse_setting_of_others(learner: str, setting: str, learners: Mapping[str, Any]) -> None:
-    """Raises SettingsError if some of `learners` have the setting: names the part that it belongs to, and them."""
+    """Raises SettingsError if other learners have the setting; the message names its part and these learners."""
     having = [name for name, each in learners.items() if full_names(each, setting)]
     if not having:
         return
@@ -124,35 +105,3 @@ def _owners(settings: Any, setting: str) -> list[str]:
     parts = parts_of(settings)
     names = [full_name.rpartition(".")[0] for full_name in full_names(settings, setting)]
     return [label(name, parts[name]) for name in names if name]
-
-
-def _refuse_former_setting(problem: str, setting: str, value: str, learners: Mapping[str, Any], asked: Any) -> None:
-    """Raises SettingsError, with what to write now, for a setting that the learners had in an earlier version.
-
-    asked   the settings of the learner that was asked to change, or None; an example has the same rules
-    """
-    if setting not in FORMER_SETTINGS:
-        return
-    value = value.strip()
-    refusal = FORMER_SETTINGS[setting].format(setting=setting, value=value)
-    if setting in ("optimizer", "rules", "update"):
-        kind = FORMER_UPDATES.get(value, value)
-        having = [name for name, each in learners.items() if kind in _kinds(each)]
-        alike = [name for name in having if asked is None or _rules(learners[name]) == _rules(asked)]
-        if asked is not None and kind in _kinds(asked):
-            refusal += f"; this learner has {kind} already"
-        elif having:
-            refusal += f"; choose a learner with {kind}, such as {(alike or having)[0]}"
-        else:
-            refusal += f"; no learner of {problem} has {kind}"
-    raise SettingsError(f"{refusal}.")
-
-
-def _rules(settings: Any) -> list[str]:
-    """The names of a learner's parts beside optimizer and network."""
-    return [name for name in parts_of(settings) if name not in ("optimizer", "network")]
-
-
-def _kinds(settings: Any) -> list[str]:
-    """The kinds of a learner's parts: ["sgd", "redo"]."""
-    return [part.name for part in parts_of(settings).values() if hasattr(part, "name")]

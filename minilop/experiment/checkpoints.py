@@ -1,8 +1,7 @@
-"""Checkpoints: the state of a block of runs on its way, so that an interrupted command goes on bit for bit.
+"""Checkpoints: the state of an unfinished block, so that an interrupted command continues bit for bit.
 
-A block's runs advance in one array program, so their state is one file. Its name tells the experiment, the seeds and
-the backend, which another one could not go on from bit for bit; it is removed only when the results of all its runs are
-written.
+The runs of a block advance together, so their state is one file. Its name contains the experiment, the seeds and the
+backend, since another backend would give different bits. It is removed when the results of all its runs are written.
 """
 
 import hashlib
@@ -21,14 +20,14 @@ from minilop.experiment.settings import Experiment
 
 @dataclass(frozen=True)
 class Partial:
-    """What a checkpoint holds: which runs, and how far they are."""
+    """The runs in a checkpoint and their progress."""
 
     seeds: tuple[int, ...]
     progress: float
 
 
 def checkpoint_path(folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str) -> Path:
-    """Named by the first and last seed, and by a digest of them all: thirty seeds are too many for a file's name."""
+    """The name contains the first and the last seed and a digest of all, since all seeds would make it too long."""
     digest = hashlib.sha256(repr(list(seeds)).encode()).hexdigest()[:6]
     return folder / _name(experiment, f"{seeds[0]}to{seeds[-1]}.{digest}", backend)
 
@@ -50,9 +49,9 @@ def save_checkpoint(
     progress: float,
     seconds: float,
 ) -> None:
-    """Replace the block's checkpoint; `seconds` is the time that was spent on it so far.
+    """Write or replace the checkpoint of a block; `seconds` is the time spent on the block so far.
 
-    Raises FileError where the folder cannot be written; the older checkpoint then stays.
+    Raises FileError if the folder cannot be written; the older checkpoint then remains.
     """
     metadata = {
         **_expected(experiment, backend),
@@ -66,9 +65,9 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str, warn: Warn
 ) -> tuple[dict[str, np.ndarray], float, float] | None:
-    """The state of a block, its progress and the seconds spent on it, or None.
+    """The state of a block, its progress and the seconds spent on it, or None if there is no usable checkpoint.
 
-    A file that is damaged, foreign or impossible is set aside.
+    Sets unusable files aside.
     """
     path = checkpoint_path(folder, experiment, seeds, backend)
     found = archive.read(path, {**_expected(experiment, backend), "seeds": list(seeds)}, warn)
@@ -78,11 +77,11 @@ def load_checkpoint(
 
 
 def _is_possible(path: Path, metadata: Mapping[str, Any], warn: Warn, look_only: bool) -> bool:
-    """Whether the metadata say what those of a checkpoint can say; if not, it is refused."""
+    """Whether the metadata have possible values; otherwise refuses the file."""
     seeds = metadata.get("seeds")
     are_seeds = isinstance(seeds, list) and bool(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds)
     if not (are_seeds and _is_within(metadata.get("progress"), 1.0) and _is_within(metadata.get("seconds"), math.inf)):
-        archive.refuse(path, "its seeds, its progress or its time are impossible", warn, look_only)
+        archive.refuse(path, "its seeds, its progress or its time have impossible values", warn, look_only)
         return False
     return True
 
@@ -94,9 +93,9 @@ def _is_within(value: Any, limit: float) -> bool:
 def find_checkpoints(
     folder: Path, experiment: Experiment, backend: str, warn: Warn, look_only: bool = False
 ) -> list[Partial]:
-    """The blocks of an experiment that have a checkpoint, the one with most progress first; no state is read yet.
+    """The blocks of an experiment that have a checkpoint, in the order of decreasing progress. Reads only metadata.
 
-    A damaged or foreign file is set aside, or with `look_only` only told of.
+    Sets unusable files aside, or only warns about them if `look_only`.
     """
     partials = []
     for path in sorted(folder.glob(_name(experiment, "*", backend))):
@@ -107,11 +106,11 @@ def find_checkpoints(
         if checkpoint_path(folder, experiment, seeds, backend) == path:
             partials.append(Partial(seeds, found[1]["progress"]))
         else:
-            archive.refuse(path, "it was made for other seeds", warn, look_only)
+            archive.refuse(path, "its seeds differ from those in its name", warn, look_only)
     return sorted(partials, key=lambda partial: partial.progress, reverse=True)
 
 
 def remove_checkpoint(folder: Path, experiment: Experiment, seeds: Sequence[int], backend: str) -> None:
-    """Remove the block's checkpoint, and what processes left that were killed while writing."""
+    """Remove the checkpoint of a block, and temporary files that killed processes have left."""
     checkpoint_path(folder, experiment, seeds, backend).unlink(missing_ok=True)
     archive.remove_unfinished(folder)

@@ -1,4 +1,4 @@
-"""The command's options and what they do. `run_all.py` calls `main` with the problems by name: main(obj=PROBLEMS)."""
+"""The command line. `run_all.py` calls `main` with the problems by name: main(obj=PROBLEMS)."""
 
 import shlex
 import sys
@@ -9,16 +9,17 @@ import click
 
 import minilop
 from minilop import backend
+from minilop.data.printing import OutputError
 from minilop.experiment import overview
 from minilop.experiment.archive import FileError
 from minilop.experiment.blocks import divide, take_stock
 from minilop.experiment.drawing import check_drawing, check_writable, draw, is_drawn, why_not_drawn
 from minilop.experiment.engines import SerialEngine, choose_engine
-from minilop.experiment.output import OutputError, complain, output, tell, warn
+from minilop.experiment.output import complain, output, tell, warn
 from minilop.experiment.problem import Problem
 from minilop.experiment.progress import Progress, announce
 from minilop.experiment.results import older_results
-from minilop.experiment.runner import Workplace
+from minilop.experiment.runner import RunContext
 from minilop.experiment.selection import choose, choose_problems, find_data, left_out, try_changes
 from minilop.experiment.settings import SettingsError
 
@@ -32,15 +33,17 @@ from minilop.experiment.settings import SettingsError
     show_default=True,
     help="Seconds, minutes, hours (only the problems of images and ants), or as published.",
 )
-@click.option("--problem", "problem_names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
-@click.option("--learner", "learners", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option("--problem", "problem_names", multiple=True, metavar="NAME", help="Only this NAME; repeatable.")
+@click.option("--learner", "learners", multiple=True, metavar="NAME", help="Only this NAME; repeatable.")
 @click.option("--runs", "num_runs", type=click.IntRange(min=1), help="Runs of each learner.  [default: by scale]")
 @click.option(
-    "--seed", "first_seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first run."
+    "--seed", "first_seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the first run."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="[default: by learner, float32]")
-@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True, help="For results.")
-@click.option("--figures", type=click.Path(path_type=Path), default="figures", show_default=True, help="For figures.")
+@click.option("--out", type=click.Path(path_type=Path), default="results", show_default=True, help="Folder of results.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path), default="figures", show_default=True, help="Folder of figures."
+)
 @click.option("--data", type=click.Path(path_type=Path), envvar="MINILOP_DATA", help="Data folder; also MINILOP_DATA.")
 @click.option("--engine", "engine_name", metavar="NAME", help="serial or process[:n].  [default: a process per core]")
 @click.option("--shard", metavar="I/N", help="Only every N-th run, from the I-th on.")
@@ -60,14 +63,13 @@ def main(
     shard: str | None, changes: Sequence[str], only_list: bool, only_status: bool, figures_only: bool, animate: bool,
     stray: Sequence[str],
 ) -> None:  # fmt: skip
-    """Run every problem, go on where an earlier command stopped, and draw the figures.
+    """Run all problems, continuing where an earlier command stopped, and draw the figures.
 
-    A run that is done is never computed again. Exit status: 0 all done, 1 some run failed, 2 wrong usage,
-    130 interrupted.
+    Finished runs are not repeated. Exit status: 0 success, 1 some run failed, 2 wrong usage, 130 interrupted.
     """
     command = shlex.join(["python", *sys.argv])
-    unusable: list[str] = []  # problems whose data or results cannot be read, told at once; the others go on
-    failures: list[str] = []  # told again at the end
+    unusable: list[str] = []  # sentences on problems whose data or results cannot be read, which are left out
+    failures: list[str] = []  # sentences that are repeated at the end
 
     def leave_out(failure: str) -> None:
         unusable.append(failure)
@@ -133,13 +135,13 @@ def main(
         with Progress(blocks, engine.processes, finish_problem, sys.stdout, beside) as progress:
             for name in [name for name in standings if all(block.experiment.problem != name for block in blocks)]:
                 if not animate and is_drawn(named[name], out, figures):
-                    tell(f"{name}: its figures show these runs already; --figures-only draws them again.")
+                    tell(f"{name}: its figures are up to date; use --figures-only to draw them again.")
                 else:
                     progress.finish(name)
-            engine.run(blocks, Workplace(out, backend_name, data), progress)
+            engine.run(blocks, RunContext(out, backend_name, data), progress)
         failures += progress.failures
         for failure in failures:
             complain(failure)
         failed = bool(failures or unusable)
-        tell(f"Results are in {out}, figures in {figures}." + " What failed is left out." * failed)
+        tell(f"Results are in {out}, figures in {figures}." + " Failed runs are left out." * failed)
         sys.exit(1 if failed else 0)

@@ -1,4 +1,4 @@
-"""How many processes compute at the same time without waiting for each other."""
+"""The number of cores that this process may use."""
 
 import math
 import os
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """The cores that this process may use, which can be fewer than the machine has: a container may have a quota."""
+    """The number of cores, which a container or the affinity of the process may limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, math.ceil(min(cores, cpu_quota(root)))))
 
 
 def cpu_quota(root: Path) -> float:
-    """The processor time per second that Linux's control groups of this process allow; infinite without a limit."""
+    """The processor seconds per second that the control groups of Linux allow; infinite without a limit."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # another system
+    except OSError:  # not Linux
         return math.inf
     limits = [math.inf]
     for line in groups:
@@ -23,7 +23,7 @@ def cpu_quota(root: Path) -> float:
         if controllers and "cpu" not in controllers.split(","):
             continue
         top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")  # version 1, or version 2 without a name
-        group = top / path.lstrip("/")  # each group above it may have a limit too; a container sees only the last
+        group = top / path.lstrip("/")  # parent groups may have limits, too; a container sees only its own
         limits += [_limit(folder) for folder in (group, *group.parents) if folder.is_relative_to(top)]
     return min(limits)
 

@@ -1,4 +1,4 @@
-"""From result files to figure files, in the process that gave the command."""
+"""Draws figures from result files, in the main process."""
 
 import contextlib
 import glob
@@ -20,16 +20,16 @@ from minilop.experiment.settings import SettingsError, scale_label, sentence
 def draw(
     chosen: Chosen, results_folder: Path, figures_folder: Path, command: str, warn: Warn, animate: bool = False
 ) -> Iterable[str]:
-    """Draw a problem's figures, with `animate` its animations too, from the runs that are done; say which files were made.
+    """Draw the figures of a problem, and if `animate` its animations, from the finished runs. Yields lines to print.
 
-    The files' metadata tell the command, the version, the commit and the fingerprints of the settings.
-    Raises whatever the problem's own `figures` and `animations` raise, and OSError where the folder cannot be written.
+    The metadata of the files contain the command, the version, the commit and the fingerprints of the settings. Raises
+    what the `figures` and `animations` of the problem raise, and OSError if the folder cannot be written.
     """
     with own_style():
         origin = _origin(chosen, results_folder)
         results = load_results(results_folder, chosen.experiments, chosen.seeds, warn)
         if not results.learners:
-            yield f"{chosen.problem}: no run is done, so there is no figure."
+            yield f"{chosen.problem}: no run is done, so no figure is drawn."
             return
         figures = chosen.module.figures(results)
         metadata = {"command": command, **origin, "figures": ", ".join(figures)}
@@ -43,12 +43,12 @@ def draw(
 
 
 def is_drawn(chosen: Chosen, results_folder: Path, figures_folder: Path) -> bool:
-    """Whether the problem's figures show the runs that are done, and are newer than all of them."""
-    from PIL import Image  # which comes with matplotlib
+    """Whether the figures of the problem show all finished runs and are newer than their results."""
+    from PIL import Image  # installed with matplotlib
 
     origin, current = _origin(chosen, results_folder), {}
     for picture in figures_folder.glob(f"{glob.escape(chosen.problem)}*.png"):
-        with contextlib.suppress(Exception), Image.open(picture) as image:  # damaged, or of something else
+        with contextlib.suppress(Exception), Image.open(picture) as image:  # damaged, or not a figure of minilop
             if origin.items() <= image.info.items():
                 current[picture.name.removesuffix(".png")] = image.info["figures"].split(", ")
     names = {name for of_one in current.values() for name in of_one}
@@ -64,7 +64,7 @@ def _runs_done(chosen: Chosen, folder: Path) -> list[Path]:
 
 
 def _origin(chosen: Chosen, results_folder: Path) -> dict[str, str]:
-    """What decides how the figures look."""
+    """Everything on which the figures depend, as metadata."""
     done = [path.name for path in _runs_done(chosen, results_folder)]
     return {
         "minilop_version": minilop.__version__,
@@ -78,7 +78,7 @@ def _origin(chosen: Chosen, results_folder: Path) -> dict[str, str]:
 
 
 def why_not_drawn(problem: str, folder: Path, error: Exception) -> str:
-    """A sentence on an error that `draw` raised."""
+    """A sentence about an error that `draw` has raised."""
     if isinstance(error, OSError):
         return (
             f"The figures of {problem} cannot be written in {folder} ({error.strerror or error}); make room there, or "
@@ -88,7 +88,7 @@ def why_not_drawn(problem: str, folder: Path, error: Exception) -> str:
 
 
 def check_drawing(folder: Path) -> None:
-    """Try what figures need, before hours of computing. Raises SettingsError if none can be drawn or written."""
+    """Try to draw and to write, before hours of computation. Raises SettingsError if that fails."""
     check_writable(folder, "--figures")
     try:
         with own_style():
@@ -98,15 +98,15 @@ def check_drawing(folder: Path) -> None:
                 Figure().savefig(io.BytesIO(), format=kind)
     except Exception:  # noqa: BLE001 - a damaged file of settings, a missing library, a full disk
         raise SettingsError(
-            "No figure can be drawn, since matplotlib does not start; move a damaged matplotlibrc away, or install "
+            "No figure can be drawn because matplotlib does not start; move a damaged matplotlibrc away or install "
             "matplotlib again."
         ) from None
 
 
 def _commit() -> str:
-    """The commit of the source, or "unknown" where it is no git checkout."""
+    """The commit of the source, or "unknown" if it is not a git checkout."""
     source = Path(minilop.__file__).parents[1]
-    if not (source / ".git").exists():  # installed, or unpacked inside another project
+    if not (source / ".git").exists():  # installed, or part of another project
         return "unknown"
     try:
         ask = ["git", "-C", str(source), "rev-parse", "--verify", "--quiet", "HEAD"]
@@ -117,7 +117,7 @@ def _commit() -> str:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Make `folder` and try to write in it. Raises SettingsError, naming the `option` that chooses another."""
+    """Make `folder` and try to write in it. Raises SettingsError, which names the `option` that chooses it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,8 +1,8 @@
-"""Engines: where the blocks are run, one after the other in this process or side by side in processes of their own.
+"""Engines run blocks, one after another in the main process or in parallel in worker processes.
 
-A block that fails is tried once more from its last checkpoint, and given up after that; a killed process (memory ran
-out, say) is such a failure, and so is one that alone was asked to stop. A checkpoint from which a block failed twice is
-set aside, lest it fail in every later command. A user's mistake is told at once. The other blocks go on in each case.
+A block that fails is tried again once, from its last checkpoint. Failures include a killed process, for example when
+memory runs out. If the second attempt fails too, the checkpoint is set aside, so that it does not make later commands
+fail. An error of the user is not tried again. In all cases the other blocks continue.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from minilop.experiment.blocks import Block
 from minilop.experiment.cores import available_cores
-from minilop.experiment.runner import Interrupted, Workplace, stop_on_signals
+from minilop.experiment.runner import Interrupted, RunContext, stop_on_signals
 from minilop.experiment.settings import SettingsError, shorten, unknown
 from minilop.experiment.workers import Ending, Listener, attempt, hand_over, receive, start_worker
 
@@ -25,15 +25,14 @@ class Engine(Protocol):
 
     processes: int
 
-    def run(self, blocks: Sequence[Block], workplace: Workplace, listener: Listener) -> None:
-        """Run all blocks, handed out in their order. Raises Interrupted after SIGINT or SIGTERM."""
+    def run(self, blocks: Sequence[Block], context: RunContext, listener: Listener) -> None:
+        """Run all blocks, starting them in order. Raises Interrupted after SIGINT or SIGTERM."""
 
 
 def choose_engine(text: str | None, backend: str) -> Engine:
-    """The engine named by `serial`, `process` or `process:n`.
+    """The engine for the text `serial`, `process` or `process:n`. Raises SettingsError for any other text.
 
-    Without a text it is one process per available core, or a single one for a GPU, which the processes would share.
-    Raises SettingsError for any other text.
+    The default is one process per available core, or one process for a GPU, which the processes would share.
     """
     name, colon, count = (text or ("process:1" if backend == "cupy" else "process")).partition(":")
     if name == "serial" and not colon:
@@ -44,17 +43,17 @@ def choose_engine(text: str | None, backend: str) -> Engine:
         return ProcessEngine(int(count))
     if name in ("serial", "process"):
         raise SettingsError(
-            f"The engine {shorten(text or '')!r} is not understood; choose serial, process, or process:2 and the like."
+            f"The engine {shorten(text or '')!r} is invalid; choose serial, process or process:N, such as process:2."
         )
     raise unknown("engine", name, ("serial", "process"))
 
 
 class SerialEngine:
-    """One block after the other in this very process."""
+    """Runs one block after another in the main process."""
 
     processes = 1
 
-    def run(self, blocks: Sequence[Block], workplace: Workplace, listener: Listener) -> None:
+    def run(self, blocks: Sequence[Block], context: RunContext, listener: Listener) -> None:
         queue = _Queue(blocks, listener)
         with stop_on_signals() as stop:
             while queue.waiting and not stop.requests:
@@ -63,28 +62,28 @@ class SerialEngine:
                 def report(progress: float, block: Block = block) -> None:
                     listener.progressed(block, progress)
 
-                queue.ended(block, attempt(block, workplace, report, listener.warn, stop))
+                queue.ended(block, attempt(block, context, report, listener.warn, stop))
             if stop.requests:
                 raise Interrupted
 
 
 class ProcessEngine:
-    """Up to `processes` blocks side by side. A process does one block after another, until one fails in it."""
+    """Runs up to `processes` blocks in parallel. A worker runs one block after another until one fails."""
 
     def __init__(self, processes: int) -> None:
         self.processes = processes
 
-    def run(self, blocks: Sequence[Block], workplace: Workplace, listener: Listener) -> None:
+    def run(self, blocks: Sequence[Block], context: RunContext, listener: Listener) -> None:
         queue = _Queue(blocks, listener)
         workers: dict[Connection, tuple[BaseProcess, Block]] = {}
-        requests = 0  # to stop, of those that were passed on
+        requests = 0  # to stop, passed on to the workers
         with stop_on_signals() as stop:
             try:
                 while workers or (queue.waiting and not stop.requests):
                     while queue.waiting and len(workers) < self.processes and not stop.requests:
                         block = queue.waiting.popleft()
                         try:
-                            connection, process = start_worker(workplace)
+                            connection, process = start_worker(context)
                         except SettingsError as mistake:
                             queue.ended(block, Ending("mistake", str(mistake)))
                             continue
@@ -100,22 +99,22 @@ class ProcessEngine:
                         if ending is not None:
                             queue.ended(block, ending)
                             if ending.kind not in ("done", "mistake") or not queue.waiting or stop.requests:
-                                connection.close()  # so the worker ends
+                                connection.close()  # ends the worker
                                 process.join()
                                 del workers[connection]
                                 continue
                             workers[connection] = (process, queue.waiting.popleft())
                             hand_over(connection, workers[connection][1])
             finally:
-                for process, _ in workers.values():  # some are left only after an error of our own
+                for process, _ in workers.values():  # some remain only after an unexpected error
                     process.terminate()
             if stop.requests:
                 raise Interrupted
 
     def _pass_on(self, requests: int, processes: Sequence[BaseProcess], listener: Listener) -> None:
-        """Ask the workers to save and leave; after a second request end them as they are."""
+        """Ask the workers to save and exit; after a second request kill them."""
         if requests == 1:
-            listener.warn("stopping as soon as the steps on their way are done and saved; ask again to stop at once.")
+            listener.warn("stopping after the current steps, to save checkpoints; interrupt again to stop immediately.")
         for process in processes:
             if requests == 1:
                 process.terminate()
@@ -124,7 +123,7 @@ class ProcessEngine:
 
 
 class _Queue:
-    """The blocks that wait, and the rule that a failed block comes back once."""
+    """The waiting blocks; a failed block returns once."""
 
     def __init__(self, blocks: Sequence[Block], listener: Listener) -> None:
         self.waiting = deque(blocks)
@@ -138,5 +137,5 @@ class _Queue:
         elif ending.kind == "failure" and block.tried_before:
             self.listener.failed(block, f"{block}, failed twice: {ending.sentence}")
         elif ending.kind == "failure":
-            self.listener.warn(f"{block}, failed and is tried once more: {ending.sentence}")
+            self.listener.warn(f"{block}, failed and is tried again: {ending.sentence}")
             self.waiting.appendleft(replace(block, tried_before=True))

@@ -1,8 +1,7 @@
-"""The look of all figures: labels on the curves, one standard error as a band, captions.
+"""The style of all figures: labels on the curves, one standard error as a band, captions.
 
-A problem's `figures` says what is drawn; here is how. Everything is drawn from a `ResultSet`, so from files alone. The
-problems also say how a learner looks: what draws learners takes `appearance_of`, which maps a learner to its
-`Appearance`.
+The `figures` of a problem decides what is drawn. Everything is drawn from a `ResultSet`, that is, from result files.
+The argument `appearance_of` maps the name of a learner to its `Appearance`.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from minilop.statistics import mean_and_error
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-else:  # matplotlib is imported where a figure is made: workers import this file too, and do without
+else:  # workers import this file, but do not need matplotlib
     Axes = Figure = Any
 
-# For learners that have no color of their own.
+# For learners without a color of their own.
 _FREE_COLORS = ("goldenrod", "teal", "deeppink", "black", "saddlebrown", "darkgreen")
 
 
 class Appearance(NamedTuple):
-    """How a learner looks in every figure. Without a color it gets the next one of `_FREE_COLORS`."""
+    """How a learner looks in all figures. If `color` is empty, the next of `_FREE_COLORS` is used."""
 
     label: str
     color: str = ""
@@ -36,7 +35,7 @@ class Appearance(NamedTuple):
 
 
 def new_figure(num_panels: int = 1, most_columns: int = 2, height: float = 4.2) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with its panels in rows of two, or of at most `most_columns`; a panel's height is in inches."""
+    """A figure with its panels in rows of at most `most_columns`; `height` is that of a panel, in inches."""
     from matplotlib.figure import Figure
 
     columns = min(most_columns, num_panels)
@@ -59,8 +58,8 @@ def draw_curves(
 ) -> None:
     """The mean over runs of a measure (R, num_bins) against `positions` (num_bins,), for each of the learners.
 
-    The band is one standard error over the runs that have not diverged. `label` and, smaller, `qualification` stand
-    above the axis, where they take no width from the panels.
+    The band is one standard error over the runs that have not diverged. `label` and, in smaller type, `qualification`
+    are above the panel.
     """
     ends = []
     free_colors = itertools.cycle(_FREE_COLORS)
@@ -72,7 +71,7 @@ def draw_curves(
         mean, error = mean_and_error(results[learner][measure])
         axes.plot(positions, mean, color=color, linestyle=dashes, linewidth=1.8)
         alone = np.isfinite(mean) & ~np.isfinite(np.r_[np.nan, mean[:-1]]) & ~np.isfinite(np.r_[mean[1:], np.nan])
-        if alone.any():  # no line leads to these points
+        if alone.any():  # points without neighbors have no line
             axes.plot(positions[alone], mean[alone], color=color, linestyle="", marker="o", markersize=3)
         axes.fill_between(positions, mean - error, mean + error, color=color, alpha=0.22, linewidth=0)
         finite = np.flatnonzero(np.isfinite(mean))
@@ -84,9 +83,9 @@ def draw_curves(
 
 
 def finish_panel(axes: Axes, ends: list[tuple[float, str, str]], label: str, qualification: str, x_label: str) -> None:
-    """The look of a panel, once its curves and scales are there.
+    """Style a panel whose curves and scales are complete.
 
-    ends   of each curve that is labelled: its height there, its label and colour; NaN: no label, infinite: at the top
+    ends   for each curve its last value, label and color; NaN: no label; infinite: label at the top
     """
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9")
@@ -102,30 +101,30 @@ def finish_panel(axes: Axes, ends: list[tuple[float, str, str]], label: str, qua
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write each label right of its curve's end, moved apart where they would overlap."""
+    """Write each label to the right of the end of its curve, and move labels apart that would overlap."""
     if not ends:
         return
     ends.sort()
-    scale = axes.yaxis.get_transform().transform  # to what is linear on the page
+    scale = axes.yaxis.get_transform().transform  # to coordinates that are linear on the page
     low, high = scale(np.array(axes.get_ylim()))
     heights = np.clip((scale(np.array([end for end, _, _ in ends])) - low) / (high - low), 0, 1)
     gap = 0.052
-    for _ in range(200):  # push neighbours apart until all are a line's height from each other
+    for _ in range(200):  # push neighbors apart until they do not overlap
         for index in range(len(heights) - 1):
             overlap = gap - (heights[index + 1] - heights[index])
             if overlap > 0:
                 heights[index] -= overlap / 2
                 heights[index + 1] += overlap / 2
-    for height, (_, text, colour) in zip(heights, ends):
-        axes.text(1.01, height, text, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+    for height, (_, text, color) in zip(heights, ends):
+        axes.text(1.01, height, text, color=color, transform=axes.transAxes, va="center", fontsize=9.5)
 
 
 def describe_runs(
     results: ResultSet, learners: Sequence[str], unit: str = "example", *, appearance_of: Callable[[str], Appearance]
 ) -> str:
-    """For the caption: how many runs each curve has, what the band is, the scale, and which runs diverged.
+    """Text for the caption: the number of runs, the meaning of the band, the scale, and the diverged runs.
 
-    `unit` is what `diverged_at` counts.
+    `unit` is the unit of `diverged_at`.
     """
     shown: dict[str, LearnerResults] = {name: results[name] for name in learners if name in results.learners}
     counts = sorted({each.num_runs for each in shown.values()})
@@ -143,12 +142,12 @@ def describe_runs(
 
 
 def add_caption(figure: Figure, text: str) -> None:
-    """A caption below the panels, wrapped to the figure's width as it is drawn; a word longer than a line is broken."""
+    """Add a caption below the panels, wrapped to the width of the figure; words longer than a line are broken."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(size=8.5)
-    widest = 0.94 * 72 * figure.get_figwidth()  # in points; in a picture letters are up to 3 % wider, whole pixels
+    widest = 0.94 * 72 * figure.get_figwidth()  # in points; rounding to pixels makes letters up to 3 % wider
 
     def fits(line: str) -> bool:
         width: float = text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
@@ -164,4 +163,4 @@ def add_caption(figure: Figure, text: str) -> None:
             cut = max(length for length in range(1, len(lines[-1])) if fits(lines[-1][:length]))
             lines[-1:] = [lines[-1][:cut], lines[-1][cut:]]
     caption = figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontproperties=font, color="0.25")
-    caption.set_parse_math(False)  # a user's text may hold dollar signs
+    caption.set_parse_math(False)  # the text of a user may contain dollar signs

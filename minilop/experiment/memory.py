@@ -1,14 +1,14 @@
-"""How a process of its own that runs blocks sets up its memory."""
+"""Configures the memory allocator of a process that runs blocks."""
 
 import ctypes
 import sys
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's allocator to keep large freed blocks; does nothing elsewhere.
+    """Make the allocator of glibc keep large freed blocks; no effect elsewhere.
 
-    By default every temporary array of a few megabytes is given back to the kernel and faulted in again at the next
-    step, which costs a convolutional network about a fifth of its time.
+    By default it returns each temporary array of a few megabytes to the kernel and requests it again in the next step,
+    which takes about a fifth of the time of a convolutional network.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -16,7 +16,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library, for example musl
         return
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # numbers of glibc's malloc.h
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # constants of malloc.h in glibc
     mallopt(mmap_max, 0)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 256 << 20)

@@ -1,51 +1,38 @@
-"""What the command prints: a letter that cannot be printed is replaced, and a full disk is told in a sentence."""
+"""Prints for the command: replaces characters that cannot be printed, and reports a full disk in one sentence."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
+from minilop.data.printing import OutputError, discard, write
 from minilop.experiment.runner import Interrupted
-
-
-class OutputError(Exception):
-    """The command's output cannot be written; the message is one sentence."""
 
 
 @contextmanager
 def output(command: str) -> Iterator[None]:
-    """Within it no line ends the command because a letter is missing where it goes; `command` is what continues it.
+    """Context of the command, in which characters that cannot be encoded are escaped; `command` is the command line.
 
-    Ends the command with status 130 where it is interrupted, and with status 1 where nothing can be printed.
+    An interruption ends the command with status 130, and a failure to print with status 1.
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed before the command began
+        if getattr(sys, name) is None:  # closed before the command started
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
         try:
             yield
         except (Interrupted, KeyboardInterrupt):
-            tell("", f"Interrupted; what was reached is kept. Go on with: {command}")
+            tell("", f"Interrupted; completed work is kept. Continue with: {command}")
             sys.exit(130)
     except OutputError as failure:
-        last_words = f"{failure} What was reached is kept. Go on with: {command}\n"
+        last_words = f"{failure} Completed work is kept. Continue with: {command}\n"
         for line, stream in (("", sys.stdout), (last_words, sys.stderr)):
             try:
                 write(line, stream)
-            except OutputError:  # Python tries again as it ends, and complains, unless it can
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            except OutputError:
+                discard(stream)
         sys.exit(1)
-
-
-def write(text: str, stream: TextIO) -> None:
-    """Write `text` now. Raises OutputError where that is impossible."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except OSError as problem:
-        raise OutputError(f"The output cannot be written ({problem.strerror}); send it elsewhere.") from None
 
 
 def tell(*lines: str) -> None:

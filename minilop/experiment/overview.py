@@ -11,10 +11,11 @@ from minilop.experiment.settings import all_settings, label, own_fields, parts_o
 
 
 def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> Iterable[str]:
-    """Lines that show each problem, its settings at each scale, and what the learners change.
+    """Lines that show each problem, its settings at each scale, and the settings that the learners change.
 
-    In full those `learners` that are named, or else those that run by default; others by their names. A problem that
-    has none of the named learners is left out.
+    learners   shown in full; by default those that run by default, with the names of the others
+
+    Leaves out problems that have none of these learners.
     """
     for name, problem in problems.items():
         scales = list(problem.SCALES.values())
@@ -31,7 +32,7 @@ def describe(problems: Mapping[str, Problem], learners: Sequence[str] = ()) -> I
         rows += _settings_rows([scale.settings for scale in scales], name)
         yield from _table(rows)
         yield ""
-        yield "  Learners and what they change (one value: the same at every scale):"
+        yield "  Learners and the settings that they change (one value: the same at all scales):"
         rows = [["", *problem.SCALES]]
         for learner in shown:
             rows += _settings_rows([scale.learners[learner] for scale in scales], f"{name}.{learner}", True)
@@ -66,21 +67,21 @@ def _paragraph(title: str, words: Iterable[str], indent: int = 2) -> list[str]:
 
 
 def _settings_rows(versions: Sequence[Any], prefix: str, changed_only: bool = False) -> list[list[str]]:
-    """A row per setting with its value in each version (scale); the first column is what `--set` takes."""
+    """One row per setting with its value in each version (scale); the first column is the name for `--set`."""
     values, defaults = [all_settings(version) for version in versions], [_defaults(version) for version in versions]
     rows = []
     for name in dict.fromkeys(name for each in values for name in each):
         if changed_only and all(each.get(name) == own[name] for each, own in zip(values, defaults) if name in each):
             continue
         owner = next(version for version, each in zip(versions, values) if name in each)
-        shown = [show(each[name]) if name in each else "-" for each in values]  # "-": another kind of part there
+        shown = [show(each[name]) if name in each else "-" for each in values]  # "-": another kind of part
         same = changed_only and len(set(shown)) == 1
         rows.append([f"{prefix}.{short_name(owner, name)}", *(shown[:1] if same else shown)])
     return rows or [[prefix]]
 
 
 def _defaults(settings: Any) -> dict[str, Any]:
-    """The default of every setting by its full name; MISSING where there is none."""
+    """The default of each setting by its full name; MISSING if there is none."""
     defaults: dict[str, Any] = {}
     for part_name, part in parts_of(settings).items():
         defaults |= {f"{part_name}.{name}": default for name, default in _defaults(part).items()}
@@ -88,7 +89,7 @@ def _defaults(settings: Any) -> dict[str, Any]:
 
 
 def _defaults_by_part(learners: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, list[str]]]:
-    """For each kind of part its name, with the learners and scales that have it if not all do, and its defaults.
+    """For each kind of part its name and its defaults; the name lists the learners and scales if not all have it.
 
     learners   {learner: {scale: settings}}
     """
@@ -112,7 +113,7 @@ def _defaults_by_part(learners: Mapping[str, Mapping[str, Any]]) -> Iterable[tup
 
 
 def status(problem: str, standings: Sequence[Standing]) -> Iterable[str]:
-    """Lines that show how many runs of each learner are done, on their way and missing."""
+    """Lines that show how many runs of each learner are done, started and missing."""
     yield problem
     rows = [["learner", "done", "partial", "missing"]]
     for standing in standings:

@@ -1,4 +1,4 @@
-"""Text to values: the value of a setting as its type asks for it, and names that may have been misspelled."""
+"""Converts texts to values of the types of settings, and finds the nearest name for a misspelled one."""
 
 import difflib
 import math
@@ -11,13 +11,13 @@ _SIMPLE = (str, bool, int, float, NoneType, Any)  # Any: a hyperparameter, which
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that `name` may be misspelled for, or None; short names may differ more."""
+    """The name in `names` of which `name` may be a misspelling, or None; short names may differ more."""
     found = difflib.get_close_matches(name, names, n=1, cutoff=0.6 if len(name) < 6 else 0.8)
     return found[0] if found else None
 
 
 def is_text_type(kind: Any) -> bool:
-    """Whether a field of the type `kind` is a setting, which text can give; a field may also hold dataclasses."""
+    """Whether a field of the type `kind` is a setting, given as text; other fields hold dataclasses."""
     if get_origin(kind) is Literal:
         return True
     members = [member for member in get_args(kind) if member is not Ellipsis]
@@ -25,9 +25,9 @@ def is_text_type(kind: Any) -> bool:
 
 
 def parse(kind: Any, text: str, present: Any = None) -> Any:
-    """`text` as a value of the type `kind`, for Any as one like `present`.
+    """Convert `text` to a value of the type `kind`; if `kind` is Any, of the type of the `present` value.
 
-    Raises ValueError with the words for what was expected.
+    Raises ValueError, whose message says what was expected.
     """
     if kind is Any and isinstance(present, (bool, int, float)):
         kind = bool if isinstance(present, bool) else float
@@ -47,7 +47,7 @@ def parse(kind: Any, text: str, present: Any = None) -> Any:
     if kind is NoneType and text.lower() == "none":
         return None
     words = {bool: "true or false", NoneType: "none"}
-    raise ValueError(words.get(kind, "a value that only the problem's file can give"))
+    raise ValueError(words.get(kind, "a value that can only be set in the file of the problem"))
 
 
 def _parse_number(kind: type, text: str) -> int | float:
@@ -58,7 +58,7 @@ def _parse_number(kind: type, text: str) -> int | float:
     if kind is float and not math.isnan(number):
         return number
     if kind is int and number.is_integer():  # 1e6 is a whole number too
-        return int(text) if re.fullmatch("[+-]?[0-9]+", text) else int(number)  # float64 rounds from 2^53 on
+        return int(text) if re.fullmatch("[+-]?[0-9]+", text) else int(number)  # float64 is inexact above 2^53
     raise ValueError("a whole number" if kind is int else "a number")
 
 
@@ -76,16 +76,16 @@ def _parse_tuple(kinds: tuple[Any, ...], text: str) -> tuple[Any, ...]:
     if kinds[-1] is Ellipsis:
         kinds = kinds[:1] * len(texts)
     if len(texts) != len(kinds):
-        raise ValueError(f"{len(kinds)} values with commas between them")
+        raise ValueError(f"{len(kinds)} values, separated by commas")
     try:
         return tuple(parse(kind, part) for kind, part in zip(kinds, texts, strict=True))
     except ValueError as expected:
-        raise ValueError(f"values with commas between them, each {expected}") from None
+        raise ValueError(f"values separated by commas, each {expected}") from None
 
 
 def _parse_union(kinds: tuple[Any, ...], text: str) -> Any:
     expected = []
-    for kind in sorted(kinds, key=lambda kind: kind is not NoneType):  # "none" is no text where None is allowed
+    for kind in sorted(kinds, key=lambda kind: kind is not NoneType):  # "none" means None if that is allowed
         try:
             return parse(kind, text)
         except ValueError as words:

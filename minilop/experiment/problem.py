@@ -1,6 +1,6 @@
-"""What a problem offers, and what the runner may expect of it.
+"""The interface of a problem.
 
-A problem is a file or a folder of `problems/` that has these names (the protocol `Problem`):
+A problem is a file or a folder in `problems/` with these names (the protocol `Problem`):
 
     TITLE          one line for `--list`
     SCALES         {"smoke": Scale, "laptop": Scale, "paper": Scale}, some with "overnight" before "paper"
@@ -8,7 +8,7 @@ A problem is a file or a folder of `problems/` that has these names (the protoco
     start          start(settings, learner, seeds, data_folder) -> Runs
     figures        figures(results) -> {name: matplotlib Figure}
 
-and, where there is something that moves, for `--animate`:
+and optionally, for `--animate`:
 
     animations     animations(results) -> {name: minilop.experiment.saving.Animation}
 """
@@ -23,66 +23,66 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of one scale of a problem: `smoke`, `laptop`, `overnight` or `paper`.
+    """The settings of a problem at one scale: `smoke`, `laptop`, `overnight` or `paper`.
 
     Every problem has three of them. `overnight`, the published structure at reduced size in about an hour on two cores,
     is for the problems that need a GPU or days at `paper` scale.
 
-    A learner is its settings, a frozen dataclass with a `dtype`: LearnerSettings, which are composed of an optimizer, a
-    network and rules, or a flat dataclass of the problem's own where what learns is not a network. Settings are
-    pickled, for the processes, and compared; they need not be hashable.
+    A learner is given by its settings, a frozen dataclass with a `dtype`: either `LearnerSettings`, composed of an
+    optimizer, a network and rules, or a flat dataclass of the problem. Settings are compared, and pickled for worker
+    processes; they need not be hashable.
     """
 
-    settings: Any  # a frozen dataclass, the problem's own settings
-    learners: Mapping[str, Any]  # every learner of the problem, in the order of the figures
-    default_learners: tuple[str, ...]  # those that run when none is named
+    settings: Any  # of the problem, a frozen dataclass
+    learners: Mapping[str, Any]  # all learners of the problem, in the order of the figures
+    default_learners: tuple[str, ...]  # those that run by default
     runs: int  # independent runs of each learner
-    block: int  # at most so many runs advance side by side in one process
-    seconds: float  # about how long one block of `block` runs of one learner takes on one core
+    block: int  # largest number of runs that advance together in one process
+    seconds: float  # estimate for `block` runs of one learner on one core
 
 
 class Runs(Protocol):
-    """R runs of one learner on one problem, advancing together."""
+    """R runs of one learner on one problem that advance together."""
 
     @property
     def progress(self) -> float:
-        """The share of the work that is done, from 0.0 to exactly 1.0 at the end."""
+        """The fraction of the work that is done, from 0.0 to exactly 1.0 at the end."""
 
     def advance(self) -> None:
-        """Do the next small part of the work, a fraction of a second to a few seconds long."""
+        """Do the next part of the work, which takes a fraction of a second to a few seconds."""
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything that `restore` needs to go on bit for bit, as arrays on the host."""
+        """Everything that `restore` needs to continue bit for bit, as arrays on the host."""
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a `state`; raises KeyError or ValueError where it does not fit."""
+        """Continue from a `state`. Raises KeyError or ValueError if it does not fit."""
 
     def results(self) -> dict[str, np.ndarray]:
-        """What was measured, each array with the runs first: (R, ...). Called when progress is 1.0."""
+        """The measurements by name, each (R, ...). Called when progress is 1.0."""
 
 
 class Problem(Protocol):
-    """A module of the folder `problems/`."""
+    """A module in the folder `problems/`."""
 
-    __name__: str  # where another process imports it from
+    __name__: str  # by which worker processes import it
     TITLE: str
 
     @property
-    def SCALES(self) -> Mapping[str, Scale]:  # read only, so any mapping will do
-        """The values of each scale; the same learners and kinds of settings in all of them."""
+    def SCALES(self) -> Mapping[str, Scale]:  # a property, so that any mapping fits
+        """The scales by name; all have the same learners and kinds of settings."""
 
     def data_source(self, settings: Any, data_folder: Path | None) -> str:
-        """What the examples are, in a few words, with a digest of the files where files are read.
+        """A description of the data in a few words, with a digest of the data if files are read.
 
-        It is part of a result's fingerprint: other examples have another text, and the same ones wherever they lie the
-        same. Raises DataError where a data file is missing or broken.
+        The fingerprint of a result includes it, so it must depend on the data but not on their location. Raises
+        DataError if a data file is missing or damaged.
         """
 
     def start(self, settings: Any, learner: Any, seeds: Sequence[int], data_folder: Path | None) -> Runs:
-        """Begin `len(seeds)` runs side by side.
+        """Start one run per seed.
 
-        Raises ValueError (DataError is one) with a sentence for the user where data or settings cannot be used.
+        Raises ValueError, for example DataError, with a sentence for the user if data or settings cannot be used.
         """
 
     def figures(self, results: Any) -> dict[str, Any]:
-        """Draw the problem's figures from result files alone: {name: matplotlib Figure}."""
+        """Draw the figures of the problem from a `ResultSet`: {name: matplotlib Figure}."""

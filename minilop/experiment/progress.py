@@ -1,31 +1,19 @@
-"""What the user sees while blocks run: first what will be done, then how far it is and how long it takes."""
+"""The progress of a command: before it starts what it will do, then how much is done and how long the rest takes."""
 
-import shutil
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, TextIO
 
+from minilop.data.printing import ProgressPrinter, duration
 from minilop.experiment.blocks import Block
-from minilop.experiment.output import write
 
-START_SECONDS = 2.0  # about what the start of the processes takes
-FIGURE_SECONDS = 2.0  # and the figures of a problem, one problem after the other
-SECONDS_BETWEEN_LINES = 10.0
-SECONDS_BETWEEN_LIVE_LINES = 0.2
-
-
-def duration(seconds: float) -> str:
-    """`seconds` in words that claim no more precision than an estimate has."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{seconds / 3600:.1f} h"
+START_SECONDS = 2.0  # about how long the processes take to start
+FIGURE_SECONDS = 2.0  # about how long the figures of one problem take
 
 
 def announce(blocks: Sequence[Block], num_done: int, processes: int) -> str:
-    """What will be done and about how long, before anything is."""
+    """A sentence that says what will be done and about how long it takes."""
     if not blocks:
         return f"{count(num_done, 'run')} done; nothing is left to compute."
     to_do = sum(len(block.seeds) for block in blocks)
@@ -43,15 +31,15 @@ def announce(blocks: Sequence[Block], num_done: int, processes: int) -> str:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun."""
+    """A number and its noun, in the singular or plural."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 class Progress:
-    """Listens to an engine and tells the user: one live line on a terminal, else a line now and then.
+    """Receives the reports of an engine and prints them.
 
-    `finish_problem` is called with a problem's name as soon as no block of it is left, and gives lines to print. With
-    `beside` that is done in a thread, so that the blocks of other problems need not wait; its end is that of `with`.
+    `finish_problem(name)` is called when the last block of a problem ends, and yields lines to print. If `beside`, a
+    thread calls it, so that the blocks of other problems need not wait; leaving the `with` statement waits for it.
     """
 
     def __init__(
@@ -63,100 +51,76 @@ class Progress:
         beside: bool = False,
     ) -> None:
         self.blocks = {block.key: block for block in blocks}
-        self.fractions = {block.key: 0.0 for block in blocks}  # done of what remained at the start
+        self.fractions = {block.key: 0.0 for block in blocks}  # of the work that remained at the start
         self.open = set(self.blocks)
         self.processes = processes
         self.finish_problem = finish_problem
         self.thread = ThreadPoolExecutor(1) if beside else None
         self.finishing: list[Future[None]] = []
-        self.stream = stream
-        self.live = stream.isatty()
-        self.live_width = 0  # of what the live line shows now
-        self.lock = threading.RLock()  # lines may come from two threads
-        self.shown = time.monotonic()
-        self.began: float | None = None  # when the first block did
+        self.printer = ProgressPrinter(stream)
+        self.start_time: float | None = None  # of the first report
         self.failures: list[str] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """Wait until the last problem is finished, or after an error for one that is being finished."""
+        """Wait until all problems are finished; after an error only until the current one is."""
         try:
-            for one in self.finishing if kind is None else ():
-                one.result()  # raises what was raised there
+            for future in self.finishing if kind is None else ():
+                future.result()  # raises the error of the thread, if any
         finally:
             if self.thread:
                 self.thread.shutdown(cancel_futures=True)
 
     def progressed(self, block: Block, progress: float) -> None:
-        self.began = self.began or time.monotonic()
-        # Below zero where a checkpoint proved useless and the block began anew.
+        self.start_time = self.start_time or time.monotonic()
+        # Negative if the checkpoint could not be used and the block started again.
         self.fractions[block.key] = max(0.0, (progress - block.progress) / (1 - block.progress))
-        since = time.monotonic() - self.shown
-        if self.live and since >= SECONDS_BETWEEN_LIVE_LINES:
-            self._show_live(self._standing())
-        elif not self.live and since >= SECONDS_BETWEEN_LINES:
-            self.say(self._standing())
+        self.printer.show(self._standing())
 
     def finished(self, block: Block, remark: str = "") -> None:
         self._close(block, f"{block}, done{f'; {remark}' if remark else ''}.")
 
     def failed(self, block: Block, sentence: str) -> None:
-        """A `sentence` that was said of another block is not said again."""
-        told = sentence in self.failures
-        if not told:
+        """Print the sentence, unless another block has failed with the same one."""
+        is_new = sentence not in self.failures
+        if is_new:
             self.failures.append(sentence)
-        del self.blocks[block.key]  # its work is neither done nor to do
-        self._close(block, "" if told else sentence)
+        del self.blocks[block.key]  # its work is neither done nor left
+        self._close(block, sentence if is_new else "")
 
     def warn(self, sentence: str) -> None:
-        self.say(f"Warning: {sentence}")
-
-    def say(self, line: str) -> None:
-        """Print a line that stays."""
-        with self.lock:
-            self._show_live("")
-            write(f"{line}\n", self.stream)
-            self.shown = time.monotonic()
-
-    def _close(self, block: Block, line: str) -> None:
-        self.fractions[block.key] = 1.0
-        self.open.discard(block.key)
-        if line:
-            self.say(f"{line} {self._standing()}" if self.open else line)
-        if all(problem != block.experiment.problem for problem, _, _ in self.open):
-            self.finish(block.experiment.problem)
+        self.printer.say(f"Warning: {sentence}")
 
     def finish(self, problem: str) -> None:
-        """Finish a problem of which no block is left."""
+        """Finish a problem without open blocks."""
         if self.thread:
             self.finishing.append(self.thread.submit(self._finish, problem))
         else:
             self._finish(problem)
 
     def _finish(self, problem: str) -> None:
-        for result in self.finish_problem(problem):
-            self.say(result)
+        for line in self.finish_problem(problem):
+            self.printer.say(line)
+
+    def _close(self, block: Block, line: str) -> None:
+        self.fractions[block.key] = 1.0
+        self.open.discard(block.key)
+        if line:
+            self.printer.say(f"{line} {self._standing()}" if self.open else line)
+        if all(problem != block.experiment.problem for problem, _, _ in self.open):
+            self.finish(block.experiment.problem)
 
     def _standing(self) -> str:
         done = sum(block.seconds * self.fractions[key] for key, block in self.blocks.items())
         total = sum(block.seconds for block in self.blocks.values()) or 1.0
-        share = done / total
-        # The estimate was made on another machine; once there is something to go by, this machine's own pace counts.
-        elapsed = time.monotonic() - (self.began or time.monotonic())
+        fraction = done / total
+        # The estimates of the scales come from another machine; this machine's own speed is better once it is known.
+        elapsed = time.monotonic() - (self.start_time or time.monotonic())
         processes = min(self.processes, len(self.open))
-        left = elapsed * (1 - share) / share if share > 0.02 else (total - done) / processes
-        undrawn = len({problem for problem, _, _ in self.open}) + sum(not one.done() for one in self.finishing)
+        left = elapsed * (1 - fraction) / fraction if fraction > 0.02 else (total - done) / processes
+        undrawn = len({problem for problem, _, _ in self.open}) + sum(not future.done() for future in self.finishing)
         left = max(left + FIGURE_SECONDS, FIGURE_SECONDS * undrawn)
         runs_left = sum(len(self.blocks[key].seeds) for key in self.open)
-        return f"{share:.0%} of the work, {count(runs_left, 'run')} to go, about {duration(left)} left"
-
-    def _show_live(self, line: str) -> None:
-        """Write over the live line; an empty one clears it."""
-        with self.lock:
-            if self.live and (line or self.live_width):
-                line = line[: shutil.get_terminal_size().columns - 1]
-                write("\r" + line.ljust(self.live_width) + ("" if line else "\r"), self.stream)
-                self.live_width = len(line)
-                self.shown = time.monotonic()
+        return f"{fraction:.0%} of the work, {count(runs_left, 'run')} to go, about {duration(left)} left"

@@ -1,4 +1,4 @@
-"""Results: one file per run, written once and never computed again; and the reading side for figures."""
+"""Results: one file per run, written once and read to draw figures."""
 
 import platform
 import re
@@ -15,23 +15,23 @@ from minilop.experiment import archive
 from minilop.experiment.archive import Warn
 from minilop.experiment.settings import RESULTS_FORMAT, Experiment, scale_label
 
-FILE_NAME = re.compile(  # of a result or a checkpoint: problem, learner, first seed and fingerprint
+FILE_NAME = re.compile(  # of results and checkpoints: problem, learner, first seed, fingerprint
     r"(\w+)-(.+)-s(\d+)(?:to\d+\.[0-9a-f]+)?-([0-9a-f]{10})(?:\.\w+\.checkpoint)?\.npz"
 )
-MOST_FILES = 3  # that are opened to find out whether a folder holds results of an older format
+MOST_FILES = 3  # opened to detect results of an older format
 
 
 def result_path(folder: Path, experiment: Experiment, seed: int) -> Path:
-    """`<problem>-<learner>-s<seed>-<fingerprint>.npz`: the name says all that decides the content."""
+    """`<problem>-<learner>-s<seed>-<fingerprint>.npz`; the name determines the content."""
     return folder / f"{experiment.problem}-{experiment.learner}-s{seed}-{experiment.fingerprint}.npz"
 
 
 def write_result(
-    folder: Path, experiment: Experiment, seed: int, arrays: Mapping[str, np.ndarray], circumstances: Mapping[str, Any]
+    folder: Path, experiment: Experiment, seed: int, arrays: Mapping[str, np.ndarray], provenance: Mapping[str, Any]
 ) -> None:
-    """Write one run's arrays with its settings and, under `circumstances`, how it came about (backend, seconds, ...).
+    """Write the arrays of one run with its settings and its `provenance` (backend, seconds, ...).
 
-    Raises ValueError for an array of Python objects and FileError where the folder cannot be written.
+    Raises ValueError for an array of Python objects and FileError if the folder cannot be written.
     """
     metadata = {
         **_expected(experiment, seed),
@@ -42,7 +42,7 @@ def write_result(
         "python_version": platform.python_version(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "diverged": divergence(arrays),
-        **circumstances,
+        **provenance,
     }
     archive.write(result_path(folder, experiment, seed), arrays, metadata)
 
@@ -50,20 +50,20 @@ def write_result(
 def read_result(
     folder: Path, experiment: Experiment, seed: int, warn: Warn, look_only: bool = False, metadata_only: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The arrays and metadata of a finished run, or None; with `metadata_only` no arrays.
+    """The arrays, none if `metadata_only`, and the metadata of a finished run, or None if there is no usable file.
 
-    A damaged or foreign file is set aside, or with `look_only` only told of. Raises FileError where it cannot be read.
+    Sets an unusable file aside, or only warns about it if `look_only`. Raises FileError if a file cannot be read.
     """
     path, expected = result_path(folder, experiment, seed), _expected(experiment, seed)
     return archive.read(path, expected, warn, look_only=look_only, metadata_only=metadata_only)
 
 
 def older_results(folder: Path, runs: Iterable[tuple[Experiment, Sequence[int]]]) -> str:
-    """A sentence if `folder` holds results or checkpoints of an older format of these runs, which stay unread; or "".
+    """A sentence if `folder` holds results or checkpoints of these runs in an older format, which are not read; or "".
 
     runs   experiments, each with its seeds
 
-    Only the oldest few of the files that may be older are opened, and none is changed.
+    Opens only the oldest few candidates, and changes none.
     """
     wanted = {(one.problem, one.learner): (one.fingerprint, seeds) for one, seeds in runs}
     found = []
@@ -78,29 +78,29 @@ def older_results(folder: Path, runs: Iterable[tuple[Experiment, Sequence[int]]]
             number = content[1].get("format") if content is not None else None
             if isinstance(number, int) and number < RESULTS_FORMAT:
                 return (
-                    f"{folder} holds files of the older results format {number}, made by an earlier "
-                    "minilop; they are left as they are and not read."
+                    f"{folder} holds files of the older results format {number}, made by an earlier minilop; they "
+                    "are not read and remain unchanged."
                 )
-    except OSError:  # some other command has just moved one; whoever needs a file that cannot be read says so
+    except OSError:  # another command has just moved a file; files that are needed are checked elsewhere
         pass
     return ""
 
 
 def divergence(arrays: Mapping[str, np.ndarray]) -> str:
-    """What diverged, as the arrays named `diverged_at` tell it: "1 of 3 diverged, the first at 700"; "" for nothing.
+    """What diverged, according to the arrays named `diverged_at`: "1 of 3 diverged, the first at 700"; or "".
 
-    Of a learner with several values side by side every value of every run counts: "4 of 6 in compared diverged, ...".
+    If a learner compares several values of a setting, each value of each run counts: "4 of 6 in compared diverged".
     """
-    told = []
-    for name, places in arrays.items():
+    sentences = []
+    for name, steps in arrays.items():
         part, _, measure = name.rpartition(".")
         if measure != "diverged_at":
             continue
-        diverged = places[places >= 0]
+        diverged = steps[steps >= 0]
         if diverged.size:
             where = f" in {part}" if part else ""
-            told.append(f"{diverged.size} of {places.size}{where} diverged, the first at {diverged.min():,}")
-    return "; ".join(told)
+            sentences.append(f"{diverged.size} of {steps.size}{where} diverged, the first at {diverged.min():,}")
+    return "; ".join(sentences)
 
 
 def _expected(experiment: Experiment, seed: int) -> dict[str, Any]:
@@ -124,18 +124,18 @@ class LearnerResults:
 
 @dataclass(frozen=True)
 class ResultSet:
-    """What a problem's figures are drawn from. A learner without a finished run is not in `learners`."""
+    """The results of a problem, for its figures. Learners without a finished run are not in `learners`."""
 
     problem: str
-    scale: str  # with what was changed of its settings
+    scale: str  # with the changes of its settings
     settings: Any  # the problem's settings
-    learners: Mapping[str, LearnerResults]  # in the order of the problem's file
+    learners: Mapping[str, LearnerResults]  # in the order of the problem
 
     def __getitem__(self, learner: str) -> LearnerResults:
         return self.learners[learner]
 
     def with_curves(self, change: Callable[[np.ndarray], np.ndarray]) -> "ResultSet":
-        """These results with every curve (R, T) replaced by `change` of it; what is one number a run stays."""
+        """These results with `change` applied to all curves (R, T), but not to arrays with one number per run."""
         learners = {}
         for name, learner in self.learners.items():
             arrays = {measure: change(array) if array.ndim > 1 else array for measure, array in learner.arrays.items()}
@@ -144,10 +144,10 @@ class ResultSet:
 
 
 def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequence[int], warn: Warn) -> ResultSet:
-    """The finished runs among `seeds` of the learners of one problem, each `experiments` with its very settings.
+    """The finished runs among `seeds` of the experiments of one problem.
 
-    No file is changed. Raises ValueError where the runs of a learner measured arrays of different names or shapes, and
-    FileError where a file cannot be read.
+    Changes no file. Raises ValueError if the runs of a learner have arrays of different names or shapes, and FileError
+    if a file cannot be read.
     """
     learners = {}
     for experiment in experiments:
@@ -157,7 +157,7 @@ def load_results(folder: Path, experiments: Sequence[Experiment], seeds: Sequenc
             shapes = {tuple(sorted((name, array.shape) for name, array in arrays.items())) for arrays, _ in finished}
             if len(shapes) > 1:
                 raise ValueError(
-                    f"The runs of {experiment.learner} hold different arrays, perhaps of another version of minilop; "
+                    f"The runs of {experiment.learner} hold different arrays, perhaps of two versions of minilop; "
                     f"move its older files in {folder} away."
                 )
             stacked = {name: np.stack([arrays[name] for arrays, _ in finished]) for name in finished[0][0]}  # (R, ...)

@@ -1,4 +1,4 @@
-"""Doing one block of runs: begin or resume, advance, write a checkpoint every half minute, and results at the end."""
+"""Runs one block: start or resume it, advance, write a checkpoint every half minute, and write results at the end."""
 
 import importlib
 import math
@@ -25,26 +25,26 @@ from minilop.experiment.settings import Experiment, SettingsError
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM has arrived, and what was reached until then is in a checkpoint."""
+    """SIGINT or SIGTERM has arrived, and completed work is in a checkpoint."""
 
 
 @dataclass
 class Stop:
-    """How often this process was asked to stop."""
+    """Counts the requests to stop this process."""
 
     requests: int = 0
-    counted: float = -math.inf  # when the last request was
+    counted: float = -math.inf  # time of the last request
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if now - self.counted > 1.0:  # some tools signal the process and its group: that is one request
+        if now - self.counted > 1.0:  # some tools signal the process and its group, which is one request
             self.requests += 1
             self.counted = now
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Within it SIGINT and SIGTERM only count up `Stop.requests`, so that a step is never cut in two."""
+    """Context in which SIGINT and SIGTERM only increment `Stop.requests`, so that no step is interrupted."""
     stop = Stop()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -55,8 +55,8 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """What a block needs besides its settings; nothing of it changes a result's name."""
+class RunContext:
+    """Where and how a block runs; the names of results do not depend on it."""
 
     folder: Path  # for results and checkpoints
     backend: str = "numpy"
@@ -64,42 +64,40 @@ class Workplace:
     checkpoint_seconds: float = 30.0
 
 
-def run_block(block: Block, workplace: Workplace, report: Callable[[float], None], warn: Warn, stop: Stop) -> str:
-    """Begin or go on with a block, advance it to its end and write one result per run; say what of it diverged.
+def run_block(block: Block, context: RunContext, report: Callable[[float], None], warn: Warn, stop: Stop) -> str:
+    """Start or resume a block, advance it to its end, and write one result per run. Returns what diverged.
 
-    `report` is called with the progress after every small part of the work.
-    Raises Interrupted after a request to stop, SettingsError where the problem refuses to start, DataError where its
-    data are others than when the command began, FileError where the folder cannot be written, and whatever the problem
-    raises later.
+    report   called with the progress after each small part of the work
+
+    Raises Interrupted after a request to stop, SettingsError if the problem does not start, DataError if its data have
+    changed since the command started, FileError if the folder cannot be written, and what the problem raises later.
     """
-    experiment, folder = block.experiment, workplace.folder
+    experiment, folder = block.experiment, context.folder
     missing = [seed for seed in block.seeds if read_result(folder, experiment, seed, warn) is None]
-    if not missing:  # a process that was killed at its very end, or another command, has done it all
-        remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
-        remove_done_checkpoints(experiment, folder, workplace.backend)
+    if not missing:  # done by a process that was killed at its end, or by another command
+        remove_checkpoint(folder, experiment, block.seeds, context.backend)
+        remove_done_checkpoints(experiment, folder, context.backend)
         return ""
-    backend.use(workplace.backend)
+    backend.use(context.backend)
     keep_freed_memory()
-    with np.errstate(all="ignore"):  # a run that diverges is a result, not a warning
-        began = time.monotonic()
-        runs, seconds_before = _begin_or_resume(block, workplace, warn)
+    with np.errstate(all="ignore"):  # divergence is a result, not a reason for a warning
+        start_time = time.monotonic()
+        runs, seconds_before = _start_or_resume(block, context, warn)
         saved = time.monotonic()
         while runs.progress < 1.0:
             runs.advance()
             report(runs.progress)
             stopping = stop.requests > 0
-            if runs.progress < 1.0 and (stopping or time.monotonic() - saved >= workplace.checkpoint_seconds):
-                seconds = seconds_before + time.monotonic() - began
-                save_checkpoint(
-                    folder, experiment, block.seeds, workplace.backend, runs.state(), runs.progress, seconds
-                )
+            if runs.progress < 1.0 and (stopping or time.monotonic() - saved >= context.checkpoint_seconds):
+                seconds = seconds_before + time.monotonic() - start_time
+                save_checkpoint(folder, experiment, block.seeds, context.backend, runs.state(), runs.progress, seconds)
                 saved = time.monotonic()
                 if stopping:
                     raise Interrupted
         results = runs.results()
-    circumstances = {
-        "backend": workplace.backend,
-        "block_seconds": round(seconds_before + time.monotonic() - began, 3),
+    provenance = {
+        "backend": context.backend,
+        "block_seconds": round(seconds_before + time.monotonic() - start_time, 3),
         "block_runs": len(block.seeds),
     }
     for name, array in results.items():
@@ -110,40 +108,42 @@ def run_block(block: Block, workplace: Workplace, report: Callable[[float], None
     for row, seed in enumerate(block.seeds):
         if seed in missing:
             arrays = {name: array[row] for name, array in results.items()}
-            write_result(folder, experiment, seed, arrays, circumstances)
-    remove_checkpoint(folder, experiment, block.seeds, workplace.backend)
-    remove_done_checkpoints(experiment, folder, workplace.backend)
+            write_result(folder, experiment, seed, arrays, provenance)
+    remove_checkpoint(folder, experiment, block.seeds, context.backend)
+    remove_done_checkpoints(experiment, folder, context.backend)
     return divergence(results)
 
 
 def start_runs(experiment: Experiment, seeds: Sequence[int], data_folder: Path | None) -> Runs:
-    """Begin runs of an experiment.
+    """Start runs of an experiment.
 
-    Raises SettingsError for settings that the problem refuses, and DataError for data that cannot be used or are not
-    those of the experiment: files may have been replaced since the command began.
+    Raises SettingsError for settings that the problem refuses, and DataError for data that cannot be used or have
+    changed since the command started.
     """
     problem: Problem = importlib.import_module(experiment.module)  # type: ignore[assignment]
     settings = experiment.problem_settings
     try:
         runs = problem.start(settings, experiment.learner_settings, seeds, data_folder)
-        source = problem.data_source(settings, data_folder)  # only now, so that it tells what was read just before
+        source = problem.data_source(
+            settings, data_folder
+        )  # after `start`, so that it describes the data that were read
     except DataError:
         raise
-    except ValueError as mistake:  # settings that contradict each other, or data that do not fit them
+    except ValueError as mistake:  # incompatible settings, or data that do not fit them
         raise SettingsError(str(mistake)) from mistake
     if source != experiment.data_source:
         raise DataError(
-            f"The data have changed since the command began (they were {experiment.data_source!r}, now they are "
-            f"{source!r}); put the former back, or give the command again for results of the new ones."
+            f"The data have changed since the command started (they were {experiment.data_source!r}, now they are "
+            f"{source!r}); restore the old data, or run the command again to use the new data."
         )
     return runs
 
 
-def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Runs, float]:
-    """The block's runs, where its checkpoint left them if there is one, and the seconds spent on them so far."""
+def _start_or_resume(block: Block, context: RunContext, warn: Warn) -> tuple[Runs, float]:
+    """The runs of the block, resumed from its checkpoint if there is one, and the seconds spent on them so far."""
     experiment = block.experiment
-    runs = start_runs(experiment, block.seeds, workplace.data_folder)
-    checkpoint = load_checkpoint(workplace.folder, experiment, block.seeds, workplace.backend, warn)
+    runs = start_runs(experiment, block.seeds, context.data_folder)
+    checkpoint = load_checkpoint(context.folder, experiment, block.seeds, context.backend, warn)
     if checkpoint is None:
         return runs, 0.0
     state, progress, seconds = checkpoint
@@ -152,9 +152,9 @@ def _begin_or_resume(block: Block, workplace: Workplace, warn: Warn) -> tuple[Ru
             raise ValueError("an array has another type")
         runs.restore(state)
         if runs.progress != progress:
-            raise ValueError("it is elsewhere than it says")
+            raise ValueError("its progress differs from the metadata")
     except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError):
-        path = checkpoint_path(workplace.folder, experiment, block.seeds, workplace.backend)
+        path = checkpoint_path(context.folder, experiment, block.seeds, context.backend)
         archive.set_aside(path, "it does not fit this problem", warn)
-        return start_runs(experiment, block.seeds, workplace.data_folder), 0.0  # the first may be half restored
+        return start_runs(experiment, block.seeds, context.data_folder), 0.0  # the runs may be partly restored
     return runs, seconds

@@ -1,4 +1,4 @@
-"""Files of figures and animations. They look alike everywhere: nothing is taken from the user's matplotlib settings."""
+"""Writes files of figures and animations, independent of the matplotlib settings of the user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Animation:
-    """A figure that changes: `draw_frame(number)` draws one of `num_frames`, each to be seen for `seconds`."""
+    """A figure with `num_frames` frames; `draw_frame(index)` draws a frame, which is shown for `seconds`."""
 
     figure: Figure
     draw_frame: Callable[[int], object]
@@ -30,8 +30,8 @@ class Animation:
 
 @contextmanager
 def own_style() -> Iterator[None]:
-    """Within it matplotlib has its own defaults, whatever the user's files say and the backend of a notebook is."""
-    os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is imported, which fails where another one is not installed
+    """Context in which matplotlib uses its defaults, whatever the settings of the user or of a notebook are."""
+    os.environ["MPLBACKEND"] = "agg"  # the import of matplotlib would fail for a backend that is not installed
     import matplotlib
 
     with matplotlib.rc_context():
@@ -40,30 +40,30 @@ def own_style() -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    r"""`text` as any file can hold it: a name of a file may hold bytes that are no letters, and becomes `\udcff`."""
+    r"""`text` with invalid bytes, which file names may contain, escaped as in `\udcff`."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def save(figure: Figure, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write `path`.png and `path`.pdf, each whole or not at all, with the metadata inside."""
+    """Write `path`.png and `path`.pdf atomically, with the metadata inside."""
     for kind, inside in (
         ("png", {key: printable(str(value)) for key, value in metadata.items()}),
         ("pdf", {"Keywords": json.dumps(dict(metadata)), "CreationDate": None}),
     ):
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=150, metadata=inside)
-        figure.set_layout_engine("none")  # the panels stay where they are: finding that takes as long as drawing
+        figure.set_layout_engine("none")  # keeps the layout, which takes as long as drawing
         atomic_write(path.with_name(f"{path.name}.{kind}"), partial(_copy, drawn.getvalue()))
 
 
 def save_animation(animation: Animation, path: Path, metadata: Mapping[str, Any]) -> None:
-    """Write `path`.gif, which begins again for ever, whole or not at all, with the metadata as its comment."""
-    from PIL import Image  # which comes with matplotlib
+    """Write `path`.gif atomically, as an endless loop, with the metadata as its comment."""
+    from PIL import Image  # installed with matplotlib
 
     frames = []
     for number in range(animation.num_frames):
         animation.draw_frame(number)
-        if number == 0:  # panels stay where they are, however wide a number on an axis becomes
+        if number == 0:  # keep the layout when numbers on an axis become wider
             animation.figure.draw_without_rendering()
             animation.figure.set_layout_engine("none")
         drawn = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What the options of the command choose: problems, learners, settings and seeds, as experiments to run."""
+"""Converts the options of the command (problems, learners, settings and seeds) to experiments."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,27 +19,27 @@ from minilop.experiment.settings import (
     unknown,
 )
 
-SEEDS = 2**32  # a seed is one 32-bit word of every draw
+SEEDS = 2**32  # a seed is a 32-bit word
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """One problem with the learners and seeds that were asked for."""
+    """One problem with the selected learners and seeds."""
 
     problem: str
     module: Problem
     scale: Scale
     experiments: tuple[Experiment, ...]  # one per learner
-    seeds: tuple[int, ...]  # all that the figures may show
-    seeds_here: tuple[int, ...]  # those of this shard
+    seeds: tuple[int, ...]  # shown in the figures
+    seeds_here: tuple[int, ...]  # of this shard
 
 
 def choose_problems(
     problems: Mapping[str, Problem], names: Sequence[str], stray: Sequence[str] = ()
 ) -> dict[str, Problem]:
-    """The named problems in the order of their names, or all.
+    """The problems with these names, in this order; by default all.
 
-    Raises SettingsError for an unknown one, and for `stray` words of the command that belong to no option.
+    Raises SettingsError for an unknown name, and for `stray` words of the command that belong to no option.
     """
     if stray:
         raise SettingsError(
@@ -61,11 +61,11 @@ def choose(
     changes: Sequence[str] = (),
     shard: str | None = None,
 ) -> list[Chosen]:
-    """The experiments of `problems` at a scale: of the named `learners`, or of each problem's default ones.
+    """The experiments of `problems` at a scale, of the given `learners` or of the default learners.
 
-    `changes` are texts "problem.setting=value" or "problem.learner.[part.]setting=value". A learner that only some of
-    the problems have is run there, and so is a scale. No data are looked at yet: `find_data` does that.
-    Raises SettingsError, in one sentence, for whatever does not exist, does not fit or has no effect.
+    `changes` are texts "problem.setting=value" or "problem.learner.[part.]setting=value". A learner runs on all
+    problems that have it, and so does a scale. `find_data` adds the data later. Raises SettingsError, with one sentence, for options that do
+    not exist, do not fit or have no effect.
     """
     scales = {name: module.SCALES[scale_name] for name, module in problems.items() if scale_name in module.SCALES}
     if not scales:
@@ -123,9 +123,9 @@ def left_out(
 
 
 def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Callable[[str], None]) -> list[Chosen]:
-    """`chosen` with what the examples of each problem are.
+    """Add the data source of each problem to its experiments.
 
-    A problem whose data cannot be used is missing in it, and `leave_out` is called with a sentence that says why.
+    Leaves out problems whose data cannot be used, and calls `leave_out` with the reason, one sentence.
     """
     usable = []
     for one in chosen:
@@ -140,9 +140,9 @@ def find_data(chosen: Sequence[Chosen], data_folder: Path | None, leave_out: Cal
 
 
 def try_changes(chosen: Sequence[Chosen], data_folder: Path | None) -> None:
-    """Begin one run of each experiment whose settings were changed, and drop it.
+    """Start one run of each experiment with changed settings, and discard it.
 
-    Some settings contradict each other in ways that only the problem knows. Raises SettingsError for these.
+    Raises SettingsError for combinations of settings that only the problem itself can refuse.
     """
     for one in chosen:
         for experiment in one.experiments:
@@ -150,11 +150,13 @@ def try_changes(chosen: Sequence[Chosen], data_folder: Path | None) -> None:
                 try:
                     start_runs(experiment, one.seeds[:1], data_folder)
                 except ValueError as mistake:
-                    raise SettingsError(sentence(f"{', '.join(experiment.changes)} cannot be: {mistake}")) from None
+                    raise SettingsError(
+                        sentence(f"{', '.join(experiment.changes)} cannot be used: {mistake}")
+                    ) from None
 
 
 def _change(settings: SettingsType, target: str, texts: Mapping[str, Mapping[str, str]]) -> SettingsType:
-    """`settings` with all that `--set` changes of them."""
+    """`settings` with the changes of `--set`."""
     try:
         return override(settings, texts.get(target, {}))
     except SettingsError as error:
@@ -162,7 +164,7 @@ def _change(settings: SettingsType, target: str, texts: Mapping[str, Mapping[str
 
 
 def _shard(text: str | None) -> slice:
-    """Every n-th seed from the i-th on, for "i/n"."""
+    """For "i/n", every n-th seed, starting with seed i."""
     match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text or "1/1")
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise SettingsError(f"--shard expects i/n with i from 1 to n, for example 2/4, not {shorten(text or '')!r}.")

@@ -1,11 +1,11 @@
-"""Settings: dataclasses that are changed by name from text, and the fingerprint that names a result file.
+"""Settings are dataclasses; their fields can be changed by name, and their fingerprint is part of a result's name.
 
-The settings of a problem are a flat dataclass. Those of a learner are flat too, or composed of parts:
+The settings of a problem are a flat dataclass. Those of a learner are flat, too, or composed of parts:
 
-    parts()                 the parts by name, dataclasses as well: {"optimizer": SGD(...), "network": ..., ...}
-    with_part(name, part)   a copy with another part of that name
+    parts()                 the parts, also dataclasses, by name: {"optimizer": SGD(...), "network": ..., ...}
+    with_part(name, part)   a copy in which this part is replaced
 
-The full name of a setting of a part is "part.setting"; "setting" alone will do if nothing else has that name.
+The full name of a setting in a part is "part.setting"; "setting" is enough if it is unambiguous.
 """
 
 import dataclasses
@@ -17,31 +17,31 @@ from typing import Any, TypeVar, get_type_hints
 
 from minilop.experiment.parsing import is_text_type, nearest, parse
 
-RESULTS_FORMAT = 3  # raise it when the meaning of a result changes: older files then have other names and stay unread
-MOST_NAMES = 20  # that an error lists
+RESULTS_FORMAT = 3  # incremented when the meaning of results changes; older files then have other names
+MOST_NAMES = 20  # listed in an error
 
 SettingsType = TypeVar("SettingsType")
 
 
 class SettingsError(ValueError):
-    """Something was named or given wrongly by the user; the message is one sentence with the remedy."""
+    """An error in the options of the user; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One learner on one problem with all its settings: what a fingerprint stands for."""
+    """One learner on one problem with all settings."""
 
     problem: str
     learner: str
     problem_settings: Any  # both are frozen dataclasses; they need not be hashable
     learner_settings: Any
-    module: str  # import name of the problem's file, so that another process can find it
-    scale: str  # where the settings came from; a label only
-    changes: tuple[str, ...] = ()  # settings that are not the scale's own, as "problem.setting=value"; a label only
-    data_source: str = ""  # what the examples are, as the problem tells it once its data are looked at
+    module: str  # of the problem; worker processes import it
+    scale: str  # only a label
+    changes: tuple[str, ...] = ()  # of settings, as "problem.setting=value"; only a label
+    data_source: str = ""  # a description of the data, set by `find_data`
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the numbers of a run, besides its seed, as JSON values."""
+        """Everything on which the results of a run depend, except its seed, as JSON values."""
         return {
             "format": RESULTS_FORMAT,
             "problem": self.problem,
@@ -57,22 +57,22 @@ class Experiment:
 
 
 def scale_label(experiments: Iterable[Experiment]) -> str:
-    """The scale of experiments of one problem, and what was changed of its settings: "laptop with toy.num_steps=4"."""
+    """The scale of the experiments of one problem with the changes of its settings: "laptop with toy.num_steps=4"."""
     scales = dict.fromkeys(experiment.scale for experiment in experiments)
     changes = dict.fromkeys(change for experiment in experiments for change in experiment.changes)
     return ", ".join(scales) + (f" with {', '.join(changes)}" if changes else "")
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits that stand for `identity`, whatever the order of its names."""
+    """Ten hexadecimal digits that identify `identity`, independent of the order of its keys."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON values; a dataclass begins with its `name` if its class has one.
+    """Convert `value` to JSON values; a dataclass becomes a dictionary, with its `name` if the class has one.
 
-    1.0 and 1 become the same: a float setting may be written as a whole number.
+    1.0 becomes 1, so that float settings can be written as whole numbers.
     """
     if dataclasses.is_dataclass(value):
         name = {"name": value.name} if hasattr(value, "name") else {}
@@ -87,18 +87,18 @@ def _plain(value: Any) -> Any:
 
 
 def sentence(text: object) -> str:
-    """`text`, the words of an error perhaps, on one line that ends as a sentence does."""
+    """`text`, for example of an error, as one line that ends with a punctuation mark."""
     line = " ".join(str(text).split())
     return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
 def shorten(text: str) -> str:
-    """`text` as a sentence can quote it."""
+    """`text`, shortened for quotation in a sentence."""
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def show(value: Any) -> str:
-    """The value of a setting as `--set` takes it."""
+    """The value of a setting as text for `--set`."""
     return ",".join(map(show, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -114,13 +114,13 @@ def label(part_name: str, part: Any) -> str:
 
 
 def own_fields(settings: Any) -> list[dataclasses.Field[Any]]:
-    """The fields of a dataclass that are settings, without those that hold parts."""
+    """The fields of a dataclass that are settings and not parts."""
     kinds = get_type_hints(type(settings))
     return [field for field in dataclasses.fields(settings) if is_text_type(kinds[field.name])]
 
 
 def all_settings(settings: Any) -> dict[str, Any]:
-    """The value of every setting by its full name: {"optimizer.step_size": 0.01, ..., "dtype": "float32"}."""
+    """The value of each setting by its full name: {"optimizer.step_size": 0.01, ..., "dtype": "float32"}."""
     named: dict[str, Any] = {}
     for part_name, part in parts_of(settings).items():
         named |= {f"{part_name}.{name}": value for name, value in all_settings(part).items()}
@@ -128,56 +128,56 @@ def all_settings(settings: Any) -> dict[str, Any]:
 
 
 def full_names(settings: Any, name: str) -> list[str]:
-    """The full names of the settings that `name` may stand for: one or none, or several if it is ambiguous."""
+    """The full names of the settings that `name` may mean: none, one, or several if it is ambiguous."""
     known = all_settings(settings)
     return [name] if name in known else [full for full in known if full.endswith(f".{name}")]
 
 
 def short_name(settings: Any, full_name: str) -> str:
-    """The shortest name that stands for this setting alone."""
+    """The shortest unambiguous name of a setting."""
     short = full_name.rpartition(".")[2]
     return short if full_names(settings, short) == [full_name] else full_name
 
 
 def differences(before: SettingsType, after: SettingsType, prefix: str) -> list[str]:
-    """What `--set` would have to say to make `after` of `before`, settings of the same parts."""
+    """The arguments of `--set` that change `before` to `after`, settings with the same parts."""
     old, new = all_settings(before), all_settings(after)
     changed = [name for name in new if old[name] != new[name]]
     return [f"{prefix}.{short_name(after, name)}={show(new[name])}" for name in changed]
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> SettingsError:
-    """The error for a `name` that is none of `names`, where `kind` says what was looked for."""
+    """The error for a `name` that is not in `names`, which are the names of all things of this `kind`."""
     names = list(names)
     if near := nearest(name, names):
         return SettingsError(f"There is no {kind} {name!r}; did you mean {near}?")
     if len(names) > MOST_NAMES:
-        return SettingsError(f"There is no {kind} {name!r}; --list shows the {len(names)} that there are.")
+        return SettingsError(f"There is no {kind} {name!r}; --list shows all {len(names)}.")
     return SettingsError(f"There is no {kind} {name!r}; choose from {', '.join(names)}.")
 
 
 def find_setting(settings: Any, name: str) -> str:
-    """The full name of the setting that `name` stands for. Raises SettingsError for none or several."""
+    """The full name of the setting that `name` means. Raises SettingsError for none or several."""
     found = full_names(settings, name)
     if len(found) == 1:
         return found[0]
     if found:
-        raise SettingsError(f"{name} belongs to more than one part; say which: {' or '.join(found)}.")
+        raise SettingsError(f"{name} belongs to more than one part; choose {' or '.join(found)}.")
     known = all_settings(settings)
     if "." not in name:
         raise unknown("setting", name, [short_name(settings, full) for full in known])
-    meant = full_names(settings, name.rpartition(".")[2])  # of another part
-    raise unknown("setting", name, meant if len(meant) == 1 else known)
+    elsewhere = full_names(settings, name.rpartition(".")[2])
+    raise unknown("setting", name, elsewhere if len(elsewhere) == 1 else known)
 
 
 def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
-    """A copy of `settings` with each setting named in `texts` changed to what its text says, all of a part at once.
+    """A copy of `settings` with new values, given as texts by the names of the settings.
 
-    Raises SettingsError, naming the nearest right name or what was expected, where a name or a text does not fit, or
-    where the dataclass refuses the new values together.
+    Changes all settings of a part together. Raises SettingsError, which gives the nearest name or the expected value,
+    if a name or a text does not fit, or if the dataclass refuses the new values.
     """
     parts = parts_of(settings)
-    values: dict[str, dict[str, Any]] = {}  # of each part by its name; those of the settings' own fields under ""
+    values: dict[str, dict[str, Any]] = {}  # by part; "" for the fields outside of parts
     for name, text in texts.items():
         part_name, _, setting = find_setting(settings, name).rpartition(".")
         owner = parts.get(part_name, settings)
@@ -197,8 +197,10 @@ def override(settings: SettingsType, texts: Mapping[str, str]) -> SettingsType:
                 changed = dataclasses.replace(changed, **of_part)
     except ValueError as refusal:  # a dataclass checks its own values
         changed_names = tuple(f"{name.rpartition('.')[2]} must be " for name in texts)
-        if str(refusal).startswith(changed_names) and ", not " in str(refusal):  # it names setting and value itself
+        if str(refusal).startswith(changed_names) and ", not " in str(
+            refusal
+        ):  # the message already names the setting and the value
             raise SettingsError(sentence(refusal)) from None
-        told = ", ".join(f"{name}={shorten(text)}" for name, text in texts.items())
-        raise SettingsError(sentence(f"{told} cannot be: {refusal}")) from None
+        changes = ", ".join(f"{name}={shorten(text)}" for name, text in texts.items())
+        raise SettingsError(sentence(f"{changes} cannot be used: {refusal}")) from None
     return changed  # type: ignore[no-any-return]
