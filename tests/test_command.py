@@ -239,7 +239,7 @@ def test_a_data_file_that_is_replaced_while_the_command_runs_gives_no_result_und
     (tmp_path / "toy.bin").write_bytes(b"other")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "toy: The data have changed since the command started (they were 'a toy file, sha256 " in output
+    assert "toy: The data have changed since the command started: they were a toy file, sha256 " in output
     assert {name.rsplit("-", 2)[1] for name in files(tmp_path / "results")} == {"s1", "s2"}  # begun before
 
 

@@ -1,5 +1,6 @@
 """Result files: whole or absent, checked when read, never deleted; and the reading side for figures."""
 
+import errno
 import json
 import os
 import re
@@ -316,3 +317,17 @@ def test_a_composed_learner_is_stored_with_the_names_of_its_parts(tmp_path: Path
         "name": "sgd", "step_size": 3.9, "momentum": 0, "weight_decay": 0
     }  # fmt: skip
     assert [rule["name"] for rule in found[1]["learner_settings"]["rules"]] == ["redo"]
+
+
+def test_an_error_of_the_disk_does_not_set_a_good_result_aside(tmp_path, monkeypatch):
+    """A network folder that answers late says nothing about the file."""
+    path = tmp_path / "run.npz"
+    archive.write(path, {"error": np.ones(2)}, {"seed": 0})
+
+    def stale(*arguments):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(archive, "_read_metadata", stale)
+    with pytest.raises(archive.FileError, match=r"run.npz cannot be read \(Stale file handle\); try again"):
+        archive.read(path, {}, warn=pytest.fail)
+    assert path.exists()

@@ -348,7 +348,7 @@ def test_data_that_were_replaced_while_the_command_runs_give_no_result(tmp_path:
     told = Experiment("toy", "fast", settings, toy_problem.LEARNERS["fast"], "toy_problem", "smoke", data_source=source)
     one = Block(told, (0, 1), 0.1)
     path.write_bytes(b"new")
-    with pytest.raises(DataError, match=r"^The data have changed since the command started \(they were 'a toy file,"):
+    with pytest.raises(DataError, match=r"^The data have changed since the command started: they were a toy file,"):
         run_block(one, RunContext(tmp_path / "out", data_folder=tmp_path), lambda progress: None, Ears().warn, Stop())
     assert not (tmp_path / "out").exists()
 

@@ -21,11 +21,11 @@ def fingerprint(*arrays: np.ndarray) -> str:
 
 
 def check_source(expected: str, found: str) -> None:
-    """Raises DataError if the data that were read are not those of the experiment."""
+    """Raises DataError if the data have changed since the experiment was planned."""
     if found != expected:
         raise DataError(
             f"The data have changed since the command started: they were {expected}, and now they are {found}; "
-            "run the command again."
+            "restore the old data, or run the command again to use the new data."
         )
 
 

@@ -6,6 +6,7 @@ end, so that a wrong bit in the header would give wrong numbers. A file that is 
 its name, is renamed and never deleted.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -129,7 +130,9 @@ def read(
                 arrays = {name: _read_member(archive, name, stored[name]["sha256"]) for name in stored}
         except MemoryError:  # says nothing about the file
             raise
-        except Exception:  # noqa: BLE001 - damage surfaces as almost any error
+        except Exception as problem:  # noqa: BLE001 - damage surfaces as almost any error
+            if isinstance(problem, OSError) and problem.errno not in (None, errno.EINVAL):  # of the disk, not the file
+                raise FileError(f"{path} cannot be read ({problem.strerror}); try again, or move it away.") from None
             reason, ending = "it is damaged", "damaged"
         else:
             reason = f"its metadata have unexpected values ({', '.join(different)})" if different else ""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import minilop
-from minilop.experiment.archive import Warn
+from minilop.experiment.archive import FileError, Warn
 from minilop.experiment.results import load_results, result_path
 from minilop.experiment.saving import own_style, save, save_animation
 from minilop.experiment.selection import Chosen
@@ -79,6 +79,8 @@ def _origin(chosen: Chosen, results_folder: Path) -> dict[str, str]:
 
 def why_not_drawn(problem: str, folder: Path, error: Exception) -> str:
     """A sentence about an error that `draw` has raised."""
+    if isinstance(error, FileError):  # of a result, and already a sentence
+        return sentence(f"{problem}: {error}")
     if isinstance(error, OSError):
         return (
             f"The figures of {problem} cannot be written in {folder} ({error.strerror or error}); make room there, or "

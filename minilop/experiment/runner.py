@@ -14,6 +14,7 @@ import numpy as np
 
 from minilop import backend
 from minilop.data.errors import DataError
+from minilop.data.fingerprints import check_source
 from minilop.experiment import archive
 from minilop.experiment.archive import Warn
 from minilop.experiment.blocks import Block, remove_done_checkpoints
@@ -124,18 +125,12 @@ def start_runs(experiment: Experiment, seeds: Sequence[int], data_folder: Path |
     settings = experiment.problem_settings
     try:
         runs = problem.start(settings, experiment.learner_settings, seeds, data_folder)
-        source = problem.data_source(
-            settings, data_folder
-        )  # after `start`, so that it describes the data that were read
+        source = problem.data_source(settings, data_folder)  # read again, after the data that the runs use
     except DataError:
         raise
     except ValueError as mistake:  # incompatible settings, or data that do not fit them
         raise SettingsError(str(mistake)) from mistake
-    if source != experiment.data_source:
-        raise DataError(
-            f"The data have changed since the command started (they were {experiment.data_source!r}, now they are "
-            f"{source!r}); restore the old data, or run the command again to use the new data."
-        )
+    check_source(experiment.data_source, source)
     return runs
 
 

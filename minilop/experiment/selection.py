@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from minilop.data.errors import DataError
 from minilop.experiment.changes import group_changes
 from minilop.experiment.problem import Problem, Scale
-from minilop.experiment.runner import start_runs
 from minilop.experiment.settings import (
     Experiment,
     SettingsError,
@@ -147,9 +147,12 @@ def try_changes(chosen: Sequence[Chosen], data_folder: Path | None) -> None:
     for one in chosen:
         for experiment in one.experiments:
             if experiment.changes:
+                settings, learner = experiment.problem_settings, experiment.learner_settings
                 try:
-                    start_runs(experiment, one.seeds[:1], data_folder)
-                except ValueError as mistake:
+                    one.module.start(settings, learner, one.seeds[:1], data_folder)
+                except DataError as mistake:
+                    raise SettingsError(sentence(f"{one.problem}: {mistake}")) from None
+                except (ValueError, MemoryError) as mistake:
                     raise SettingsError(
                         sentence(f"{', '.join(experiment.changes)} cannot be used: {mistake}")
                     ) from None
