@@ -184,11 +184,11 @@ NAMES = {
     ],
 }
 ABOUT = {
-    "slowly_changing_regression": ("5 hidden units", "random data made by the target network", "published code"),
-    "permuted_mnist": ("1,797 real handwritten digits", "150 a task", "hidden layers 32-32"),
+    "slowly_changing_regression": ("5 hidden units", "random data from the target network", "published code"),
+    "permuted_mnist": ("1,797 real handwritten digits", "150 per task", "hidden layers 32-32"),
     "continual_imagenet": (
         "generated images, not ImageNet's (hard classes), 16 x 16 pixels",
-        "2 epochs a task",
+        "2 epochs per task",
         "layers 8-16-32-32",
     ),
 }

@@ -32,7 +32,7 @@ def empty_samples(
 def store_step(rollout: Mapping[str, Array], index: int, step: Mapping[str, Array]) -> None:
     """Make `step` number `index` of the rollout. Raises ValueError, before any change, for other names or shapes."""
     if step.keys() != rollout.keys():
-        raise ValueError(f"A step needs {', '.join(rollout)}, not {', '.join(step)}.")
+        raise ValueError(f"A step needs the arrays {', '.join(rollout)}, not {', '.join(step)}.")
     for name, array in step.items():
         check_shape(name, array, rollout[name].shape[1:])
     for name, array in step.items():
