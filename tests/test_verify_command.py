@@ -224,7 +224,7 @@ def test_two_mistakes_at_once_are_named_by_the_one_that_shows_first(write_adapte
     judgment = judge_case(load_adapter(adapter), CONTRIBUTION)
     assert not judgment.mistakes and [mistake.name for mistake in judgment.resembles] == ["outgoing_weights_kept"]
     assert (
-        "later steps differ, so there is another difference"
+        "It is not this mistake, or not this mistake alone."
         in say("run", "--adapter", adapter, "--case", CONTRIBUTION)[1]
     )
 

@@ -26,6 +26,8 @@ def test_only_these_cases_have_conventions_that_the_library_lacks():
         "continual_backprop/lifetime_weight": ["utility"],
         "continual_backprop/transfer_bias": ["transfer_bias"],
         "continual_backprop/residual_cut": ["shortcuts"],
+        "continual_backprop/residual_cut_reset": ["shortcuts"],
+        "continual_backprop/transfer_bias_several": ["transfer_bias"],
     }
 
 

@@ -39,6 +39,9 @@ class Optimization:
     def __init__(self, names, settings):
         self.names, self.settings = names, settings
         self.optimizer = make_optimizer(names, settings)
+        if isinstance(self.optimizer, torch.optim.SGD) and settings["momentum"]:
+            for parameter in names.values():  # so that it is there before the first step, too
+                self.optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
 
     def like_parameters(self, name, tensors):
         return {f"{name}_{key}": tensor for key, tensor in zip(self.names, tensors)}
@@ -91,13 +94,10 @@ class Optimization:
 
     def set_state(self, state):
         optimizer, num_steps = self.optimizer, state["step"]
-        if isinstance(optimizer, torch.optim.Optimizer) and num_steps:
+        if isinstance(optimizer, torch.optim.Adam) and num_steps:
             for parameter in self.names.values():
-                if isinstance(optimizer, torch.optim.Adam):
-                    moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-                    optimizer.state[parameter] = {"step": torch.tensor(float(num_steps)), **moments}
-                elif self.settings["momentum"]:
-                    optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+                moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                optimizer.state[parameter] = {"step": torch.tensor(float(num_steps)), **moments}
         for name, tensor in self.state().items():
             if name in state:
                 tensor.copy_(torch.as_tensor(state[name]))

@@ -217,4 +217,64 @@ NETWORKS = [
         steps=16,
     ),
 ]
-DESCRIPTIONS = [*UTILITIES, *CONVENTIONS, *OPTIMIZERS, *NETWORKS]
+MORE_STATE = [
+    case(
+        "momentum_decay",
+        "With momentum and weight decay, where the weights of a replaced unit begin without momentum.",
+        {"reset_optimizer_state": True, "weight_decay": 0.05},
+        5001,
+        base=WITH_MOMENTUM,
+    ),
+    case(
+        "adam_reset_decay",
+        "With Adam and weight decay, where Adam begins anew for the weights of a replaced unit.",
+        {"reset_optimizer_state": True, "weight_decay": 0.05},
+        5103,
+        base=WITH_ADAM,
+    ),
+    case(
+        "before_update_reset",
+        "Units are replaced before the optimizer's step, which finds no momentum for the weights of a replaced unit.",
+        {"reset_optimizer_state": True, "when": "before_update"},
+        5202,
+        base=WITH_MOMENTUM,
+    ),
+    case(
+        "convolutional_reset",
+        "Channels with momentum, which is forgotten for all weights that read a replaced channel, each of its places.",
+        {"reset_optimizer_state": True, "step_size": 0.005, "momentum": 0.9},
+        5301,
+        base=CONVOLUTIONAL,
+        sizes=CONVNET,
+    ),
+    case(
+        "residual_reset",
+        "Channels of a residual network with momentum, which is forgotten for their "
+        "normalization, too, but not for the "
+        "weights that shortcuts lead to. 16 steps, since each has 145 quantities.",
+        {"reset_optimizer_state": True, "step_size": 0.005, "momentum": 0.9},
+        5401,
+        base=RESIDUAL,
+        sizes={**RESNET, "blocks": (2,)},
+        steps=16,
+    ),
+    case(
+        "residual_cut_reset",
+        "The same, with momentum forgotten for the weights that shortcuts lead to as "
+        "well. 16 steps, since each has 165 "
+        "quantities.",
+        {"reset_optimizer_state": True, "step_size": 0.005, "momentum": 0.9, "shortcuts": "cut"},
+        5501,
+        base=RESIDUAL,
+        sizes={**RESNET, "widths": (2, 2), "blocks": (1, 1)},
+        steps=16,
+    ),
+    case(
+        "transfer_bias_several",
+        "Consumers take over the mean output of each replaced unit, where several are replaced in one step.",
+        {"transfer_bias": True, "replacement_rate": 0.4537},
+        5602,
+        sizes=mlp(3, 5, 2, batch=2),
+    ),
+]
+DESCRIPTIONS = [*UTILITIES, *CONVENTIONS, *OPTIMIZERS, *NETWORKS, *MORE_STATE]

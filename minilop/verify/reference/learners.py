@@ -127,15 +127,20 @@ class LearnerReference:
         """Record the gradients of the mean loss."""
         for name, view in named(self.network, self.network.gradients):
             kind, number = name.split("/")
-            without_effect = kind == "bias" and int(number) in self.normalized
-            self.write(f"backward/{kind}_gradient/{number}", 0 * view if without_effect else view)
+            self.write(f"backward/{kind}_gradient/{number}", 0 * view if self.is_without_effect(name) else view)
+
+    def is_without_effect(self, name: str) -> bool:
+        """Whether this is a bias that a normalization takes away, or the optimizer's state for it."""
+        quantity, _, number = name.rpartition("/")
+        is_of_layer = quantity.endswith("bias") and not quantity.endswith("normalization_bias")
+        return is_of_layer and int(number) in self.normalized
 
     def write_parameters(self, phase: str, optimizer: bool = True) -> None:
         """Record parameters and optimizer state; after a replacement also the running statistics."""
         for name, view in named(self.network, self.network.parameters):
             self.write(f"{phase}/{name}", view)
         for name, array in optimizer_arrays(self.learner) if optimizer else ():
-            self.write(f"{phase}/{name}", array)
+            self.write(f"{phase}/{name}", 0 * array if self.is_without_effect(name) else array)
         for name, array in running_statistics(self.network) if phase == "replacement" else ():
             self.write(f"{phase}/{name}", array)
 
