@@ -190,10 +190,7 @@ def _diagnosis(judgment: Judgment, mode: str | None) -> str:
             said.append(f"They are indistinguishable in this case; {others} may distinguish them.")
         return "\n".join([*said, more]).rstrip()
     if judgment.resembles:
-        more = (
-            "The match holds up to this step, but later steps differ. It is not this "
-            "mistake, or not this mistake alone."
-        )
+        more = "The match ends after this step. It is not this mistake, or not this mistake alone."
         return f"{_known(judgment.resembles)}\n{more}"
     nothing = f"none of the {judgment.tried} known mistakes possible in this case fits"
     has_state = bool(judgment.case and judgment.case.initial_state)

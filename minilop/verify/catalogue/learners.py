@@ -17,13 +17,20 @@ from minilop import draws
 from minilop.backend import Array, to_host
 from minilop.networks import HiddenLayer, Network
 from minilop.verify.case import Arrays, Case
-from minilop.verify.catalogue import continual_backprop, gradient_descent, redo, step_sizes, two_hidden_layers
+from minilop.verify.catalogue import (
+    continual_backprop,
+    gradient_descent,
+    optimizer_state,
+    redo,
+    step_sizes,
+    two_hidden_layers,
+)
 from minilop.verify.catalogue.examples import normals
 from minilop.verify.catalogue.flags import FLAGS
 from minilop.verify.reference.networks import make_network, named, of_one_run, shapes_of_examples
 from minilop.verify.reference.settings import learner_settings
 
-FAMILIES = (gradient_descent, continual_backprop, redo, step_sizes, two_hidden_layers)
+FAMILIES = (gradient_descent, continual_backprop, optimizer_state, redo, step_sizes, two_hidden_layers)
 DESCRIPTIONS = [
     replace(description, flags=FLAGS.get(description.id, ()))
     for family in FAMILIES

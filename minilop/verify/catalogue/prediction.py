@@ -42,6 +42,10 @@ def describe_changing(
 # For methods that add the features to the trace one step later.
 LATE = "last_decay is gamma lambda of the step before, by which the trace decays before it takes in the last features."
 
+NORMALIZED = {**TIDBD, "initial_step_size": 0.2, "gradient": "semi", "normalize": True, "tau": 100.0}
+OFTEN = {**NORMALIZED, "meta_step_size": 0.5}
+ORDINARY = {**NORMALIZED, "meta_step_size": 0.3, "gradient": "ordinary"}
+CHANGING = {**NORMALIZED, "meta_step_size": 0.3, "tau": 10.0}
 DESCRIPTIONS = [
     describe(
         "td_lambda/accumulating",
@@ -161,37 +165,9 @@ DESCRIPTIONS = [
         seed=122,
         flags=("swift_td_trace_decayed_by_last_discount",),
     ),
-    describe(
-        "tidbd/bound_often_met",
-        "TIDBD normalized as Autostep is, whose bound is met in eight of 60 steps; alpha u z has both signs.",
-        {**TIDBD, "meta_step_size": 0.5, "initial_step_size": 0.2, "gradient": "semi", "normalize": True, "tau": 100.0},
-        steps=60,
-        seed=125,
-        flags=(),
-    ),
-    describe(
-        "tidbd/normalized_ordinary",
-        "TIDBD normalized as Autostep is, with the ordinary gradient: u = x - gamma x' "
-        "in the normalizer and the bound, too.",
-        {
-            **TIDBD,
-            "meta_step_size": 0.3,
-            "initial_step_size": 0.2,
-            "gradient": "ordinary",
-            "normalize": True,
-            "tau": 100.0,
-        },
-        steps=60,
-        seed=191,
-        flags=(),
-    ),
-    describe_changing(
-        "tidbd/normalized_changing_discount",
-        f"TIDBD normalized as Autostep is, with a discount that changes; its bound is met. {LATE}",
-        {**TIDBD, "meta_step_size": 0.3, "initial_step_size": 0.2, "gradient": "semi", "normalize": True, "tau": 10.0},
-        seed=141,
-        flags=(),
-    ),
+    describe("tidbd/bound_often_met", "Normalized; the bound is met in eight steps.", OFTEN, 60, 125, ()),
+    describe("tidbd/normalized_ordinary", "Normalized, with the ordinary gradient.", ORDINARY, 60, 191, ()),
+    describe_changing("tidbd/normalized_changing_discount", f"Normalized; the bound is met. {LATE}", CHANGING, 141, ()),
 ]
 
 

@@ -26,71 +26,22 @@ def of_two(
     return case(name, comment, {"replacement_rate": 0.125, **changes}, seed, sizes, base)
 
 
+RESET = {"reset_optimizer_state": True, "replacement_rate": 0.0937}
+SINGLE = {"bias_correction": False, "rounding": "single"}
+BEFORE = {"when": "before_update", "replacement_rate": 0.0937}
+ALL_COUNT = {"rate_counts": "all", "replacement_rate": 0.3571}
+SLOWER = {**ADAPTABLE, "replacement_rate": 0.0937}
+MANY = {"replacement_rate": 0.4571}
+ONE_EXAMPLE = {**MLP, "batch": 1}
 DESCRIPTIONS = [
-    of_two(
-        "immature_units",
-        "Units of the least utility are often immature, and protected: others go in their place.",
-        {},
-        23,
-    ),
-    of_two(
-        "paper_two_layers",
-        "The paper's Algorithm 1 with two hidden layers; what is due is exactly 1 at times, and must exceed it.",
-        {"bias_correction": False, "rounding": "single"},
-        25,
-    ),
-    of_two(
-        "single_two_layers",
-        "The same with the utility of the published code, in which weights between the layers count for both.",
-        {**ADAPTABLE, "rounding": "single"},
-        208,
-    ),
-    of_two(
-        "before_update_two_layers",
-        "Units of both layers are judged and replaced before the optimizer's step.",
-        {"when": "before_update", "replacement_rate": 0.0937},
-        172,
-    ),
-    of_two(
-        "momentum_two_layers",
-        "With momentum, which is left as it is for new units, too.",
-        {**ADAPTABLE, "replacement_rate": 0.0937},
-        30,
-        WITH_MOMENTUM,
-    ),
-    of_two(
-        "momentum_reset_two_layers",
-        "With momentum, which is forgotten for the weights of replaced units of both layers.",
-        {"reset_optimizer_state": True, "replacement_rate": 0.0937},
-        23,
-        WITH_MOMENTUM,
-    ),
-    of_two(
-        "adam_reset_two_layers",
-        "With Adam, which begins anew for the weights of replaced units of both layers.",
-        {"reset_optimizer_state": True, "replacement_rate": 0.0937},
-        1,
-        WITH_ADAM,
-    ),
-    of_two(
-        "several_due",
-        "Of the mature units several are due in a step.",
-        {"replacement_rate": 0.4571},
-        1,
-        sizes=FIVE_UNITS,
-    ),
-    of_two(
-        "excess",
-        "All units count: where more are due than are mature, the rest stays due.",
-        {"rate_counts": "all", "replacement_rate": 0.3571},
-        1,
-        sizes=FIVE_UNITS,
-    ),
-    of_two(
-        "ties",
-        "Of one example without memory: silent units have a utility of exactly 0, and of those the first go.",
-        {"decay_rate": 0.0},
-        40,
-        sizes={**MLP, "batch": 1},
-    ),
+    of_two("immature_units", "The units of least utility are often immature and thus protected.", {}, 23),
+    of_two("paper_two_layers", "The paper's Algorithm 1; c is exactly 1 at times, and must exceed it.", SINGLE, 25),
+    of_two("single_two_layers", "The same with the utility gnt.py has.", {**ADAPTABLE, "rounding": "single"}, 208),
+    of_two("before_update_two_layers", "Units of both layers are replaced before the optimizer's step.", BEFORE, 172),
+    of_two("momentum_two_layers", "With momentum, which new units keep.", SLOWER, 30, WITH_MOMENTUM),
+    of_two("momentum_reset_two_layers", "With momentum, reset for replaced units.", RESET, 23, WITH_MOMENTUM),
+    of_two("adam_reset_two_layers", "With Adam, whose state is reset for replaced units.", RESET, 1, WITH_ADAM),
+    of_two("several_due", "Several eligible units are due in a step.", MANY, 1, sizes=FIVE_UNITS),
+    of_two("excess", "More units are due than are eligible; the rest stays due.", ALL_COUNT, 1, sizes=FIVE_UNITS),
+    of_two("ties", "Units of utility 0 are tied; the first ones go.", {"decay_rate": 0.0}, 40, sizes=ONE_EXAMPLE),
 ]
