@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -752,6 +753,7 @@ def test_an_interrupt_while_the_command_starts_is_one_line(tmp_path: Path) -> No
     process = subprocess.Popen(
         [sys.executable, str(Path(run_all.__file__)), "--status"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 20
     while "numpy" not in Path(f"/proc/{process.pid}/maps").read_text():
