@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -750,10 +749,13 @@ def test_an_interrupt_while_the_command_starts_is_one_line(tmp_path: Path) -> No
     """Sent as soon as NumPy is being imported, which the memory map of the process shows."""
     if not Path("/proc/self/maps").exists():
         pytest.skip("no /proc")
+    # A shell's background jobs ignore the signal.
+    not_ignored = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
     process = subprocess.Popen(
-        [sys.executable, str(Path(run_all.__file__)), "--status"],
+        [sys.executable, "-c", not_ignored, sys.executable, str(Path(run_all.__file__)), "--status"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 20
     while "numpy" not in Path(f"/proc/{process.pid}/maps").read_text():
