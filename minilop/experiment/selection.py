@@ -64,8 +64,8 @@ def choose(
     """The experiments of `problems` at a scale, of the given `learners` or of the default learners.
 
     `changes` are texts "problem.setting=value" or "problem.learner.[part.]setting=value". A learner runs on all
-    problems that have it, and so does a scale. `find_data` adds the data later. Raises SettingsError, with one sentence, for options that do
-    not exist, do not fit or have no effect.
+    problems that have it, and so does a scale. `find_data` adds the data later. Raises SettingsError, with one
+    sentence, for options that do not exist, do not fit or have no effect.
     """
     scales = {name: module.SCALES[scale_name] for name, module in problems.items() if scale_name in module.SCALES}
     if not scales:
