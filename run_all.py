@@ -14,8 +14,8 @@ def leave_at_once(signal_number: int, frame: object) -> None:
     os._exit(130)
 
 
-interrupted = signal.getsignal(signal.SIGINT)
-if __name__ == "__main__" and interrupted is signal.default_int_handler:
+usual_handler = signal.getsignal(signal.SIGINT)
+if __name__ == "__main__" and usual_handler is signal.default_int_handler:
     signal.signal(signal.SIGINT, leave_at_once)
 
 # One thread per process and one process per core. NumPy reads this when imported, and workers inherit it.
@@ -26,5 +26,5 @@ from minilop.experiment.command import main
 from problems import PROBLEMS
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGINT, usual_handler)
     main(obj=PROBLEMS)

@@ -806,6 +806,25 @@ def test_figures_are_drawn_beside_the_blocks_that_still_run() -> None:
     assert stream.getvalue().splitlines()[-2:] == ["toy is drawn", "toy_again is drawn"]
 
 
+DRAWING_FOR_EVER = """
+import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from minilop.experiment.output import output
+from minilop.experiment.progress import Progress
+for seconds in (0.3, 0.8):
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+with output("the command"), Progress([], 1, lambda problem: time.sleep(30), sys.stdout, beside=True) as progress:
+    progress.finish("toy")
+"""
+
+
+def test_an_interrupt_while_figures_are_drawn_is_answered_and_a_second_one_obeyed() -> None:
+    process = [sys.executable, "-c", DRAWING_FOR_EVER]
+    done = subprocess.run(process, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 130, done.stderr
+    assert done.stdout.startswith("Stopping after the figures of the current problem; interrupt again to stop")
+
+
 def test_a_file_system_that_refuses_results_is_named_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

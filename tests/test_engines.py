@@ -1,6 +1,7 @@
 """Engines: blocks side by side, and what happens when one of them goes wrong."""
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import toy_problem
 from test_runner import with_package
 from toy_blocks import Ears, assert_same, block, expected, experiment, results
 
-from minilop.experiment import workers
+from minilop.experiment import engines, workers
 from minilop.experiment.checkpoints import find_checkpoints
 from minilop.experiment.engines import ProcessEngine, SerialEngine, available_cores, choose_engine
 from minilop.experiment.results import result_path
@@ -46,6 +47,29 @@ def test_one_process_keeps_the_order_of_the_blocks(tmp_path: Path, engine: Seria
     blocks, ears = [block((seed,)) for seed in (3, 1, 2)], Ears()
     engine.run(blocks, context(tmp_path), ears)
     assert [done.seeds for done in ears.done] == [(3,), (1,), (2,)]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_process_that_cannot_be_started_ends_no_other_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """If the first one starts, it runs all blocks. If none does, every block fails with the remedy."""
+    started: list[object] = []
+
+    def start(context: RunContext) -> object:
+        if len(started) + 1 >= number:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(context)
+        return workers.start_worker(context)
+
+    monkeypatch.setattr(engines, "start_worker", start)
+    blocks, ears = [block((0,)), block((1,)), block((2,))], Ears()
+    ProcessEngine(2).run(blocks, context(tmp_path), ears)
+    if number == 1:
+        reason = "toy: no process can be started (Resource temporarily unavailable); end other programs."
+        assert (ears.done, [sentence for _, sentence in ears.failures]) == ([], [reason] * 3)
+    else:
+        assert (len(ears.done), ears.failures, ears.warnings) == (3, [], [])
 
 
 def test_a_killed_process_is_tried_once_more_from_its_checkpoint(tmp_path: Path) -> None:

@@ -10,9 +10,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ADAPTER = """
+from minilop.verify import reference
 from minilop.verify.mistakes import MISTAKES
 
 Adapter = MISTAKES["outgoing_weights_kept"].make  # without an error but in Continual Backprop
+
+class OnlySGD:
+    def load(self, case, parameters):
+        if case.suite != "sgd":
+            raise NotImplementedError
+        self.reference = reference.Reference()
+        self.reference.load(case, parameters)
+
+    def step(self, x, y, draws):
+        return self.reference.step(x, y, draws)
 
 class Nothing:
     def load(self, case, parameters):
@@ -78,7 +89,7 @@ def test_a_case_that_is_known_to_differ_is_expected_to(run_pytest, tmp_path):
         (KIT[:2], 4, "minilop.verify has nothing to check; add --adapter FILE:CLASS"),
         ((*KIT, "--case=sgd/plian"), 2, "There is no case 'sgd/plian'; did you mean sgd/plain?"),
         ((*KIT, "--xfail=no.txt"), 2, "no.txt cannot be read (FileNotFoundError); --xfail must name a text file."),
-        ((*KIT[:3], "adapter.py:Adaptor"), 2, "adapter.py has no class Adaptor; it has Nothing."),
+        ((*KIT[:3], "adapter.py:Adaptor"), 2, "adapter.py has no class Adaptor; it has OnlySGD, Nothing."),
         (
             (*KIT[:3], "adapter.py:Nothing", "--mode=resync"),
             2,
@@ -124,3 +135,9 @@ def test_other_runs_of_pytest_have_no_new_options(run_pytest):
     result = run_pytest("--adapter", "adapter.py:Adapter")
     assert result.returncode == 4 and "unrecognized arguments: --adapter" in result.stderr
     assert "check an implementation" not in run_pytest("--help").stdout
+
+
+def test_a_suite_that_was_named_and_wholly_skipped_is_no_success(run_pytest):
+    """As for the command, which ends with status 2."""
+    result = run_pytest("--pyargs", "minilop.verify", "--adapter", "adapter.py:OnlySGD", "--suite=sgd", "--suite=redo")
+    assert result.returncode == 5, result.stdout + result.stderr

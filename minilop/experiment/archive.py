@@ -112,7 +112,7 @@ def read(
     metadata_only   whether to skip the arrays, and thus the check of their digests
     look_only       whether to leave an unusable file unchanged instead of setting it aside; both give a warning
 
-    Raises FileError if the file cannot be opened.
+    Raises FileError if the file cannot be opened or the disk fails.
     """
     try:
         file = path.open("rb")

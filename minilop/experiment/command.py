@@ -135,7 +135,7 @@ def main(
         with Progress(blocks, engine.processes, finish_problem, sys.stdout, beside) as progress:
             for name in [name for name in standings if all(block.experiment.problem != name for block in blocks)]:
                 if not animate and is_drawn(named[name], out, figures):
-                    tell(f"{name}: its figures are up to date; use --figures-only to draw them again.")
+                    progress.printer.say(f"{name}: its figures are up to date; use --figures-only to draw them again.")
                 else:
                     progress.finish(name)
             engine.run(blocks, RunContext(out, backend_name, data), progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 def available_cores(root: Path = Path("/")) -> int:
     """The number of cores, which a container or the affinity of the process may limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, math.ceil(min(cores, cpu_quota(root)))))
+    return max(1, math.ceil(min(cores, cpu_quota(root))))
 
 
 def cpu_quota(root: Path) -> float:

@@ -87,6 +87,13 @@ class ProcessEngine:
                         except SettingsError as mistake:
                             queue.ended(block, Ending("mistake", str(mistake)))
                             continue
+                        except OSError as problem:  # too many processes, or too little memory
+                            if workers:  # continue with those that there are
+                                queue.waiting.appendleft(block)
+                                break
+                            reason = f"no process can be started ({problem.strerror}); end other programs."
+                            queue.ended(block, Ending("mistake", reason))
+                            continue
                         workers[connection] = (process, block)
                         hand_over(connection, block)
                     if stop.requests > requests:

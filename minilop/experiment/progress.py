@@ -1,5 +1,6 @@
 """The progress of a command: before it starts what it will do, then how much is done and how long the rest takes."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,13 +66,22 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """Wait until all problems are finished; after an error only until the current one is."""
+        """Wait until all problems are finished; after an error only until the current one is.
+
+        A second interruption ends the process at once. That is safe, because figures are written atomically.
+        """
         try:
             for future in self.finishing if kind is None else ():
                 future.result()  # raises the error of the thread, if any
+        except KeyboardInterrupt:
+            self.printer.say("Stopping after the figures of the current problem; interrupt again to stop immediately.")
+            raise
         finally:
             if self.thread:
-                self.thread.shutdown(cancel_futures=True)
+                try:
+                    self.thread.shutdown(cancel_futures=True)
+                except KeyboardInterrupt:
+                    os._exit(130)
 
     def progressed(self, block: Block, progress: float) -> None:
         self.start_time = self.start_time or time.monotonic()

@@ -53,9 +53,8 @@ def attempt(block: Block, context: RunContext, report: Callable[[float], None], 
         return Ending("mistake", sentence(mistake))
     except Exception as problem:  # noqa: BLE001 - the other blocks continue after any error
         frames = traceback.extract_tb(problem.__traceback__)
-        has_started = all(
-            frame.name != start_runs.__name__ for frame in frames
-        )  # otherwise a checkpoint cannot be the cause
+        # If the runs did not even start, the checkpoint cannot be the cause.
+        has_started = all(frame.name != start_runs.__name__ for frame in frames)
         if block.tried_before and has_started and not isinstance(problem, MemoryError):
             _suspect_checkpoint(block, context, warn)
         where = f"{os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}"
@@ -72,7 +71,8 @@ def _suspect_checkpoint(block: Block, context: RunContext, warn: Warn) -> None:
 def start_worker(context: RunContext) -> tuple[Connection, BaseProcess]:
     """Start a process that runs blocks. Returns the connection for `hand_over` and `receive`, and the process.
 
-    Raises SettingsError if the main script is not a file, since worker processes import it.
+    Raises SettingsError if the main script is not a file, since worker processes import it, and OSError if the system
+    starts no more processes.
     """
     script = sys.modules["__main__"]
     path = getattr(script, "__file__", None)
@@ -89,6 +89,10 @@ def start_worker(context: RunContext) -> tuple[Connection, BaseProcess]:
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.start()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
     except RuntimeError:
         if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker that still reads the script
             sys.exit(UNGUARDED)

@@ -52,10 +52,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """If every case was skipped, set the exit status to 5, pytest's status for no tests: nothing has been checked."""
+    """Set the exit status to 5, pytest's for no tests, if all cases, or all of a suite that was named, were skipped."""
     config = session.config
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if not config.stash.get(IS_OURS, False) or config.getoption("collectonly") or reporter is None or exitstatus:
         return
-    if not any(reporter.stats.get(outcome) for outcome in ("passed", "xfailed")):
+    judged = [report.nodeid for outcome in ("passed", "xfailed") for report in reporter.stats.get(outcome, [])]
+    suites = {nodeid.partition("[")[2].partition("/")[0] for nodeid in judged}
+    if not judged or set(config.getoption("--suite")) - suites:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
